@@ -1,0 +1,65 @@
+#include "backends/cpu/isa.h"
+
+#include <cstdlib>
+#include <string>
+
+#include "engine/error.h"
+
+namespace ingot::cpu {
+namespace {
+
+// __builtin_cpu_supports asks cpuid and, for AVX registers, whether the system saves them.
+bool supported(Isa isa) {
+  const bool v4 = __builtin_cpu_supports("x86-64-v4") != 0;
+  switch (isa) {
+    case Isa::base:
+      return true;
+    case Isa::v3:
+      return __builtin_cpu_supports("x86-64-v3") != 0;
+    case Isa::v4:
+      return v4;
+    case Isa::v4_bf16:
+      return v4 && __builtin_cpu_supports("avx512vnni") != 0 &&
+             __builtin_cpu_supports("avx512bf16") != 0;
+  }
+  return false;
+}
+
+Isa choose() {
+  const char* wanted = std::getenv("INGOT_ISA");
+  const bool any = wanted == nullptr || *wanted == '\0';
+  Isa best = Isa::base;
+  bool found = false;
+  for (const Isa level : {Isa::base, Isa::v3, Isa::v4, Isa::v4_bf16}) {
+    if (!supported(level) || (!any && isa_name(level) != wanted)) continue;
+    best = level;
+    found = true;
+  }
+  if (!found) {
+    throw Error(ErrorCode::device, std::string("this CPU has no level '") + wanted + "'",
+                "environment variable INGOT_ISA", "use base, v3, v4 or v4_bf16, or unset it");
+  }
+  return best;
+}
+
+}  // namespace
+
+Isa isa() {
+  static const Isa chosen = choose();
+  return chosen;
+}
+
+std::string_view isa_name(Isa isa) {
+  switch (isa) {
+    case Isa::v3:
+      return "v3";
+    case Isa::v4:
+      return "v4";
+    case Isa::v4_bf16:
+      return "v4_bf16";
+    default:
+      return "base";
+  }
+}
+
+}  // namespace ingot::cpu

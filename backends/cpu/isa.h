@@ -1,0 +1,44 @@
+// Which x86-64 level this process runs its kernels at, chosen once by cpuid, or by INGOT_ISA.
+#pragma once
+
+#include <string_view>
+
+namespace ingot::cpu {
+
+enum class Isa { base, v3, v4, v4_bf16 };
+
+// The best level this CPU and operating system support, or the one INGOT_ISA names.
+// Throws Error(device) when INGOT_ISA names a level that is unknown or not this CPU's.
+Isa isa();
+
+std::string_view isa_name(Isa isa);
+
+}  // namespace ingot::cpu
+
+// Declares `extern const Table name` in the namespace of each level (the file compiled by
+// isa_library defines it in INGOT_ISA) and a function name() that gives this process's.
+#define INGOT_KERNEL_TABLE(Table, name)             \
+  namespace base {                                  \
+  extern const Table name;                          \
+  }                                                 \
+  namespace v3 {                                    \
+  extern const Table name;                          \
+  }                                                 \
+  namespace v4 {                                    \
+  extern const Table name;                          \
+  }                                                 \
+  namespace v4_bf16 {                               \
+  extern const Table name;                          \
+  }                                                 \
+  inline const Table& name(::ingot::cpu::Isa isa) { \
+    switch (isa) {                                  \
+      case ::ingot::cpu::Isa::v3:                   \
+        return v3::name;                            \
+      case ::ingot::cpu::Isa::v4:                   \
+        return v4::name;                            \
+      case ::ingot::cpu::Isa::v4_bf16:              \
+        return v4_bf16::name;                       \
+      default:                                      \
+        return base::name;                          \
+    }                                               \
+  }

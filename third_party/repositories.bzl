@@ -1,0 +1,83 @@
+"""Every external repository of the project. All of them are folders of this machine."""
+
+load("//third_party/system:system_library.bzl", "system_library")
+
+def _bazel_4_offline_overrides():
+    """Replaces what Bazel 4.2.3 would download on its first build.
+
+    Debian's build of 4.2.3 was made without a version label, so native.bazel_version is
+    the empty string there and only there. Newer versions bring or fetch their own.
+    """
+    if native.bazel_version:
+        return
+
+    # Debian's own bazel-rules-cc is too new for Debian's own Bazel, hence the shim.
+    native.local_repository(name = "rules_cc", path = "third_party/bazel_shims/rules_cc")
+    native.local_repository(name = "rules_java", path = "/usr/share/bazel/rules/java")
+    native.local_repository(
+        name = "remote_coverage_tools",
+        path = "third_party/bazel_shims/coverage_tools",
+    )
+
+def ingot_repositories():
+    _bazel_4_offline_overrides()
+
+    # `files` maps a path on the machine to its place in the repository. List what is to be
+    # seen through the target; `includes` are the -isystem folders (default: include).
+    system_library(
+        name = "eigen",
+        apt = "libeigen3-dev",
+        files = {"/usr/include/eigen3": "eigen3"},
+        includes = ["eigen3"],
+    )
+    system_library(
+        name = "nlohmann_json",
+        apt = "nlohmann-json3-dev",
+        files = {"/usr/include/nlohmann": "include/nlohmann"},
+    )
+    system_library(
+        name = "cli11",
+        apt = "libcli11-dev",
+        files = {"/usr/include/CLI": "include/CLI"},
+    )
+    system_library(
+        name = "gtest",
+        apt = "libgtest-dev",
+        files = {
+            "/usr/include/gtest": "include/gtest",
+            "/usr/lib/x86_64-linux-gnu/libgtest.a": "lib/libgtest.a",
+        },
+        linkopts = ["-pthread"],
+    )
+    system_library(
+        name = "gtest_main",
+        apt = "libgtest-dev",
+        files = {"/usr/lib/x86_64-linux-gnu/libgtest_main.a": "lib/libgtest_main.a"},
+        deps = ["@gtest"],
+    )
+
+    # Single headers in /usr/include: the compiler finds them without any flag.
+    system_library(
+        name = "xxhash",
+        apt = "libxxhash-dev",
+        files = {"/usr/include/xxhash.h": "include/xxhash.h"},
+        linkopts = ["-lxxhash"],
+    )
+    system_library(
+        name = "onednn",
+        apt = "libdnnl-dev",
+        files = {"/usr/include/oneapi": "include/oneapi"},
+        linkopts = ["-ldnnl"],
+    )
+    system_library(
+        name = "pcre2",
+        apt = "libpcre2-dev",
+        files = {"/usr/include/pcre2.h": "include/pcre2.h"},
+        linkopts = ["-lpcre2-8"],
+    )
+    system_library(
+        name = "utf8proc",
+        apt = "libutf8proc-dev",
+        files = {"/usr/include/utf8proc.h": "include/utf8proc.h"},
+        linkopts = ["-lutf8proc"],
+    )
