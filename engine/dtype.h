@@ -1,0 +1,58 @@
+// Element types of tensors and the 16-bit conversions, usable in host code anywhere.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+
+namespace ingot {
+
+enum class DType : std::uint8_t { f32, bf16, f16, i8, u8, i32, i64 };
+
+constexpr std::int64_t size_of(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+    case DType::i32:
+      return 4;
+    case DType::bf16:
+    case DType::f16:
+      return 2;
+    case DType::i8:
+    case DType::u8:
+      return 1;
+    case DType::i64:
+      return 8;
+  }
+  return 0;
+}
+
+constexpr bool is_float(DType dtype) {
+  return dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::f16;
+}
+
+// "f32", "bf16", ...
+constexpr std::string_view name_of(DType dtype) {
+  constexpr std::string_view kNames[] = {"f32", "bf16", "f16", "i8", "u8", "i32", "i64"};
+  return kNames[static_cast<int>(dtype)];
+}
+
+// bf16 is the upper half of an fp32 word; rounds to nearest even, keeps NaN a NaN.
+inline float bf16_to_float(std::uint16_t bits) {
+  const std::uint32_t word = static_cast<std::uint32_t>(bits) << 16;
+  float value;
+  std::memcpy(&value, &word, sizeof value);
+  return value;
+}
+
+inline std::uint16_t float_to_bf16(float value) {
+  std::uint32_t word;
+  std::memcpy(&word, &value, sizeof word);
+  if ((word & 0x7fffffffu) > 0x7f800000u) return static_cast<std::uint16_t>((word >> 16) | 0x40u);
+  return static_cast<std::uint16_t>((word + 0x7fffu + ((word >> 16) & 1u)) >> 16);
+}
+
+// IEEE half precision; rounds to nearest even, overflows to infinity, keeps subnormals and NaN.
+float f16_to_float(std::uint16_t bits);
+std::uint16_t float_to_f16(float value);
+
+}  // namespace ingot
