@@ -1,0 +1,66 @@
+// The backend that is always there: kernels on this machine's cores, memory from the system.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "backends/cpu/isa.h"
+#include "backends/cpu/thread_pool.h"
+#include "engine/backend.h"
+
+namespace ingot::cpu {
+
+// What a kernel may keep a reference to.
+struct Context {
+  ThreadPool& pool;
+  Isa isa;
+};
+
+// One line of the kernel table: how to make the kernel for ops of this kind.
+struct KernelEntry {
+  std::string_view kind;
+  std::unique_ptr<Kernel> (*make)(const Program& program, const Op& op, const Context& context);
+};
+
+class CpuBackend final : public Backend {
+ public:
+  // threads: at least 1. kernels: ops/cpu_kernels.h has the table of all ops.
+  CpuBackend(int threads, std::span<const KernelEntry> kernels, Isa isa = cpu::isa());
+
+  std::string description() const override;
+  std::unique_ptr<Kernel> make_kernel(const Program& program, const Op& op) override;
+  std::byte* allocate(std::int64_t bytes) override;
+  void free(std::byte* memory, std::int64_t bytes) override;
+  void copy_to_device(std::byte* device, std::span<const std::byte> host) override;
+  void copy_to_host(std::span<std::byte> host, const std::byte* device) override;
+  void synchronize() override {}
+
+  ThreadPool& pool() { return pool_; }
+
+ private:
+  ThreadPool pool_;
+  Isa isa_;
+  std::vector<KernelEntry> kernels_;
+};
+
+// A kernel made of a function: run(arguments, state).
+template <class Run>
+std::unique_ptr<Kernel> make_kernel(std::int64_t workspace_bytes, Run run) {
+  class Lambda final : public Kernel {
+   public:
+    Lambda(std::int64_t bytes, Run run) : bytes_(bytes), run_(std::move(run)) {}
+    std::int64_t workspace_bytes() const override { return bytes_; }
+    void run(const KernelArguments& arguments, const StepState& state) override {
+      run_(arguments, state);
+    }
+
+   private:
+    std::int64_t bytes_;
+    Run run_;
+  };
+  return std::make_unique<Lambda>(workspace_bytes, std::move(run));
+}
+
+}  // namespace ingot::cpu

@@ -1,0 +1,70 @@
+// What a device must offer to run programs: memory, copies, and a kernel for each op kind.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "engine/program.h"
+
+namespace ingot {
+
+// The few numbers that change from step to step. Kernels read them at run time, so that a program
+// is compiled once.
+struct StepState {
+  std::int64_t step = 0;        // updates done so far
+  std::int64_t micro_step = 0;  // within this update
+  std::uint64_t seed = 0;
+  double learning_rate = 0;
+  float loss_scale = 1;         // factor on every gradient (fp16); the update divides it out
+  double target_tokens = 1;     // valid targets in the global batch: the loss is a mean over them
+  double mtp_targets = 1;       // the same for the multi-token-prediction loss
+  double sequences = 1;         // in the global batch: balance losses are means over them
+  double mtp_weight = 0;        // weight of the multi-token-prediction loss
+  double balance_weight = 0;    // weight of the balance losses
+  double bias_update_rate = 0;  // of the routers' selection bias, after the update
+};
+
+// Pointers of one op's operands, at the first column of each view; null for an absent operand.
+struct KernelArguments {
+  std::span<std::byte*const> inputs, outputs;
+  std::span<std::byte> workspace;
+
+  template <class T>
+  const T* input(int i) const {
+    return reinterpret_cast<const T*>(inputs[i]);
+  }
+  template <class T>
+  T* output(int i) const {
+    return reinterpret_cast<T*>(outputs[i]);
+  }
+};
+
+// One op, ready to run: attributes read, library primitives made. Running allocates nothing.
+class Kernel {
+ public:
+  virtual ~Kernel() = default;
+  // Scratch memory that run() wants; its contents do not survive the op.
+  virtual std::int64_t workspace_bytes() const { return 0; }
+  virtual void run(const KernelArguments& arguments, const StepState& state) = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string description() const = 0;
+  // Throws Error(device) when this device has no kernel for the op or its dtypes.
+  virtual std::unique_ptr<Kernel> make_kernel(const Program& program, const Op& op) = 0;
+
+  // Device memory, zero-filled. Throws Error(budget) when there is not that much.
+  virtual std::byte* allocate(std::int64_t bytes) = 0;
+  virtual void free(std::byte* memory, std::int64_t bytes) = 0;
+  virtual void copy_to_device(std::byte* device, std::span<const std::byte> host) = 0;
+  virtual void copy_to_host(std::span<std::byte> host, const std::byte* device) = 0;
+  // Waits until everything that was asked for is done.
+  virtual void synchronize() = 0;
+};
+
+}  // namespace ingot
