@@ -1,0 +1,192 @@
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <csignal>
+#include <string>
+
+#include "io/atomic_file.h"
+#include "io/hash.h"
+#include "io/mapped_file.h"
+#include "io/test_folder.h"
+
+namespace ingot {
+namespace {
+
+std::span<const std::byte> bytes_of(const std::string& text) {
+  return std::as_bytes(std::span(text));
+}
+
+TEST(AtomicFile, TargetIsUntouchedUntilCommit) {
+  TestFolder folder;
+  put_file(folder / "a", "old");
+  AtomicFile file(folder / "a");
+  file.write("new ");
+  file.write(std::string(1 << 20, 'x'));
+  EXPECT_EQ(contents_of(folder / "a"), "old");
+  file.commit();
+  EXPECT_EQ(contents_of(folder / "a"), "new " + std::string(1 << 20, 'x'));
+  EXPECT_EQ(files_in(folder.path()), 1u);
+}
+
+TEST(AtomicFile, WithoutCommitNothingIsLeft) {
+  TestFolder folder;
+  put_file(folder / "a", "old");
+  {
+    AtomicFile file(folder / "a");
+    file.write(std::string(1 << 20, 'x'));
+    AtomicFile moved = std::move(file);
+    EXPECT_EQ(files_in(folder.path()), 2u);
+  }
+  EXPECT_EQ(contents_of(folder / "a"), "old");
+  EXPECT_EQ(files_in(folder.path()), 1u);
+}
+
+TEST(AtomicFile, TwoWritersOfOneTargetDoNotMix) {
+  TestFolder folder;
+  AtomicFile first(folder / "a"), second(folder / "a");
+  first.write("first");
+  second.write("second");
+  second.commit();
+  first.commit();
+  EXPECT_EQ(contents_of(folder / "a"), "first");
+}
+
+TEST(AtomicFile, SizeAndHashAreThoseOfTheFile) {
+  TestFolder folder;
+  AtomicFile file(folder / "a");
+  for (int i = 0; i < 3000; ++i)
+    file.write(std::string(static_cast<std::size_t>(i) * 7 % 1000, 'a' + i % 26));
+  file.write(std::string(300000, 'z'));
+  file.write("end");
+  file.commit();
+  EXPECT_EQ(file.size(), std::filesystem::file_size(folder / "a"));
+  EXPECT_EQ(file.hash(), hash_of(contents_of(folder / "a")));
+  EXPECT_EQ(file.hash(), hash_of_file(folder / "a"));
+  EXPECT_EQ(file.hash(), hash_of_file(folder / "a", ReadFrom::disk));
+}
+
+TEST(AtomicFile, MissingFolderAndFolderInTheWayAreDeviceErrors) {
+  TestFolder folder;
+  put_file(folder / "file", "");
+  std::filesystem::create_directory(folder / "directory");
+  expect_error(
+      ErrorCode::device, [&] { AtomicFile(folder / "no/a"); }, "no/a", "create the folder");
+  expect_error(
+      ErrorCode::device, [&] { AtomicFile(folder / "file/a"); }, "file/a", "is a file");
+  expect_error(
+      ErrorCode::device, [&] { AtomicFile(folder / "directory"); }, "in the way");
+}
+
+TEST(AtomicFile, ReadOnlyFolderIsADeviceError) {
+  TestFolder folder;
+  ::chmod(folder.path().c_str(), 0555);
+  const int status = status_of_child([&] {
+    if (::geteuid() == 0 && ::seteuid(65534) != 0) return 1;  // root may write anywhere
+    expect_error(
+        ErrorCode::device, [&] { AtomicFile(folder / "a"); }, "Permission denied",
+        "choose a folder that may be written to");
+    return ::testing::Test::HasFailure() ? 1 : 0;
+  });
+  EXPECT_EQ(status, 0);
+}
+
+TEST(AtomicFile, FailureMidwayKeepsTheOldFileAndRemovesThePartialOne) {
+  TestFolder folder;
+  put_file(folder / "a", "old");
+  const int status = status_of_child([&] {
+    ::signal(SIGXFSZ, SIG_IGN);
+    const rlimit limit{1 << 20, 1 << 20};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+    expect_error(
+        ErrorCode::device,
+        [&] {
+          AtomicFile file(folder / "a");
+          for (int i = 0; i < 100; ++i) file.write(std::string(100000, 'x'));
+          file.commit();
+        },
+        "File too large", "/a");
+    return ::testing::Test::HasFailure() ? 1 : 0;
+  });
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(contents_of(folder / "a"), "old");
+  EXPECT_EQ(files_in(folder.path()), 1u);
+}
+
+TEST(AtomicFile, AFullDeviceIsADeviceErrorWithAdvice) {
+  expect_error(
+      ErrorCode::device, [] { throw_disk_error("cannot write", ENOSPC, "x"); }, "No space left",
+      "free some space");
+}
+
+TEST(AvailableBytes, LooksPastFoldersThatDoNotExistYet) {
+  TestFolder folder;
+  EXPECT_GT(available_bytes(folder.path()), 0u);
+  EXPECT_GT(available_bytes(folder / "not/there/yet"), 0u);
+  EXPECT_GT(available_bytes("relative/not/there"), 0u);
+  EXPECT_GT(available_bytes(""), 0u);
+}
+
+TEST(MappedFile, ShowsTheFileAndSurvivesMoves) {
+  TestFolder folder;
+  const std::string text = std::string(20000, 'q') + "end";
+  put_file(folder / "a", text);
+  MappedFile first(folder / "a");
+  MappedFile file = std::move(first);
+  EXPECT_EQ(first.size(), 0u);
+  ASSERT_EQ(file.size(), text.size());
+  const auto same = [&] {
+    return std::equal(file.bytes().begin(), file.bytes().end(), bytes_of(text).begin());
+  };
+  EXPECT_TRUE(same());
+  file.release(file.bytes().subspan(1));
+  EXPECT_TRUE(same());
+  put_file(folder / "b", "");
+  file = MappedFile(folder / "b");
+  EXPECT_EQ(file.size(), 0u);
+}
+
+TEST(MappedFile, WhatIsNotAReadableFileIsADataError) {
+  TestFolder folder;
+  expect_error(
+      ErrorCode::data, [&] { MappedFile(folder / "missing"); }, "missing", "No such file");
+  expect_error(
+      ErrorCode::data, [&] { MappedFile(folder.path()); }, "is a folder");
+  ::mkfifo((folder / "pipe").c_str(), 0600);
+  expect_error(
+      ErrorCode::data, [&] { MappedFile(folder / "pipe"); }, "not a regular file");
+}
+
+TEST(ReadTextFile, RefusesMoreThanTheLimit) {
+  TestFolder folder;
+  put_file(folder / "a", "0123456789");
+  EXPECT_EQ(read_text_file(folder / "a", 10), "0123456789");
+  expect_error(
+      ErrorCode::data, [&] { read_text_file(folder / "a", 9); }, "larger than 9");
+  EXPECT_FALSE(read_text_file("/proc/self/status", 1 << 20).empty());
+  expect_error(
+      ErrorCode::data, [&] { read_text_file("/proc/self/status", 20); }, "larger than 20");
+}
+
+TEST(Hash, MatchesThePublishedValueAndAnySplit) {
+  EXPECT_EQ(hash_of(""), 0x2d06800538d394c2u);  // xxHash's own test vector for XXH3_64bits("")
+  const std::string text(100000, 'h');
+  Hash hash;
+  for (std::size_t i = 0, step = 1; i < text.size(); i += step, step = step * 2 + 1) {
+    hash.update(bytes_of(text).subspan(i, std::min(step, text.size() - i)));
+  }
+  EXPECT_EQ(hash.value(), hash_of(text));
+}
+
+TEST(Hash, HexDigitsRoundTripAndNothingElseIsAccepted) {
+  EXPECT_EQ(to_hex(0x0123456789abcdefu), "0123456789abcdef");
+  EXPECT_EQ(from_hex("0123456789abcdef"), 0x0123456789abcdefu);
+  EXPECT_EQ(from_hex("fedcba9876543210"), 0xfedcba9876543210u);
+  for (const char* bad :
+       {"", "0123456789abcde", "0123456789abcdeF", "0123456789abcde ", "0x23456789abcdef"}) {
+    EXPECT_FALSE(from_hex(bad).has_value()) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace ingot
