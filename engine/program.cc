@@ -88,7 +88,7 @@ Tensor Program::persistent(std::string_view name, Shape shape, DType dtype, Role
                      .shape = shape,
                      .dtype = dtype,
                      .role = role,
-                     .persistent = true});
+                     .lifetime = Lifetime::persistent});
 }
 
 Tensor Program::find(std::string_view name) const {

@@ -1,0 +1,56 @@
+#include "memory/lifetimes.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace ingot {
+namespace {
+
+using Interval = std::pair<std::int64_t, std::int64_t>;
+
+}  // namespace
+
+Lifetimes lifetimes(const Program& program) {
+  const auto ops = program.ops();
+  const auto count = static_cast<std::int64_t>(ops.size());
+  std::array<Interval, kPartCount> parts;
+  parts.fill({count, -1});
+  std::vector<Interval> used(program.tensors().size(), {count, -1});
+  const auto extend = [](Interval& interval, std::int64_t op) {
+    interval.first = std::min(interval.first, op);
+    interval.second = std::max(interval.second, op);
+  };
+  for (std::int64_t i = 0; i < count; ++i) {
+    const Op& op = ops[i];
+    extend(parts[static_cast<int>(op.part)], i);
+    for (const Tensor t : op.inputs) {
+      if (t) extend(used[t.id], i);
+    }
+    for (const Tensor t : op.outputs) {
+      if (t) extend(used[t.id], i);
+    }
+    if (op.workspace) extend(used[op.workspace.id], i);
+  }
+
+  Lifetimes result;
+  for (std::size_t id = 0; id < used.size(); ++id) {
+    const TensorInfo& info = program.tensors()[id];
+    auto [first, last] = used[id];
+    if (info.lifetime == Lifetime::persistent) {
+      first = 0;
+      last = std::max<std::int64_t>(count - 1, 0);
+    } else if (last < 0) {
+      continue;
+    } else if (info.lifetime == Lifetime::parts) {
+      first = parts[static_cast<int>(ops[first].part)].first;
+      last = parts[static_cast<int>(ops[last].part)].second;
+    }
+    result.tensors.push_back(static_cast<int>(id));
+    result.buffers.push_back(
+        {.bytes = std::max<std::int64_t>(info.bytes(), 1), .first = first, .last = last});
+  }
+  return result;
+}
+
+}  // namespace ingot

@@ -1,0 +1,28 @@
+// The memory plan of a program: every tensor's place in one arena, and what there is to say of it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/program.h"
+
+namespace ingot {
+
+struct MemoryPlan {
+  std::vector<std::int64_t> offsets;  // by tensor id, bytes from the arena's start; -1: no place
+  std::int64_t arena_bytes = 0;
+  std::int64_t lower_bound_bytes = 0;  // most bytes alive at any op: no packing can be smaller
+
+  std::size_t peak_op = 0;                         // the op at which most bytes are alive
+  std::array<std::int64_t, kRoleCount> by_role{};  // bytes alive at that op
+  std::vector<int> largest;                        // the ten largest tensors alive there, by id
+};
+
+// Packs the program, whose workspaces are known (BoundProgram), and checks that no two live tensors
+// overlap. A pure function of the program. reuse = false gives every tensor its own place: slower to
+// fit, for tests that compare a packed run with.
+MemoryPlan plan_memory(const Program& program, bool reuse = true);
+
+}  // namespace ingot
