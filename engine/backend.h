@@ -51,6 +51,13 @@ class Kernel {
   virtual void run(const KernelArguments& arguments, const StepState& state) = 0;
 };
 
+// A block of device memory; returned when this dies.
+class DeviceMemory {
+ public:
+  virtual ~DeviceMemory() = default;
+  virtual std::byte* data() = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -59,8 +66,7 @@ class Backend {
   virtual std::unique_ptr<Kernel> make_kernel(const Program& program, const Op& op) = 0;
 
   // Device memory, zero-filled. Throws Error(budget) when there is not that much.
-  virtual std::byte* allocate(std::int64_t bytes) = 0;
-  virtual void free(std::byte* memory, std::int64_t bytes) = 0;
+  virtual std::unique_ptr<DeviceMemory> allocate(std::int64_t bytes) = 0;
   virtual void copy_to_device(std::byte* device, std::span<const std::byte> host) = 0;
   virtual void copy_to_host(std::span<std::byte> host, const std::byte* device) = 0;
   // Waits until everything that was asked for is done.

@@ -49,8 +49,6 @@ Executor::Executor(const Program& program, BoundProgram bound, std::vector<std::
   }
 }
 
-Executor::~Executor() { backend_.free(arena_, arena_bytes_); }
-
 void Executor::run(Part part, const StepState& state) {
   const std::span<const Op> ops = program_.ops(part);
   const std::size_t first = ops.data() - program_.ops().data();
@@ -65,7 +63,7 @@ void Executor::run(Part part, const StepState& state) {
 std::byte* Executor::data(Tensor t) const {
   const std::int64_t offset = offsets_[t.id];
   if (offset < 0) throw std::logic_error(program_.info(t).name + " has no place in the arena");
-  return arena_ + offset + t.column * size_of(program_.dtype(t));
+  return arena_->data() + offset + t.column * size_of(program_.dtype(t));
 }
 
 void Executor::write(Tensor t, std::span<const std::byte> host) {

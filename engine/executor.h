@@ -34,7 +34,6 @@ class Executor {
   // offsets[id]: place of each tensor in an arena of arena_bytes; memory/plan.h makes them.
   Executor(const Program& program, BoundProgram bound, std::vector<std::int64_t> offsets,
            std::int64_t arena_bytes, Backend& backend);
-  ~Executor();
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 
@@ -58,7 +57,7 @@ class Executor {
   std::vector<std::int64_t> offsets_;
   std::int64_t arena_bytes_;
   Backend& backend_;
-  std::byte* arena_;
+  std::unique_ptr<DeviceMemory> arena_;
   OpObserver* observer_ = nullptr;
   std::vector<std::byte*> pointers_;        // all operands of all ops, in order
   std::vector<KernelArguments> arguments_;  // by op

@@ -1,10 +1,8 @@
 #include "memory/plan.h"
 
 #include <algorithm>
-#include <stdexcept>
 
 #include "memory/lifetimes.h"
-#include "memory/overlap_check.h"
 #include "memory/packing.h"
 
 namespace ingot {
@@ -51,10 +49,6 @@ MemoryPlan plan_memory(const Program& program, bool reuse) {
     }
   }
   const Packing packing = pack(lives.buffers);
-  if (const auto overlap = find_overlap(lives.buffers, packing.offsets)) {
-    throw std::logic_error("memory plan: " + program.tensors()[lives.tensors[overlap->first]].name +
-                           " overlaps " + program.tensors()[lives.tensors[overlap->second]].name);
-  }
   MemoryPlan plan;
   plan.offsets.assign(program.tensors().size(), -1);
   for (std::size_t i = 0; i < lives.tensors.size(); ++i) {

@@ -20,8 +20,8 @@ struct MemoryPlan {
   std::vector<int> largest;                        // the ten largest tensors alive there, by id
 };
 
-// Packs the program, whose workspaces are known (BoundProgram), and checks that no two live tensors
-// overlap. A pure function of the program. reuse = false gives every tensor its own place: slower to
+// Packs the program, whose workspaces are known (BoundProgram); pack() proves that no two live
+// tensors overlap. A pure function of the program. reuse = false gives every tensor its own place: slower to
 // fit, for tests that compare a packed run with.
 MemoryPlan plan_memory(const Program& program, bool reuse = true);
 

@@ -23,9 +23,22 @@ std::unique_ptr<Kernel> CpuBackend::make_kernel(const Program& program, const Op
               "the cpu backend has no kernel for op '" + std::string(op.kind->name) + "'", op.name);
 }
 
-std::byte* CpuBackend::allocate(std::int64_t bytes) { return map_memory(bytes); }
+namespace {
 
-void CpuBackend::free(std::byte* memory, std::int64_t bytes) { unmap_memory(memory, bytes); }
+class ArenaMemory final : public DeviceMemory {
+ public:
+  explicit ArenaMemory(std::int64_t bytes) : arena_(bytes) {}
+  std::byte* data() override { return arena_.data(); }
+
+ private:
+  Arena arena_;
+};
+
+}  // namespace
+
+std::unique_ptr<DeviceMemory> CpuBackend::allocate(std::int64_t bytes) {
+  return std::make_unique<ArenaMemory>(bytes);
+}
 
 void CpuBackend::copy_to_device(std::byte* device, std::span<const std::byte> host) {
   std::memcpy(device, host.data(), host.size());

@@ -31,8 +31,7 @@ class CpuBackend final : public Backend {
 
   std::string description() const override;
   std::unique_ptr<Kernel> make_kernel(const Program& program, const Op& op) override;
-  std::byte* allocate(std::int64_t bytes) override;
-  void free(std::byte* memory, std::int64_t bytes) override;
+  std::unique_ptr<DeviceMemory> allocate(std::int64_t bytes) override;
   void copy_to_device(std::byte* device, std::span<const std::byte> host) override;
   void copy_to_host(std::span<std::byte> host, const std::byte* device) override;
   void synchronize() override {}
