@@ -32,7 +32,7 @@ void check_layout(std::span<const SafetensorsHeader::Tensor> tensors, std::uint6
   std::uint64_t position = 0;
   for (const auto& [declaration, begin, end] : tensors) {
     const auto expected = checked_product(declaration.shape, size_of(declaration.type));
-    const std::string tensor = "tensor " + quoted(declaration.name);
+    const std::string tensor = "tensor " + quoted_name(declaration.name);
     if (!expected) throw_damaged(tensor + " has an impossible shape", file);
     if (begin != position) {
       throw_damaged(tensor + (begin < position ? " overlaps the one before" : " leaves a hole"),
@@ -83,7 +83,8 @@ SafetensorsIndex::SafetensorsIndex(std::span<const std::byte> bytes,
   const auto twice =
       std::adjacent_find(by_name_.begin(), by_name_.end(),
                          [&](std::uint32_t a, std::uint32_t b) { return name(a) == name(b); });
-  if (twice != by_name_.end()) throw_damaged("has tensor " + quoted(name(*twice)) + " twice", file);
+  if (twice != by_name_.end())
+    throw_damaged("has tensor " + quoted_name(name(*twice)) + " twice", file);
   metadata_ = std::move(header.metadata);
 }
 
@@ -99,7 +100,7 @@ SafetensorsFile::SafetensorsFile(std::filesystem::path path)
 
 const SafetensorsEntry& SafetensorsFile::at(std::string_view name) const {
   if (const SafetensorsEntry* entry = find(name)) return *entry;
-  throw Error(ErrorCode::data, "has no tensor " + quoted(name), file_.path().string());
+  throw Error(ErrorCode::data, "has no tensor " + quoted_name(name), file_.path().string());
 }
 
 std::uint64_t bytes_of(const TensorDeclaration& tensor) {

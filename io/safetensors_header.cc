@@ -47,7 +47,7 @@ class HeaderReader : public Json::json_sax_t {
     if (at_ != At::dtype_value) return misplaced("a string");
     at_ = At::tensor;
     const auto type = stored_type_named(value);
-    if (!type) return fail("has the unknown dtype " + quoted(value) + of_tensor());
+    if (!type) return fail("has the unknown dtype " + quoted_name(value) + of_tensor());
     tensor().declaration.type = *type;
     return true;
   }
@@ -66,7 +66,7 @@ class HeaderReader : public Json::json_sax_t {
     if (value == "dtype" && !std::exchange(has_dtype_, true)) return go(At::dtype_value);
     if (value == "shape" && !std::exchange(has_shape_, true)) return go(At::shape_array);
     if (value == "data_offsets" && !std::exchange(has_offsets_, true)) return go(At::offsets_array);
-    return fail("has the unknown or repeated key " + quoted(value) + of_tensor());
+    return fail("has the unknown or repeated key " + quoted_name(value) + of_tensor());
   }
 
   bool start_object(std::size_t) override {
@@ -142,7 +142,7 @@ class HeaderReader : public Json::json_sax_t {
   std::string of_tensor() const {
     if (at_ == At::metadata || at_ == At::metadata_value) return " in its metadata";
     if (header.tensors.empty()) return "";
-    return " in tensor " + quoted(header.tensors.back().declaration.name);
+    return " in tensor " + quoted_name(header.tensors.back().declaration.name);
   }
 
   bool add_dimension(std::uint64_t value) {

@@ -89,7 +89,7 @@ std::string describe(const TensorDeclaration& tensor) {
   return text + "]";
 }
 
-std::string quoted(std::string_view name) {
+std::string quoted_name(std::string_view name) {
   constexpr std::size_t kLongest = 200;
   const bool is_long = name.size() > kLongest;
   return '"' + std::string(name.substr(0, kLongest)) + (is_long ? "...\"" : "\"");

@@ -56,6 +56,6 @@ std::optional<std::int64_t> checked_product(const std::vector<std::int64_t>& sha
 std::string describe(const TensorDeclaration& tensor);
 
 // A name from a file between quotes, shortened: it may be megabytes long.
-std::string quoted(std::string_view name);
+std::string quoted_name(std::string_view name);
 
 }  // namespace ingot
