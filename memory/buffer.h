@@ -1,0 +1,20 @@
+// A buffer: a run of bytes that must stay untouched from one op of a program to another.
+// memory/ packs buffers into one arena; which tensors share a buffer is the caller's business.
+#pragma once
+
+#include <cstdint>
+
+namespace ingot {
+
+struct Buffer {
+  std::int64_t bytes;  // > 0
+  std::int64_t first;  // index of the op that writes it first
+  std::int64_t last;   // index of the last op that touches it, >= first; alive in both
+};
+
+// The smallest multiple of alignment (> 0) that holds bytes.
+constexpr std::int64_t align_up(std::int64_t bytes, std::int64_t alignment) {
+  return (bytes + alignment - 1) / alignment * alignment;
+}
+
+}  // namespace ingot

@@ -1,0 +1,38 @@
+// Offsets for buffers in one arena (dynamic storage allocation, NP-complete; spec/memory.md G2).
+//
+// The best of several greedy orders, then a hill climb on the order, until the lower bound is met
+// or the effort is spent. Effort is counted in work, never in time: the same buffers and options
+// give the same offsets on every machine. What pack() returns has passed find_misplacement().
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "memory/buffer.h"
+
+namespace ingot {
+
+struct PackingOptions {
+  std::int64_t alignment = 256;  // of every offset, in bytes; sizes are rounded up to it
+  int climb_tries = 300;         // reorderings tried after the greedy orders; 0: greedy only
+  std::uint64_t seed = 1;        // of the hill climb
+  // Bound of the climb's work, in visits of a placed neighbour (about 1 ns each). The greedy orders
+  // always run, until one meets the lower bound.
+  std::int64_t climb_visits = 1'000'000'000;
+};
+
+struct Packing {
+  std::vector<std::int64_t> offsets;   // [buffers], in bytes, multiples of the alignment
+  std::int64_t total_bytes = 0;        // of the arena
+  std::int64_t lower_bound_bytes = 0;  // no packing can be smaller
+};
+
+// Errors: usage if a buffer or the alignment breaks its contract, budget if the sizes together pass
+// 2^62 bytes.
+Packing pack(std::span<const Buffer> buffers, const PackingOptions& options = {});
+
+// The largest sum of the aligned sizes of the buffers alive at one op. Errors as pack().
+std::int64_t lower_bound(std::span<const Buffer> buffers, std::int64_t alignment = 256);
+
+}  // namespace ingot
