@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -14,7 +15,8 @@ namespace ingot {
 // The few numbers that change from step to step. Kernels read them at run time, so that a program
 // is compiled once.
 struct StepState {
-  std::int64_t step = 0;        // updates done so far
+  std::int64_t step = 0;        // of the schedule, from 0
+  std::int64_t updates = 0;     // applied so far: skipped ones do not count
   std::int64_t micro_step = 0;  // within this update
   std::uint64_t seed = 0;
   double learning_rate = 0;
@@ -25,6 +27,8 @@ struct StepState {
   double mtp_weight = 0;        // weight of the multi-token-prediction loss
   double balance_weight = 0;    // weight of the balance losses
   double bias_update_rate = 0;  // of the routers' selection bias, after the update
+  bool skip_update = false;     // drop the gradients instead of applying them
+  float norm_limit = std::numeric_limits<float>::infinity();  // skip when the norm exceeds it
 };
 
 // Pointers of one op's operands, at the first column of each view; null for an absent operand.

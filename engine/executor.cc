@@ -47,6 +47,9 @@ Executor::Executor(const Program& program, BoundProgram bound, std::vector<std::
     }
     arguments_.push_back(arguments);
   }
+  for (const Program::Constant& constant : program.constants()) {
+    write(constant.tensor, constant.values);
+  }
 }
 
 void Executor::run(Part part, const StepState& state) {

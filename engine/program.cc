@@ -91,6 +91,16 @@ Tensor Program::persistent(std::string_view name, Shape shape, DType dtype, Role
                      .lifetime = Lifetime::persistent});
 }
 
+Tensor Program::constant(std::string_view name, Shape shape, DType dtype,
+                         std::span<const std::byte> values) {
+  const Tensor tensor = persistent(name, shape, dtype, Role::input);
+  if (static_cast<std::int64_t>(values.size()) != info(tensor).bytes()) {
+    throw std::logic_error("constant " + info(tensor).name + ": wrong size");
+  }
+  constants_.push_back({tensor, {values.begin(), values.end()}});
+  return tensor;
+}
+
 Tensor Program::find(std::string_view name) const {
   for (std::size_t id = 0; id < tensors_.size(); ++id) {
     if (tensors_[id].name == name) return whole(static_cast<int>(id));

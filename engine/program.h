@@ -167,6 +167,14 @@ class Program {
   std::int64_t rows(Tensor t) const { return tensors_[t.id].shape.rows(); }
   std::int64_t row_stride(Tensor t) const { return tensors_[t.id].shape.last(); }
   bool is_whole(Tensor t) const { return t.columns == tensors_[t.id].shape.last(); }
+  // A persistent tensor whose values are known now; the executor writes them before the first run.
+  Tensor constant(std::string_view name, Shape shape, DType dtype,
+                  std::span<const std::byte> values);
+  struct Constant {
+    Tensor tensor;
+    std::vector<std::byte> values;
+  };
+  std::span<const Constant> constants() const { return constants_; }
   // Finds a tensor by name; a null Tensor if there is none.
   Tensor find(std::string_view name) const;
 
@@ -199,6 +207,7 @@ class Program {
   std::vector<TensorInfo> tensors_;
   std::vector<Op> ops_;
   std::vector<Weight> weights_;
+  std::vector<Constant> constants_;
   Part part_ = Part::micro_step;
   Phase phase_ = Phase::forward;
   int layer_ = -1;

@@ -21,8 +21,8 @@ struct MemoryPlan {
 };
 
 // Packs the program, whose workspaces are known (BoundProgram); pack() proves that no two live
-// tensors overlap. A pure function of the program. reuse = false gives every tensor its own place: slower to
-// fit, for tests that compare a packed run with.
+// tensors overlap. A pure function of the program. reuse = false gives every tensor its own place:
+// slower to fit, for tests that compare a packed run with.
 MemoryPlan plan_memory(const Program& program, bool reuse = true);
 
 }  // namespace ingot

@@ -1,0 +1,137 @@
+#include "layers/builder.h"
+
+#include <utility>
+
+namespace ingot {
+
+std::string Builder::checkpoint_name(std::string_view name) const {
+  const std::string& scope = program.scope();
+  return "model." + (scope.empty() ? "" : scope + ".") + std::string(name);
+}
+
+Tensor Builder::state(std::string_view name, Shape shape, DType dtype, Role role,
+                      Lifetime lifetime) {
+  const std::string& scope = program.scope();
+  const std::string full = scope.empty() ? std::string(name) : scope + "." + std::string(name);
+  if (const Tensor found = program.find(full)) return found;
+  return program.add_tensor({.name = std::string(name),
+                             .shape = shape,
+                             .dtype = dtype,
+                             .role = role,
+                             .lifetime = lifetime});
+}
+
+Tensor Builder::find_or_add(const std::string& name, Shape shape, DType dtype, Kind kind,
+                            double init_value, std::vector<WeightPart> parts, bool trained) {
+  const std::string& scope = program.scope();
+  if (const Tensor found = program.find(scope.empty() ? name : scope + "." + name)) return found;
+  Weight weight;
+  weight.tensor = program.persistent(name, shape, dtype, Role::weight);
+  weight.master = weight.tensor;
+  if (options.trainable && trained) {
+    if (dtype != DType::f32) {
+      weight.master = program.persistent(name + " master", shape, DType::f32, Role::master);
+    }
+    weight.gradient = program.persistent(name + " gradient", shape, DType::f32, Role::gradient);
+  }
+  weight.parts = std::move(parts);
+  weight.init_std = kind == Kind::matrix ? config.initializer_range : 0;
+  weight.init_value = init_value;
+  weight.decayed = kind == Kind::matrix;
+  return program.add_weight(std::move(weight)).tensor;
+}
+
+namespace {
+
+// "q_proj+k_proj+v_proj"
+std::string joined(const std::vector<MatrixRows>& rows) {
+  std::string name;
+  for (const MatrixRows& part : rows) {
+    if (!name.empty()) name += '+';
+    name += part.name;
+  }
+  return name;
+}
+
+std::int64_t total_rows(const std::vector<MatrixRows>& rows) {
+  std::int64_t total = 0;
+  for (const MatrixRows& part : rows) total += part.rows;
+  return total;
+}
+
+}  // namespace
+
+Tensor Builder::matrix(const std::vector<MatrixRows>& rows, std::int64_t columns) {
+  std::vector<WeightPart> parts;
+  std::int64_t first = 0;
+  for (const MatrixRows& part : rows) {
+    parts.push_back({checkpoint_name(std::string(part.name) + ".weight"),
+                     first * columns,
+                     {part.rows, columns}});
+    first += part.rows;
+  }
+  return find_or_add(joined(rows), {total_rows(rows), columns}, options.dtype, Kind::matrix, 0,
+                     std::move(parts));
+}
+
+Tensor Builder::bias(const std::vector<MatrixRows>& rows) {
+  std::vector<WeightPart> parts;
+  std::int64_t first = 0;
+  for (const MatrixRows& part : rows) {
+    parts.push_back({checkpoint_name(std::string(part.name) + ".bias"), first, {part.rows}});
+    first += part.rows;
+  }
+  return find_or_add(joined(rows) + " bias", {total_rows(rows)}, DType::f32, Kind::vector, 0,
+                     std::move(parts));
+}
+
+Tensor Builder::gain(std::string_view name, std::int64_t size) {
+  return find_or_add(std::string(name), {size}, DType::f32, Kind::vector, 1,
+                     {{checkpoint_name(std::string(name) + ".weight"), 0, {size}}});
+}
+
+Tensor Builder::router(std::int64_t experts, std::int64_t hidden_size) {
+  // Logits are computed in fp32 (DeepSeek-V3), so the router needs no copy in lower precision.
+  return find_or_add("gate", {experts, hidden_size}, DType::f32, Kind::matrix, 0,
+                     {{checkpoint_name("gate.weight"), 0, {experts, hidden_size}}});
+}
+
+Tensor Builder::selection_bias(std::int64_t experts) {
+  return find_or_add("gate.e_score_correction_bias", {experts}, DType::f32, Kind::vector, 0,
+                     {{checkpoint_name("gate.e_score_correction_bias"), 0, {experts}}},
+                     /*trained=*/false);
+}
+
+Tensor Builder::experts(const std::vector<MatrixRows>& rows, std::int64_t experts,
+                        std::int64_t columns) {
+  const std::int64_t height = total_rows(rows);
+  std::vector<WeightPart> parts;
+  for (std::int64_t expert = 0; expert < experts; ++expert) {
+    std::int64_t first = expert * height;
+    for (const MatrixRows& part : rows) {
+      const std::string name = "experts." + std::to_string(expert) + "." + std::string(part.name);
+      parts.push_back({checkpoint_name(name + ".weight"), first * columns, {part.rows, columns}});
+      first += part.rows;
+    }
+  }
+  return find_or_add("experts." + joined(rows), {experts, height, columns}, options.dtype,
+                     Kind::matrix, 0, std::move(parts));
+}
+
+Tensor Builder::embedding_table(std::string_view name) {
+  const Shape shape{config.vocab_size, config.hidden_size};
+  const std::string checkpoint =
+      name == "lm_head" ? "lm_head.weight" : "model." + std::string(name) + ".weight";
+  // At the top of the program, whatever the layer that first asks for it.
+  const std::string scope = program.scope();
+  const int layer = program.layer();
+  program.set_scope("");
+  program.set_layer(-1);
+  const Tensor table = find_or_add(std::string(name), shape, options.dtype, Kind::matrix, 0,
+                                   {{checkpoint, 0, shape}});
+  program.set_scope(scope);
+  program.set_layer(layer);
+  return table;
+}
+
+}  // namespace ingot

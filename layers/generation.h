@@ -1,0 +1,34 @@
+// The two parts of a program that generate text with a key/value cache: prefill reads a chunk of the
+// prompt, decode reads one token of each sequence. Both leave the logits of the next token.
+#pragma once
+
+#include "engine/model_config.h"
+#include "engine/program.h"
+
+namespace ingot {
+
+struct GenerationOptions {
+  std::int64_t batch = 1;     // sequences
+  std::int64_t chunk = 64;    // prompt tokens read at a time, of each sequence
+  std::int64_t capacity = 0;  // positions the cache holds; a multiple of chunk
+  DType dtype = DType::f32;
+};
+
+// Inputs and outputs of one part.
+struct GenerationStep {
+  Tensor tokens;     // [batch, n] i32; negative: padding
+  Tensor positions;  // [batch, n] i32, less than capacity; of padding too
+  Tensor last_rows;  // [batch] i32: row in [0, batch * n) whose next token is wanted
+  Tensor logits;     // [batch, vocab_size] f32
+};
+
+struct GenerationParts {
+  GenerationOptions options;
+  GenerationStep prefill, decode;  // n is chunk, and 1
+};
+
+// Appends the prefill and decode parts; finds weights that are in the program already.
+GenerationParts append_generation(Program& program, const ModelConfig& config,
+                                  const GenerationOptions& options);
+
+}  // namespace ingot

@@ -1,0 +1,83 @@
+#include "ops/cross_entropy/cross_entropy.h"
+
+#include <algorithm>
+#include <bit>
+#include <stdexcept>
+
+#include "engine/autodiff.h"
+
+namespace ingot {
+namespace {
+
+double products(const Program& program, const Op& op, int count) {
+  const Tensor hidden = op.inputs[0], weight = op.inputs[1];
+  return 2.0 * count * static_cast<double>(program.rows(hidden)) *
+         static_cast<double>(hidden.columns) * static_cast<double>(program.rows(weight));
+}
+
+double traffic(const Program& program, const Op& op) {
+  double bytes = 0;
+  for (const auto* operands : {&op.inputs, &op.outputs}) {
+    for (const Tensor t : *operands) {
+      if (t) bytes += static_cast<double>(program.info(t).bytes());
+    }
+  }
+  return bytes;
+}
+
+Cost forward_cost(const Program& program, const Op& op) {
+  return {products(program, op, 1), traffic(program, op)};
+}
+
+Cost backward_cost(const Program& program, const Op& op) {
+  return {products(program, op, 3), traffic(program, op)};
+}
+
+void cross_entropy_gradient(Gradients& gradients, const Op& op) {
+  const auto d_hidden = gradients.into(op.inputs[0]);
+  const auto d_weight = gradients.into(op.inputs[1]);
+  Attributes attributes = op.attributes;
+  attributes.set("accumulate", d_hidden.accumulate);
+  gradients.program().append(kCrossEntropyBackward, op.inputs,
+                             {op.outputs[0], d_hidden.tensor, d_weight.tensor},
+                             std::move(attributes));
+}
+
+}  // namespace
+
+const OpKind kCrossEntropy{.name = "cross_entropy",
+                           .gradient = cross_entropy_gradient,
+                           .cost = forward_cost,
+                           .forward_in_gradient = true};
+const OpKind kCrossEntropyBackward{.name = "cross_entropy_backward", .cost = backward_cost};
+
+std::int64_t chunk_rows_for(std::int64_t tokens, std::int64_t hidden, std::int64_t vocabulary) {
+  const std::int64_t chunks =
+      std::max<std::int64_t>(1, vocabulary / std::max<std::int64_t>(1, hidden));
+  const std::int64_t rows = (tokens + chunks - 1) / chunks;
+  const auto power = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(rows)));
+  return std::min(tokens, std::max<std::int64_t>(64, power));
+}
+
+Tensor cross_entropy(Program& program, Tensor hidden, Tensor weight, Tensor targets,
+                     const CrossEntropyOptions& options) {
+  const std::int64_t tokens = program.rows(hidden);
+  const Shape& shape = program.info(weight).shape;
+  if (shape[1] != hidden.columns || program.info(targets).shape.elements() != tokens ||
+      program.dtype(targets) != DType::i32) {
+    throw std::logic_error("cross_entropy: operands do not fit");
+  }
+  const Tensor loss = program.add_tensor({.name = "loss",
+                                          .shape = {2},
+                                          .dtype = DType::f32,
+                                          .role = Role::output,
+                                          .lifetime = Lifetime::parts});
+  const std::int64_t rows = options.chunk_rows > 0
+                                ? options.chunk_rows
+                                : chunk_rows_for(tokens, hidden.columns, shape[0]);
+  program.append(kCrossEntropy, {hidden, weight, targets}, {loss},
+                 {{"mtp", options.mtp}, {"chunk_rows", static_cast<double>(rows)}});
+  return loss;
+}
+
+}  // namespace ingot

@@ -1,0 +1,31 @@
+// The output head and its loss in one op, a chunk of tokens at a time: logits = hidden W^T, cross
+// entropy with the targets, and in training both gradients, without the [tokens, vocabulary] logits
+// ever existing whole. In training the forward op disappears: its gradient op does all the work.
+#pragma once
+
+#include "engine/program.h"
+
+namespace ingot {
+
+struct CrossEntropyOptions {
+  bool mtp = false;             // the loss of a multi-token-prediction head: weighted by
+                                // StepState::mtp_weight, a mean over StepState::mtp_targets
+  std::int64_t chunk_rows = 0;  // tokens at a time; 0: chunk_rows_for()
+};
+
+// About as many logits as the hidden states have elements (Liger kernel's rule), a power of two
+// from 64 on, so that the head adds little to the peak whatever the vocabulary.
+std::int64_t chunk_rows_for(std::int64_t tokens, std::int64_t hidden, std::int64_t vocabulary);
+
+// hidden [tokens, d], weight [vocabulary, d], targets [tokens] i32 (negative: not counted).
+// Returns [2] f32: the sum of -log p(target) and the number of counted targets. Softmax in fp32.
+// Gradients carry the factor loss_scale / target_tokens (mtp: mtp_weight * loss_scale /
+// mtp_targets).
+Tensor cross_entropy(Program& program, Tensor hidden, Tensor weight, Tensor targets,
+                     const CrossEntropyOptions& options = {});
+
+//   cross_entropy            inputs hidden, weight, targets   outputs loss
+//   cross_entropy_backward   inputs hidden, weight, targets   outputs loss, d_hidden?, d_weight?
+extern const OpKind kCrossEntropy, kCrossEntropyBackward;
+
+}  // namespace ingot

@@ -1,0 +1,30 @@
+// y = x W^T (+ bias) (+ residual): the projection of every layer.
+#pragma once
+
+#include <optional>
+
+#include "engine/program.h"
+
+namespace ingot {
+
+struct LinearOptions {
+  Tensor bias = {};                        // [out] f32
+  Tensor residual = {};                    // [tokens, out], dtype of the output
+  std::optional<DType> output_dtype = {};  // that of x by default
+};
+
+// x [tokens, in] (may be a column slice), weight [out, in], both of any float dtype (the router has
+// fp32 weights under bf16 activations). Sums in fp32; bias and residual are added before rounding,
+// so a residual branch costs no pass of its own and no rounding either.
+// Returns y [tokens, out]. Backward: dx = dy W, dW += dy^T x, d_bias += column sums of dy; the
+// residual shares y's gradient buffer.
+Tensor linear(Program& program, Tensor x, Tensor weight, const LinearOptions& options = {});
+
+// Gradient ops, named as kernels know them.
+//   linear          inputs x, weight, bias?, residual?   outputs y
+//   linear_dgrad    inputs dy, weight                    outputs dx   attribute accumulate
+//   linear_wgrad    inputs dy, x                         outputs dW   (always accumulates)
+//   bias_gradient   inputs dy                            outputs db   (always accumulates)
+extern const OpKind kLinear, kLinearDgrad, kLinearWgrad, kBiasGradient;
+
+}  // namespace ingot

@@ -1,0 +1,34 @@
+// The update program: gradient norm, clipping, AdamW of every weight, the routers' selection bias.
+#pragma once
+
+#include <vector>
+
+#include "engine/program.h"
+
+namespace ingot {
+
+struct UpdateOptions {
+  double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8;
+  double weight_decay = 0.1;  // on weights that are `decayed`
+  double clip_norm = 1.0;     // 0: no clipping
+};
+
+// One router's part in the update.
+struct RouterUpdate {
+  Tensor load;            // [experts] i32, summed over the update's micro-steps; zeroed
+  Tensor selection_bias;  // [experts] f32, or none: then the load is only reported and zeroed
+};
+
+struct UpdateOutputs {
+  Tensor norm;                       // [1] f32: of all gradients, loss scale divided out, unclipped
+  Tensor skipped;                    // [1] f32: 1 when the update was not applied
+  std::vector<Tensor> load_ratios;   // [1] f32 for each router: largest load over the mean
+};
+
+// Begins Part::update and appends its ops: makes the moments of every weight with a gradient. The
+// update is skipped, and gradients dropped, when the norm is not finite, exceeds
+// StepState::norm_limit, or StepState::skip_update is set. Gradients are zero afterwards.
+UpdateOutputs append_update(Program& program, const UpdateOptions& options,
+                            const std::vector<RouterUpdate>& routers);
+
+}  // namespace ingot
