@@ -73,14 +73,20 @@ struct Tensor {
   Tensor slice(std::int64_t first, std::int64_t count) const { return {id, column + first, count}; }
 };
 
-// What a tensor is. `persistent` tensors live from before the first op to after the last; the
-// others from the first op that writes them to the last that uses them.
+// How long a tensor keeps its place in the arena.
+enum class Lifetime : std::uint8_t {
+  transient,  // from the first op that writes it to the last that uses it
+  parts,      // all of every part that uses it, and what lies between: read or written from outside
+  persistent,  // from before the first op to after the last
+};
+
+// What a tensor is.
 struct TensorInfo {
   std::string name;
   Shape shape;
   DType dtype = DType::f32;
   Role role = Role::activation;
-  bool persistent = false;
+  Lifetime lifetime = Lifetime::transient;
   int layer = -1;
 
   std::int64_t bytes() const { return shape.elements() * size_of(dtype); }

@@ -1,5 +1,5 @@
-// The two parts of a program that generate text with a key/value cache: prefill reads a chunk of the
-// prompt, decode reads one token of each sequence. Both leave the logits of the next token.
+// The two parts of a program that generate text with a key/value cache: prefill reads a chunk of
+// the prompt, decode reads one token of each sequence. Both leave the logits of the next token.
 #pragma once
 
 #include "engine/model_config.h"

@@ -20,9 +20,9 @@ struct RouterUpdate {
 };
 
 struct UpdateOutputs {
-  Tensor norm;                       // [1] f32: of all gradients, loss scale divided out, unclipped
-  Tensor skipped;                    // [1] f32: 1 when the update was not applied
-  std::vector<Tensor> load_ratios;   // [1] f32 for each router: largest load over the mean
+  Tensor norm;                      // [1] f32: of all gradients, loss scale divided out, unclipped
+  Tensor skipped;                   // [1] f32: 1 when the update was not applied
+  std::vector<Tensor> load_ratios;  // [1] f32 for each router: largest load over the mean
 };
 
 // Begins Part::update and appends its ops: makes the moments of every weight with a gradient. The

@@ -1,0 +1,91 @@
+#include "engine/training_program.h"
+
+#include <algorithm>
+
+#include "engine/autodiff.h"
+
+namespace ingot {
+namespace {
+
+constexpr std::int64_t kPrefillChunk = 64;
+
+BalanceLoss balance_loss(const RunConfig& config) {
+  if (config.loss.balance_weight == 0) return BalanceLoss::none;
+  return config.loss.balance_type == BalanceType::batch ? BalanceLoss::batch
+                                                        : BalanceLoss::sequence;
+}
+
+}  // namespace
+
+DType storage_dtype(ComputeType compute) {
+  switch (compute) {
+    case ComputeType::fp32:
+      return DType::f32;
+    case ComputeType::bf16:
+      return DType::bf16;
+    case ComputeType::fp16:
+      return DType::f16;
+  }
+  return DType::f32;
+}
+
+std::vector<std::int64_t> micro_batch_choices(const RunConfig& config) {
+  if (config.batch.micro_batch) return {*config.batch.micro_batch};
+  const std::int64_t sequences = config.batch.tokens_per_step / config.data.sequence_length;
+  std::vector<std::int64_t> choices;
+  for (std::int64_t batch = sequences; batch >= 1; --batch) {
+    if (sequences % batch == 0) choices.push_back(batch);
+  }
+  return choices;
+}
+
+TrainingProgram compile_training(const RunConfig& config, std::int64_t batch) {
+  TrainingProgram result{.batch = batch, .sequence = config.data.sequence_length};
+  Program& program = result.program;
+  const DType dtype = storage_dtype(config.precision.compute);
+
+  program.begin(Part::micro_step);
+  Builder training(program, config.model,
+                   {.batch = batch,
+                    .sequence = result.sequence,
+                    .dtype = dtype,
+                    .trainable = true,
+                    .balance = balance_loss(config)});
+  training.prepare_positions(result.sequence);
+  result.inputs = model_inputs(training, /*with_mtp=*/true);
+  result.losses = model_losses(training, result.inputs);
+  differentiate(program);
+
+  std::vector<RouterUpdate> routers;
+  for (const RouterOutputs& router : result.losses.routers) {
+    routers.push_back({.load = router.load, .selection_bias = router.selection_bias});
+  }
+  const OptimizerConfig& optimizer = config.optimizer;
+  result.update = append_update(program,
+                                {.beta1 = optimizer.betas[0],
+                                 .beta2 = optimizer.betas[1],
+                                 .epsilon = optimizer.epsilon,
+                                 .weight_decay = optimizer.weight_decay,
+                                 .clip_norm = optimizer.clip_norm},
+                                routers);
+
+  program.begin(Part::evaluation);
+  Builder evaluation(program, config.model,
+                     {.batch = batch, .sequence = result.sequence, .dtype = dtype});
+  evaluation.prepare_positions(result.sequence);
+  result.evaluation_inputs = model_inputs(evaluation, /*with_mtp=*/false);
+  result.evaluation = model_losses(evaluation, result.evaluation_inputs);
+
+  if (config.log.sample_every > 0) {
+    const std::int64_t wanted = config.log.sample_tokens + kPrefillChunk;
+    const std::int64_t capacity = std::max(config.data.sequence_length, wanted) + kPrefillChunk - 1;
+    result.generation = append_generation(program, config.model,
+                                          {.batch = 1,
+                                           .chunk = kPrefillChunk,
+                                           .capacity = capacity / kPrefillChunk * kPrefillChunk,
+                                           .dtype = dtype});
+  }
+  return result;
+}
+
+}  // namespace ingot
