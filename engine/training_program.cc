@@ -51,7 +51,6 @@ TrainingProgram compile_training(const RunConfig& config, std::int64_t batch) {
                     .dtype = dtype,
                     .trainable = true,
                     .balance = balance_loss(config)});
-  training.prepare_positions(result.sequence);
   result.inputs = model_inputs(training, /*with_mtp=*/true);
   result.losses = model_losses(training, result.inputs);
   differentiate(program);
@@ -72,7 +71,6 @@ TrainingProgram compile_training(const RunConfig& config, std::int64_t batch) {
   program.begin(Part::evaluation);
   Builder evaluation(program, config.model,
                      {.batch = batch, .sequence = result.sequence, .dtype = dtype});
-  evaluation.prepare_positions(result.sequence);
   result.evaluation_inputs = model_inputs(evaluation, /*with_mtp=*/false);
   result.evaluation = model_losses(evaluation, result.evaluation_inputs);
 

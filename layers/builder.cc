@@ -1,8 +1,73 @@
 #include "layers/builder.h"
 
+#include <cmath>
+#include <span>
 #include <utility>
 
+#include "ops/rope/rope_table.h"
+
 namespace ingot {
+namespace {
+
+RopeFrequencies rope_frequencies_of(const ModelConfig& config) {
+  const RopeConfig& rope = config.rope;
+  RopeFrequencies frequencies{
+      .half = config.head_dim / 2,
+      .base = rope.rope_theta,
+      .factor = rope.factor,
+      .original_positions = static_cast<double>(rope.original_max_position_embeddings),
+      .low_frequency_factor = rope.low_freq_factor,
+      .high_frequency_factor = rope.high_freq_factor,
+      .beta_fast = rope.beta_fast,
+      .beta_slow = rope.beta_slow,
+      .truncate = rope.truncate,
+      .mscale = rope.mscale,
+      .mscale_all_dim = rope.mscale_all_dim,
+      .attention_factor = rope.attention_factor.value_or(0)};
+  switch (rope.rope_type) {
+    case RopeType::plain:
+      break;
+    case RopeType::linear:
+      frequencies.scaling = RopeScaling::linear;
+      break;
+    case RopeType::llama3:
+      frequencies.scaling = RopeScaling::llama3;
+      break;
+    case RopeType::yarn:
+      frequencies.scaling = RopeScaling::yarn;
+      break;
+  }
+  return frequencies;
+}
+
+}  // namespace
+
+Builder::Builder(Program& program, const ModelConfig& config, BuildOptions options)
+    : program(program), config(config), options(options) {
+  const RopeFrequencies frequencies = rope_frequencies_of(config);
+  softmax_scale =
+      rope_softmax_factor(frequencies) / std::sqrt(static_cast<double>(config.query_key_dim()));
+  const std::int64_t count = options.capacity > 0 ? options.capacity : options.sequence;
+  const std::string table_name = "rope_table." + std::to_string(count);
+  rope_table = program.find(table_name);
+  if (!rope_table) {
+    const std::vector<float> table = ::ingot::rope_table(frequencies, count);
+    rope_table = program.constant(table_name, {count, config.head_dim}, DType::f32,
+                                  std::as_bytes(std::span(table)));
+  }
+  if (options.capacity > 0) return;
+  const std::string positions_name =
+      "positions." + std::to_string(options.batch) + "x" + std::to_string(count);
+  positions = program.find(positions_name);
+  if (!positions) {
+    std::vector<std::int32_t> values;
+    for (std::int64_t i = 0; i < options.batch * count; ++i) {
+      values.push_back(static_cast<std::int32_t>(i % count));
+    }
+    positions = program.constant(positions_name, {options.batch * count, 1}, DType::i32,
+                                 std::as_bytes(std::span(values)));
+  }
+}
 
 std::string Builder::checkpoint_name(std::string_view name) const {
   const std::string& scope = program.scope();

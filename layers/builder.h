@@ -30,12 +30,9 @@ struct MatrixRows {
 
 class Builder {
  public:
-  Builder(Program& program, const ModelConfig& config, BuildOptions options)
-      : program(program), config(config), options(options) {}
-
-  // Makes the rotary table for positions [0, count) and, without a cache, the positions of a batch
-  // of whole sequences. Call it before any layer.
-  void prepare_positions(std::int64_t count);
+  // Makes the rotary table (for all positions of the cache, if there is one) and, without a cache,
+  // the positions of a batch of whole sequences; with one the caller sets `positions`.
+  Builder(Program& program, const ModelConfig& config, BuildOptions options);
 
   Program& program;
   const ModelConfig& config;

@@ -24,7 +24,6 @@ GenerationStep append_step(Program& program, const ModelConfig& config,
   GenerationStep step{.tokens = input("tokens", {options.batch, sequence}),
                       .positions = input("positions", {options.batch, sequence}),
                       .last_rows = input("last_rows", {options.batch})};
-  b.prepare_positions(options.capacity);
   b.positions = step.positions;
   std::vector<RouterOutputs> routers;
   const Tensor hidden = model_hidden(b, step.tokens, routers);
