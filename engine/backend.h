@@ -1,6 +1,7 @@
 // What a device must offer to run programs: memory, copies, and a kernel for each op kind.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -11,6 +12,8 @@
 #include "engine/program.h"
 
 namespace ingot {
+
+constexpr int kMaxMtpModules = 8;
 
 // The few numbers that change from step to step. Kernels read them at run time, so that a program
 // is compiled once.

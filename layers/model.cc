@@ -99,8 +99,8 @@ ModelLosses model_losses(Builder& b, const ModelInputs& inputs) {
   const Scope scope(b.program, "lm_head");
   losses.loss = cross_entropy(b.program, hidden, head_table(b), inputs.targets);
   for (std::size_t i = 0; i < deeper.size(); ++i) {
-    losses.mtp.push_back(
-        cross_entropy(b.program, deeper[i], head_table(b), inputs.mtp_targets[i], {.mtp = true}));
+    losses.mtp.push_back(cross_entropy(b.program, deeper[i], head_table(b), inputs.mtp_targets[i],
+                                       {.mtp_depth = static_cast<int>(i) + 1}));
   }
   return losses;
 }

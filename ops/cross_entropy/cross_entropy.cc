@@ -76,7 +76,8 @@ Tensor cross_entropy(Program& program, Tensor hidden, Tensor weight, Tensor targ
                                 ? options.chunk_rows
                                 : chunk_rows_for(tokens, hidden.columns, shape[0]);
   program.append(kCrossEntropy, {hidden, weight, targets}, {loss},
-                 {{"mtp", options.mtp}, {"chunk_rows", static_cast<double>(rows)}});
+                 {{"mtp_depth", static_cast<double>(options.mtp_depth)},
+                  {"chunk_rows", static_cast<double>(rows)}});
   return loss;
 }
 

@@ -8,8 +8,7 @@
 namespace ingot {
 
 struct CrossEntropyOptions {
-  bool mtp = false;             // the loss of a multi-token-prediction head: weighted by
-                                // StepState::mtp_weight, a mean over StepState::mtp_targets
+  int mtp_depth = 0;            // from 1 on: the loss of that multi-token-prediction module
   std::int64_t chunk_rows = 0;  // tokens at a time; 0: chunk_rows_for()
 };
 
