@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -94,6 +95,21 @@ void AtomicFile::write_through(std::span<const std::byte> bytes) {
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) throw_disk_error("cannot write", count < 0 ? errno : EIO, target_);
     bytes = bytes.subspan(static_cast<std::size_t>(count));
+  }
+}
+
+void AtomicFile::overwrite(std::uint64_t offset, std::span<const std::byte> bytes) {
+  if (offset > size_ || bytes.size() > size_ - offset) {
+    throw std::logic_error("overwrite beyond the end of a file");
+  }
+  flush();
+  while (!bytes.empty()) {
+    const ssize_t count = ::pwrite(file_.number(), bytes.data(),
+                                   std::min(bytes.size(), kLargestWrite), off_t(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) throw_disk_error("cannot write", count < 0 ? errno : EIO, target_);
+    bytes = bytes.subspan(static_cast<std::size_t>(count));
+    offset += static_cast<std::uint64_t>(count);
   }
 }
 

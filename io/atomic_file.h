@@ -35,6 +35,10 @@ class AtomicFile {
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
 
+  // Puts bytes over ones already written (a header whose counts are known only at the end).
+  // hash() stays that of the bytes as first written.
+  void overwrite(std::uint64_t offset, std::span<const std::byte> bytes);
+
   // Once, at the end. When it throws, the partial file is removed with this object.
   void commit();
 

@@ -66,6 +66,21 @@ TEST(AtomicFile, SizeAndHashAreThoseOfTheFile) {
   EXPECT_EQ(file.hash(), hash_of_file(folder / "a", ReadFrom::disk));
 }
 
+TEST(AtomicFile, OverwritePatchesWhatWasWrittenAndNothingElse) {
+  TestFolder folder;
+  const std::string large(300'000, 'x');  // beyond what is gathered
+  for (const std::string& text : {std::string("headerbody"), "header" + large}) {
+    AtomicFile file(folder / "a");
+    file.write(text);
+    file.overwrite(2, std::as_bytes(std::span("AD", 2)));
+    EXPECT_THROW(file.overwrite(text.size() - 1, std::as_bytes(std::span("AD", 2))),
+                 std::logic_error);
+    file.write("tail");
+    file.commit();
+    EXPECT_EQ(contents_of(folder / "a"), "heADer" + text.substr(6) + "tail");
+  }
+}
+
 TEST(AtomicFile, MissingFolderAndFolderInTheWayAreDeviceErrors) {
   TestFolder folder;
   put_file(folder / "file", "");

@@ -26,6 +26,11 @@ class MappedFile {
   // reading a large model once does not count as its resident memory. They stay readable.
   void release(std::span<const std::byte> part) const;
 
+  // Hints. `part` is needed soon: the kernel starts to read it and does not wait.
+  void prefetch(std::span<const std::byte> part) const;
+  // No read-ahead around what is touched.
+  void expect_random_access() const;
+
  private:
   void unmap();
 
