@@ -23,11 +23,12 @@ struct StepState {
   std::int64_t micro_step = 0;  // within this update
   std::uint64_t seed = 0;
   double learning_rate = 0;
-  float loss_scale = 1;         // factor on every gradient (fp16); the update divides it out
-  double target_tokens = 1;     // valid targets in the global batch: the loss is a mean over them
-  double mtp_targets = 1;       // the same for the multi-token-prediction loss
+  float loss_scale = 1;      // factor on every gradient (fp16); the update divides it out
+  double target_tokens = 1;  // valid targets in the global batch: the loss is a mean over them
+  // The same for each multi-token-prediction module, by depth - 1.
+  std::array<double, kMaxMtpModules> mtp_targets{};
   double sequences = 1;         // in the global batch: balance losses are means over them
-  double mtp_weight = 0;        // weight of the multi-token-prediction loss
+  double mtp_weight = 0;        // of the loss of each multi-token-prediction module
   double balance_weight = 0;    // weight of the balance losses
   double bias_update_rate = 0;  // of the routers' selection bias, after the update
   bool skip_update = false;     // drop the gradients instead of applying them
