@@ -6,10 +6,9 @@
 #include "engine/error.h"
 
 namespace ingot::cpu {
-namespace {
 
 // __builtin_cpu_supports asks cpuid and, for AVX registers, whether the system saves them.
-bool supported(Isa isa) {
+bool supports(Isa isa) {
   const bool v4 = __builtin_cpu_supports("x86-64-v4") != 0;
   switch (isa) {
     case Isa::base:
@@ -25,13 +24,15 @@ bool supported(Isa isa) {
   return false;
 }
 
+namespace {
+
 Isa choose() {
   const char* wanted = std::getenv("INGOT_ISA");
   const bool any = wanted == nullptr || *wanted == '\0';
   Isa best = Isa::base;
   bool found = false;
-  for (const Isa level : {Isa::base, Isa::v3, Isa::v4, Isa::v4_bf16}) {
-    if (!supported(level) || (!any && isa_name(level) != wanted)) continue;
+  for (const Isa level : kAllIsas) {
+    if (!supports(level) || (!any && isa_name(level) != wanted)) continue;
     best = level;
     found = true;
   }

@@ -11,6 +11,12 @@ enum class Isa { base, v3, v4, v4_bf16 };
 // Throws Error(device) when INGOT_ISA names a level that is unknown or not this CPU's.
 Isa isa();
 
+// Whether this CPU and operating system can run kernels of that level. Tests run all they can:
+//   for (Isa isa : kAllIsas) if (supports(isa)) ...
+bool supports(Isa isa);
+
+inline constexpr Isa kAllIsas[] = {Isa::base, Isa::v3, Isa::v4, Isa::v4_bf16};
+
 std::string_view isa_name(Isa isa);
 
 }  // namespace ingot::cpu
