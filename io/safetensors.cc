@@ -109,8 +109,6 @@ std::uint64_t bytes_of(const TensorDeclaration& tensor) {
   return static_cast<std::uint64_t>(*bytes);
 }
 
-namespace {
-
 std::vector<TensorDeclaration> in_file_order(std::vector<TensorDeclaration> tensors) {
   std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) {
     const std::int64_t a_size = size_of(a.type), b_size = size_of(b.type);
@@ -118,8 +116,6 @@ std::vector<TensorDeclaration> in_file_order(std::vector<TensorDeclaration> tens
   });
   return tensors;
 }
-
-}  // namespace
 
 SafetensorsWriter::SafetensorsWriter(std::filesystem::path path,
                                      std::vector<TensorDeclaration> tensors,
@@ -148,7 +144,7 @@ void SafetensorsWriter::append(std::string_view name, std::span<const std::byte>
 }
 
 void SafetensorsWriter::commit() {
-  if (current_ < tensors_.size()) {
+  if (!is_complete()) {
     throw Error(ErrorCode::usage, "a tensor was not saved to its end", tensors_[current_].name);
   }
   file_.commit();

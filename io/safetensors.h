@@ -80,6 +80,9 @@ class SafetensorsWriter {
   // The next bytes of the tensor `name`, any number of pieces. Error(usage) out of order.
   void append(std::string_view name, std::span<const std::byte> bytes);
 
+  // Whether every tensor has all its bytes.
+  bool is_complete() const { return current_ == tensors_.size(); }
+
   // Error(usage) when a tensor is not complete.
   void commit();
 
@@ -95,6 +98,9 @@ class SafetensorsWriter {
   std::size_t current_ = 0;
   std::uint64_t missing_ = 0;  // bytes that tensors_[current_] still lacks
 };
+
+// Sorted as in SafetensorsWriter::order().
+std::vector<TensorDeclaration> in_file_order(std::vector<TensorDeclaration> tensors);
 
 // Bytes of a declared tensor. Error(usage) when its shape is impossible.
 std::uint64_t bytes_of(const TensorDeclaration& tensor);

@@ -1,0 +1,187 @@
+#include "io/model_files.h"
+
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "engine/error.h"
+#include "io/file_descriptor.h"
+#include "io/strict_json.h"
+
+namespace ingot {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::uint64_t kLargestConfig = 16 << 20;
+constexpr std::uint64_t kLargestIndex = 64 << 20;  // DeepSeek V3's 92,000 tensors take 10 MB
+constexpr const char* kSingleFile = "model.safetensors";
+constexpr const char* kIndexFile = "model.safetensors.index.json";
+constexpr std::string_view kScaleSuffix = "_scale_inv";
+
+// weight_map of the index: tensor name -> file name.
+std::map<std::string, std::string> read_weight_map(const std::filesystem::path& path) {
+  const Json index = parse_strict_json(read_text_file(path, kLargestIndex), path);
+  const auto refuse = [&](const std::string& what) {
+    throw Error(ErrorCode::data, what, path.string(), "the index is damaged: fetch it again");
+  };
+  if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object()) {
+    refuse("has no weight_map");
+  }
+  std::map<std::string, std::string> shard_of;
+  for (const auto& [name, file] : index["weight_map"].items()) {
+    if (!file.is_string()) refuse("weight_map of " + quoted_name(name) + " is not a file name");
+    const auto& file_name = file.get_ref<const std::string&>();
+    if (!is_plain_file_name(file_name) || !file_name.ends_with(".safetensors")) {
+      refuse("weight_map of " + quoted_name(name) + " is " + quoted_name(file_name) +
+             ", which is not a safetensors file of this folder");
+    }
+    shard_of.emplace(name, file_name);
+  }
+  return shard_of;
+}
+
+// quantization_config.weight_block_size, {128, 128} when absent.
+std::pair<std::int64_t, std::int64_t> block_size_of(const std::string& config_text,
+                                                    const std::filesystem::path& path) {
+  const Json config = parse_strict_json(config_text, path);
+  if (!config.is_object()) {
+    throw Error(ErrorCode::data, "is not a JSON object", path.string(), "use a model's config");
+  }
+  const Json quantization = config.value("quantization_config", Json());
+  const Json block =
+      quantization.is_object() ? quantization.value("weight_block_size", Json()) : Json();
+  if (block.is_null()) return {128, 128};
+  const auto is_size = [](const Json& size) {
+    return size.is_number_unsigned() && size.get<std::uint64_t>() > 0 &&
+           size.get<std::uint64_t>() <= std::numeric_limits<std::int32_t>::max();
+  };
+  if (!block.is_array() || block.size() != 2 || !is_size(block[0]) || !is_size(block[1])) {
+    throw Error(ErrorCode::data, "quantization_config.weight_block_size is not two sizes",
+                path.string(), "DeepSeek's is [128, 128]");
+  }
+  return {block[0].get<std::int64_t>(), block[1].get<std::int64_t>()};
+}
+
+void check_has_weights(const std::filesystem::path& folder) {
+  const auto has = [&](const char* name) {
+    std::error_code ignored;
+    return std::filesystem::exists(folder / name, ignored);
+  };
+  if (has(kSingleFile) || has(kIndexFile)) return;
+  const bool has_torch_file = has("pytorch_model.bin") || has("pytorch_model.bin.index.json");
+  throw Error(ErrorCode::data, std::string("has neither ") + kSingleFile + " nor " + kIndexFile,
+              folder.string(),
+              has_torch_file ? "pytorch_model.bin is not supported: convert it to safetensors"
+                             : "name a Hugging Face model folder");
+}
+
+}  // namespace
+
+bool is_plain_file_name(std::string_view name) {
+  constexpr std::size_t kLongestName = 255;
+  if (name.empty() || name.size() > kLongestName || name.front() == '.') return false;
+  for (const char c : name) {
+    if (c == '/' || c == '\\' || static_cast<unsigned char>(c) < 0x20) return false;
+  }
+  return true;
+}
+
+ModelFiles ModelFiles::open(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(folder, ignored)) {
+    throw Error(ErrorCode::data, "is not a folder", folder.string(),
+                "name a Hugging Face model folder");
+  }
+  if (std::filesystem::exists(folder / kUnfinishedModelMark, ignored)) {
+    throw Error(ErrorCode::data, "writing this model was interrupted", folder.string(),
+                "export or import it again");
+  }
+  check_has_weights(folder);
+  ModelFiles model;
+  model.folder_ = folder;
+  model.config_text_ = read_text_file(folder / "config.json", kLargestConfig);
+  std::map<std::string, std::string> shard_of;
+  if (std::filesystem::exists(folder / kSingleFile, ignored)) {
+    const auto& file =
+        model.shards_.emplace(kSingleFile, SafetensorsFile(folder / kSingleFile)).first->second;
+    for (const auto& entry : file.entries()) shard_of.emplace(entry.name, kSingleFile);
+  } else {
+    shard_of = read_weight_map(folder / kIndexFile);
+  }
+  model.open_shards(shard_of);
+  model.attach_scales();
+  return model;
+}
+
+void ModelFiles::open_shards(const std::map<std::string, std::string>& shard_of) {
+  for (const auto& [name, file] : shard_of) {
+    if (shards_.contains(file)) continue;
+    std::error_code ignored;
+    if (!std::filesystem::exists(folder_ / file, ignored)) {
+      throw Error(ErrorCode::data, "the shard " + file + " is missing", folder_.string(),
+                  "the index names it: fetch it");
+    }
+    shards_.emplace(file, SafetensorsFile(folder_ / file));
+  }
+  std::map<std::string_view, std::string_view> seen;
+  for (const auto& [file, shard] : shards_) {
+    for (const SafetensorsEntry& entry : shard.entries()) {
+      const auto [other, is_new] = seen.emplace(entry.name, file);
+      if (!is_new) {
+        throw Error(
+            ErrorCode::data,
+            quoted_name(entry.name) + " is in " + std::string(other->second) + " and in " + file,
+            folder_.string(), "the shards are not of one model: fetch them again");
+      }
+      const auto indexed = shard_of.find(entry.name);
+      if (indexed == shard_of.end()) {
+        unreferenced_.push_back(entry.name);
+      } else if (indexed->second == file) {
+        tensors_.emplace(entry.name, StoredTensor{&entry});
+      }
+    }
+  }
+  for (const auto& [name, file] : shard_of) {
+    if (tensors_.contains(name)) continue;
+    throw Error(ErrorCode::data, quoted_name(name) + " is not in its shard " + file,
+                folder_.string(), "index and shards do not belong together: fetch them again");
+  }
+}
+
+void ModelFiles::attach_scales() {
+  const auto [block_rows, block_columns] = block_size_of(config_text_, folder_ / "config.json");
+  std::vector<std::string> attached;
+  for (auto& [name, tensor] : tensors_) {
+    const auto scales = tensors_.find(name + std::string(kScaleSuffix));
+    if (scales == tensors_.end()) continue;
+    tensor.scales = scales->second.values;
+    tensor.block_rows = block_rows;
+    tensor.block_columns = block_columns;
+    check_scales(tensor);
+    attached.push_back(scales->first);
+  }
+  for (const std::string& name : attached) tensors_.erase(name);
+}
+
+const StoredTensor* ModelFiles::find(std::string_view name) const {
+  const auto found = tensors_.find(name);
+  return found == tensors_.end() ? nullptr : &found->second;
+}
+
+const StoredTensor& ModelFiles::at(std::string_view name) const {
+  if (const StoredTensor* tensor = find(name)) return *tensor;
+  throw Error(ErrorCode::data, "has no tensor " + quoted_name(name), folder_.string(),
+              "the weights do not fit config.json, or are incomplete");
+}
+
+void ModelFiles::release(const StoredTensor& tensor) const {
+  for (const auto& [name, shard] : shards_) {
+    const auto bytes = tensor.values->bytes, file = shard.file().bytes();
+    if (bytes.data() >= file.data() && bytes.data() < file.data() + file.size()) {
+      shard.file().release(bytes);
+    }
+  }
+}
+
+}  // namespace ingot

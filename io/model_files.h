@@ -1,0 +1,107 @@
+// Hugging Face model folders: config.json and model.safetensors, or shards with
+// model.safetensors.index.json; tokenizer files beside them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/convert.h"
+#include "io/safetensors.h"
+#include "io/sharded_writer.h"
+
+namespace ingot {
+
+// An open model folder, memory-mapped. Everything is checked on opening: each indexed tensor is in
+// its shard and in no other, shards are whole, names in the index stay inside the folder, fp8
+// scales fit their weights. Error(data) names what is wrong and where.
+class ModelFiles {
+ public:
+  static ModelFiles open(const std::filesystem::path& folder);
+
+  const std::filesystem::path& folder() const { return folder_; }
+  // config.json as it stands.
+  const std::string& config_text() const { return config_text_; }
+
+  // By name; fp8 weights with their scales attached (those are not listed by themselves).
+  const std::map<std::string, StoredTensor, std::less<>>& tensors() const { return tensors_; }
+  // nullptr when there is none.
+  const StoredTensor* find(std::string_view name) const;
+  // Error(data) naming the tensor and the folder when there is none.
+  const StoredTensor& at(std::string_view name) const;
+
+  // Tensors in shards that the index does not mention. Legal, but worth a warning.
+  const std::vector<std::string>& unreferenced() const { return unreferenced_; }
+
+  // Drops a tensor's pages from this process' memory; its values stay readable.
+  void release(const StoredTensor& tensor) const;
+
+ private:
+  void open_shards(const std::map<std::string, std::string>& shard_of);
+  void attach_scales();
+
+  std::filesystem::path folder_;
+  std::string config_text_;
+  std::map<std::string, SafetensorsFile> shards_;  // by file name
+  std::map<std::string, StoredTensor, std::less<>> tensors_;
+  std::vector<std::string> unreferenced_;
+};
+
+// Writes a model folder. The index comes last, so a folder that was not finished is not taken for a
+// model. A folder with anything in it is refused, unless it is what an interrupted ModelWriter
+// left.
+//
+//   ModelWriter writer(folder, tensors, {.copy_from = source});
+//   for (const TensorDeclaration& tensor : writer.order()) writer.append(tensor.name, bytes...);
+//   writer.commit(config_json);
+class ModelWriter {
+ public:
+  struct Options {
+    std::uint64_t shard_limit = 5'000'000'000;  // bytes of values in one file
+    std::filesystem::path copy_from = {};       // tokenizer files are copied from here, if set
+  };
+
+  // Error(usage) when the folder is not empty, Error(device) when it can't be written.
+  ModelWriter(std::filesystem::path folder, std::vector<TensorDeclaration> tensors,
+              const Options& options);
+  // Removes what was written unless committed.
+  ~ModelWriter();
+  ModelWriter(const ModelWriter&) = delete;
+  ModelWriter& operator=(const ModelWriter&) = delete;
+
+  // The order in which bytes must come.
+  std::span<const TensorDeclaration> order() const { return shards_->order(); }
+  // As SafetensorsWriter::append.
+  void append(std::string_view name, std::span<const std::byte> bytes);
+  // Writes config.json, copies the tokenizer, then the index.
+  void commit(std::string_view config_json);
+
+ private:
+  void write_index();
+
+  std::filesystem::path folder_;
+  Options options_;
+  std::unique_ptr<ShardedWriter> shards_;
+  bool committed_ = false;
+};
+
+// Stands in a folder from ModelWriter's first byte to its last: ModelFiles does not open it, and
+// ModelWriter may overwrite it.
+inline constexpr const char* kUnfinishedModelMark = ".unfinished";
+
+// Copies tokenizer.json, tokenizer_config.json, special_tokens_map.json and generation_config.json,
+// those that exist. Returns their names.
+std::vector<std::string> copy_tokenizer_files(const std::filesystem::path& from,
+                                              const std::filesystem::path& to);
+
+// Whether `name`, from a file, is the name of a file in the same folder: no path, not hidden.
+bool is_plain_file_name(std::string_view name);
+
+}  // namespace ingot
