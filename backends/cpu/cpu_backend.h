@@ -18,6 +18,11 @@ struct Context {
   Isa isa;
 };
 
+// Kernel tables list their variants by storage type in this order: f32, bf16, f16.
+constexpr int float_index(DType dtype) {
+  return dtype == DType::f32 ? 0 : dtype == DType::bf16 ? 1 : 2;
+}
+
 // One line of the kernel table: how to make the kernel for ops of this kind.
 struct KernelEntry {
   std::string_view kind;

@@ -1,0 +1,31 @@
+// Picks the next token from logits: greedy, or by temperature, top-k and top-p, from counter-based
+// random numbers, so that a seed and a position give the same token every time.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace ingot {
+
+struct SamplingOptions {
+  double temperature = 0;  // 0: greedy
+  double top_p = 1;        // smallest set of most likely tokens with at least this probability
+  std::int64_t top_k = 0;  // only the k most likely; 0: all
+  std::uint64_t seed = 0;
+};
+
+class Sampler {
+ public:
+  Sampler(SamplingOptions options, std::int64_t vocabulary);
+
+  // logits [vocabulary]. draw: counts the tokens of this stream. Ties go to the lower id.
+  std::int32_t pick(std::span<const float> logits, std::uint64_t draw);
+
+ private:
+  SamplingOptions options_;
+  std::vector<std::int32_t> order_;
+  std::vector<double> weights_;
+};
+
+}  // namespace ingot

@@ -1,0 +1,47 @@
+// A training run in memory: the compiled program, its plan, and the executor that owns the arena.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/backend.h"
+#include "engine/config.h"
+#include "engine/executor.h"
+#include "engine/training_program.h"
+#include "memory/plan.h"
+
+namespace ingot {
+
+// One choice the planner looked at and did not take.
+struct RejectedPlan {
+  std::int64_t micro_batch = 0;
+  std::int64_t arena_bytes = 0;
+  std::string why;
+};
+
+// A program that fits the budget, ready to be given memory.
+struct PlannedTraining {
+  std::unique_ptr<TrainingProgram> compiled;  // its address is stable: executors refer to it
+  std::unique_ptr<BoundProgram> bound;
+  MemoryPlan memory;
+  std::int64_t budget_bytes = 0;
+  std::int64_t process_bytes = 0;  // resident besides the arena: program, libraries, kernels
+  std::vector<RejectedPlan> rejected;
+
+  std::int64_t predicted_peak_bytes() const { return memory.arena_bytes + process_bytes; }
+};
+
+// Compiles the largest micro-batch that fits the budget (or the one the config names). Throws
+// Error(budget) with the smallest budget that would do when nothing fits.
+PlannedTraining plan_training(const RunConfig& config, Backend& backend);
+
+// What the process may take under config.memory.budget, in bytes. "auto" is the room this machine
+// or control group has, less a guard of 1 % and at least 64 MiB.
+std::int64_t budget_bytes(const MemoryBudget& budget);
+
+// Gives the plan its memory. plan.compiled must outlive the executor; plan.bound is used up.
+std::unique_ptr<Executor> make_executor(PlannedTraining& plan, Backend& backend);
+
+}  // namespace ingot

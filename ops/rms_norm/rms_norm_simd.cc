@@ -1,0 +1,62 @@
+#include "ops/rms_norm/rms_norm_simd.h"
+
+#include "backends/cpu/simd.h"
+
+namespace ingot::cpu::INGOT_ISA {
+namespace {
+
+template <class T>
+float forward(void* y_, const void* x_, const float* gain, std::int64_t columns, float epsilon) {
+  T* y = static_cast<T*>(y_);
+  const T* x = static_cast<const T*>(x_);
+  F16 squares = zero();
+  for (std::int64_t i = 0; i < columns; i += kLanes) {
+    const F16 value = load_partial(x + i, lanes_left(columns - i));
+    squares = fma(value, value, squares);
+  }
+  const float mean = horizontal_sum(squares) / static_cast<float>(columns);
+  const float inverse_rms = 1.0f / __builtin_sqrtf(mean + epsilon);
+  for (std::int64_t i = 0; i < columns; i += kLanes) {
+    const int n = lanes_left(columns - i);
+    store_partial(y + i, load_partial(x + i, n) * inverse_rms * load_partial(gain + i, n), n);
+  }
+  return inverse_rms;
+}
+
+// With n = x * inverse_rms and g = dy * gain: dx = inverse_rms * (g - n * mean(g * n)).
+template <class T>
+void backward(void* dx_, bool accumulate, float* d_gain, const void* dy_, const void* x_,
+              const float* gain, float inverse_rms, std::int64_t columns) {
+  T* dx = static_cast<T*>(dx_);
+  const T* dy = static_cast<const T*>(dy_);
+  const T* x = static_cast<const T*>(x_);
+  F16 products = zero();
+  for (std::int64_t i = 0; i < columns; i += kLanes) {
+    const int n = lanes_left(columns - i);
+    const F16 upstream = load_partial(dy + i, n);
+    const F16 normed = load_partial(x + i, n) * inverse_rms;
+    products = fma(upstream * load_partial(gain + i, n), normed, products);
+    if (d_gain != nullptr) {
+      store_partial(d_gain + i, fma(upstream, normed, load_partial(d_gain + i, n)), n);
+    }
+  }
+  if (dx == nullptr) return;
+  const float mean = horizontal_sum(products) / static_cast<float>(columns);
+  for (std::int64_t i = 0; i < columns; i += kLanes) {
+    const int n = lanes_left(columns - i);
+    const F16 normed = load_partial(x + i, n) * inverse_rms;
+    const F16 g = load_partial(dy + i, n) * load_partial(gain + i, n);
+    F16 value = (g - normed * mean) * inverse_rms;
+    if (accumulate) value += load_partial(dx + i, n);
+    store_partial(dx + i, value, n);
+  }
+}
+
+}  // namespace
+
+extern const RmsNormKernels rms_norm_kernels = {
+    {forward<float>, forward<BFloat16>, forward<Half>},
+    {backward<float>, backward<BFloat16>, backward<Half>},
+};
+
+}  // namespace ingot::cpu::INGOT_ISA
