@@ -1,0 +1,205 @@
+#include "data/bpe.h"
+
+#include <xxhash.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "engine/error.h"
+
+namespace ingot {
+namespace {
+
+constexpr std::uint32_t kNoId = ~std::uint32_t{0};
+// Up to here a scan over all ranks beats a heap.
+constexpr std::size_t kShortPiece = 48;
+
+std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
+  const auto product = static_cast<unsigned __int128>(a) * b;
+  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+}
+
+}  // namespace
+
+ByteStrings::ByteStrings(std::span<const std::string> strings, const std::vector<bool>& findable)
+    : slots_(std::bit_ceil(2 * strings.size() + 2)) {
+  offsets_.reserve(strings.size() + 1);
+  offsets_.push_back(0);
+  const std::size_t mask = slots_.size() - 1;
+  for (std::size_t id = 0; id < strings.size(); ++id) {
+    bytes_ += strings[id];
+    if (findable[id]) {
+      std::size_t slot = XXH3_64bits(strings[id].data(), strings[id].size()) & mask;
+      while (slots_[slot] != 0) slot = (slot + 1) & mask;
+      slots_[slot] = static_cast<std::uint32_t>(id + 1);
+    }
+    offsets_.push_back(bytes_.size());
+  }
+}
+
+std::optional<std::uint32_t> ByteStrings::find(std::string_view bytes) const {
+  const std::size_t mask = slots_.size() - 1;
+  for (std::size_t slot = XXH3_64bits(bytes.data(), bytes.size()) & mask; slots_[slot] != 0;
+       slot = (slot + 1) & mask) {
+    if ((*this)[slots_[slot] - 1] == bytes) return slots_[slot] - 1;
+  }
+  return std::nullopt;
+}
+
+BpeScratch::BpeScratch() : slots_(kSlots) {}
+
+BpeModel::BpeModel(const std::array<std::optional<std::uint32_t>, 256>& byte_ids,
+                   std::span<const BpeMerge> merges, BpeOptions options, const ByteStrings* tokens)
+    : options_(options), tokens_(tokens) {
+  for (std::size_t byte = 0; byte < 256; ++byte) byte_ids_[byte] = byte_ids[byte].value_or(kNoId);
+  const std::size_t size = std::bit_ceil(2 * merges.size() + 2);
+  pair_shift_ = 64 - std::countr_zero(size);
+  pairs_.assign(size, {kNoPair, kNoRank, 0});
+  for (std::size_t i = 0; i < merges.size(); ++i) {
+    auto* slot = const_cast<PairSlot*>(find(merges[i].left, merges[i].right));
+    *slot = {std::uint64_t{merges[i].left} << 32 | merges[i].right, static_cast<std::uint32_t>(i),
+             merges[i].result};
+  }
+}
+
+// The pair's slot, or the empty one where it would stand.
+const BpeModel::PairSlot* BpeModel::find(std::uint32_t left, std::uint32_t right) const {
+  const std::uint64_t pair = std::uint64_t{left} << 32 | right;
+  const std::size_t mask = pairs_.size() - 1;
+  std::size_t slot = (pair * 0x9E3779B97F4A7C15u) >> pair_shift_;
+  while (pairs_[slot].pair != pair && pairs_[slot].pair != kNoPair) slot = (slot + 1) & mask;
+  return &pairs_[slot];
+}
+
+std::uint32_t BpeModel::rank(std::uint32_t left, std::uint32_t right) const {
+  return find(left, right)->rank;
+}
+
+void BpeModel::encode(std::string_view piece, BpeScratch& scratch,
+                      std::vector<std::uint32_t>& ids) const {
+  if (piece.size() == 1 && byte_ids_[static_cast<unsigned char>(piece[0])] != kNoId &&
+      !options_.ignore_merges) {
+    ids.push_back(byte_ids_[static_cast<unsigned char>(piece[0])]);
+    return;
+  }
+  if (piece.size() > BpeScratch::kKeyBytes) {
+    encode_anew(piece, scratch);
+    ids.insert(ids.end(), scratch.ids_.begin(), scratch.ids_.end());
+    return;
+  }
+  std::array<std::uint64_t, BpeScratch::kKeyBytes / 8> key{};
+  std::memcpy(key.data(), piece.data(), piece.size());
+  const std::uint64_t hash = mix(key[0] ^ 0x9E3779B97F4A7C15u, key[1] ^ 0xE7037ED1A0B428DBu) ^
+                             mix(key[2] ^ piece.size(), 0xA0761D6478BD642Fu);
+  BpeScratch::Slot& slot = scratch.slots_[hash % BpeScratch::kSlots];
+  if (slot.size == piece.size() && slot.key == key) {
+    ids.insert(ids.end(), slot.ids.begin(), slot.ids.begin() + slot.count);
+    return;
+  }
+  encode_anew(piece, scratch);
+  ids.insert(ids.end(), scratch.ids_.begin(), scratch.ids_.end());
+  if (scratch.ids_.size() > BpeScratch::kIds) return;
+  slot.key = key;
+  slot.size = static_cast<std::uint8_t>(piece.size());
+  slot.count = static_cast<std::uint8_t>(scratch.ids_.size());
+  std::copy(scratch.ids_.begin(), scratch.ids_.end(), slot.ids.begin());
+}
+
+void BpeModel::byte_symbols(std::string_view piece, std::vector<std::uint32_t>& ids) const {
+  ids.clear();
+  bool unknown_before = false;
+  for (const char c : piece) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool unknown = byte_ids_[byte] == kNoId;
+    if (unknown && !options_.unknown_id) {
+      throw Error(ErrorCode::data, "the tokenizer has no token for byte " + std::to_string(byte),
+                  "text", "use a byte-level tokenizer with all 256 bytes in its vocabulary");
+    }
+    if (!unknown) {
+      ids.push_back(byte_ids_[byte]);
+    } else if (!unknown_before || !options_.fuse_unknown) {
+      ids.push_back(*options_.unknown_id);
+    }
+    unknown_before = unknown;
+  }
+}
+
+void BpeModel::encode_anew(std::string_view piece, BpeScratch& scratch) const {
+  if (options_.ignore_merges) {
+    if (const auto id = tokens_->find(piece)) {
+      scratch.ids_.assign(1, *id);
+      return;
+    }
+  }
+  if (piece.size() > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max())) {
+    throw Error(ErrorCode::data, "a piece of text of more than 2 GiB", "text",
+                "split the document");
+  }
+  byte_symbols(piece, scratch.ids_);
+  if (scratch.ids_.size() <= kShortPiece) {
+    merge_short(scratch);
+  } else {
+    merge_long(scratch);
+  }
+}
+
+void BpeModel::merge_short(BpeScratch& scratch) const {
+  std::vector<std::uint32_t>& ids = scratch.ids_;
+  std::array<std::uint32_t, kShortPiece + 1> ranks;  // of the pair that starts at each symbol
+  std::size_t count = ids.size();
+  for (std::size_t i = 0; i + 1 < count; ++i) ranks[i] = rank(ids[i], ids[i + 1]);
+  while (count > 1) {
+    const auto best = std::min_element(ranks.begin(), ranks.begin() + (count - 1));
+    if (*best == kNoRank) break;
+    const auto at = static_cast<std::size_t>(best - ranks.begin());
+    ids[at] = find(ids[at], ids[at + 1])->result;
+    std::copy(ids.begin() + at + 2, ids.begin() + count, ids.begin() + at + 1);
+    std::copy(ranks.begin() + at + 1, ranks.begin() + (count - 1), ranks.begin() + at);
+    --count;
+    if (at > 0) ranks[at - 1] = rank(ids[at - 1], ids[at]);
+    if (at + 1 < count) ranks[at] = rank(ids[at], ids[at + 1]);
+  }
+  ids.resize(count);
+}
+
+void BpeModel::merge_long(BpeScratch& scratch) const {
+  std::vector<BpeScratch::Symbol>& symbols = scratch.symbols_;
+  std::vector<BpeScratch::Candidate>& heap = scratch.heap_;
+  std::vector<std::uint32_t>& ids = scratch.ids_;
+  symbols.clear();
+  heap.clear();
+  const auto count = static_cast<std::int32_t>(ids.size());
+  for (std::int32_t i = 0; i < count; ++i)
+    symbols.push_back({ids[i], i - 1, i + 1 < count ? i + 1 : -1});
+  const auto offer = [&](std::int32_t left) {
+    if (left < 0 || symbols[left].next < 0) return;
+    const std::uint32_t a = symbols[left].id, b = symbols[symbols[left].next].id;
+    if (const std::uint32_t r = rank(a, b); r != kNoRank) {
+      heap.push_back({r, left, a, b});
+      std::push_heap(heap.begin(), heap.end());
+    }
+  };
+  for (std::int32_t i = 0; i < count; ++i) offer(i);
+  while (!heap.empty()) {
+    std::pop_heap(heap.begin(), heap.end());
+    const BpeScratch::Candidate top = heap.back();
+    heap.pop_back();
+    BpeScratch::Symbol& left = symbols[top.position];
+    // A candidate is stale once either symbol was merged into another.
+    if (left.id != top.left || left.next < 0 || symbols[left.next].id != top.right) continue;
+    BpeScratch::Symbol& right = symbols[left.next];
+    left.id = find(top.left, top.right)->result;
+    right.id = kNoId;
+    left.next = right.next;
+    if (left.next >= 0) symbols[left.next].previous = top.position;
+    offer(left.previous);
+    offer(top.position);
+  }
+  ids.clear();
+  for (std::int32_t i = 0; i >= 0; i = symbols[i].next) ids.push_back(symbols[i].id);
+}
+
+}  // namespace ingot

@@ -1,0 +1,52 @@
+// A regular expression of a tokenizer.json, run by PCRE2 with the meaning Hugging Face's engine
+// (Oniguruma, Ruby syntax) gives it: \s and \w are Unicode's, $ matches at line ends, \p{Han} is
+// the script itself.
+//
+// Left to the library: other \p{...} follow PCRE2's version of Unicode (14 in Debian 12).
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace ingot {
+
+// Memory of a running match: one per thread, for any number of expressions.
+class RegexScratch {
+ public:
+  RegexScratch();
+  ~RegexScratch();
+  RegexScratch(RegexScratch&&) noexcept;
+  RegexScratch& operator=(RegexScratch&&) noexcept;
+
+ private:
+  friend class Regex;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+class Regex {
+ public:
+  struct Match {
+    std::size_t begin, end;
+  };
+
+  // Error(data) with `where` if the expression is not understood or asks for what PCRE2 cannot do.
+  Regex(std::string_view pattern, std::string where);
+
+  // The first match at or after `from`. The text must be valid UTF-8, `from` a character's start.
+  // Error(data) when the expression needs absurdly many steps on this text.
+  std::optional<Match> find(std::string_view text, std::size_t from, RegexScratch& scratch) const;
+
+ private:
+  struct Code;
+  std::shared_ptr<const Code> code_;  // immutable
+  std::string pattern_, where_;
+};
+
+// The same expression in PCRE2's spelling. Error(data) for what has no counterpart there.
+std::string to_pcre2(std::string_view pattern, const std::string& where);
+
+}  // namespace ingot
