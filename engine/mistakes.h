@@ -13,9 +13,10 @@ struct Mistake {
   std::string what;   // unknown key "warmup_step" in "schedule"
   std::string where;  // run.json:7
   std::string mend;   // did you mean "warmup_steps"?
+  int line = 0;       // in its file, for sorting
 
-  std::string line()
-      const;  // run.json:7: unknown key "warmup_step" in "schedule": did you mean ...
+  // run.json:7: unknown key "warmup_step" in "schedule": did you mean "warmup_steps"?
+  std::string text() const;
 };
 
 // The first mistake as an Error; what() ends with "(and N more)" when there are others.
@@ -34,5 +35,8 @@ class ConfigError : public Error {
 // The candidate that `word` is most likely a misspelling of, or "" if none is near: at most a third
 // of the letters differ (Damerau-Levenshtein distance, upper and lower case are one).
 std::string_view nearest(std::string_view word, const std::vector<std::string_view>& candidates);
+
+// Text from a file as it stands in a message: cut to 60 bytes, UTF-8 kept whole.
+std::string clipped(std::string_view text);
 
 }  // namespace ingot

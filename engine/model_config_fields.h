@@ -1,0 +1,52 @@
+// The table of model fields, and the reader it drives. Internal to the config files.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/config_codec.h"
+#include "engine/json.h"
+#include "engine/mistakes.h"
+#include "engine/model_config.h"
+
+namespace ingot {
+
+constexpr int kFamilies = 5;  // in the order of ModelFamily
+
+// A ModelConfig while it is being read: what config.json may leave null.
+struct ModelDraft {
+  ModelConfig config;  // mla and moe always set
+  std::optional<std::int64_t> num_key_value_heads, head_dim;
+  std::optional<std::int64_t> n_routed_experts, n_shared_experts, num_experts_per_tok;
+  std::optional<std::int64_t> n_group, topk_group;
+  bool attention_bias = false;
+};
+
+struct ModelField {
+  FieldOf<ModelDraft> field;
+  // The default in each family as JSON text, "required", or "" where the family has no such field.
+  std::array<std::string_view, kFamilies> defaults;
+};
+
+const std::vector<ModelField>& model_fields();
+
+// Where the value of a JSON pointer stands.
+struct Place {
+  std::string where;  // run.json:7
+  int line = 0;
+};
+using Locate = std::function<Place(const std::string& pointer)>;
+
+// Keys given twice.
+void add_duplicates(const JsonLines& lines, const Locate& locate, std::vector<Mistake>& mistakes);
+
+// Reads `json`, and adds what is wrong to `mistakes`; nothing is returned if something was. With
+// `strict`, an unknown key close to a known one is a mistake as well.
+std::optional<ModelConfig> read_model_config(const Json& json, const Locate& locate, bool strict,
+                                             std::vector<Mistake>& mistakes);
+
+}  // namespace ingot
