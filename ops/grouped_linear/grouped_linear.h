@@ -1,0 +1,19 @@
+// y_e = x_e W_e^T for each expert e and its contiguous rows: the experts' projections as one op.
+#pragma once
+
+#include "engine/program.h"
+
+namespace ingot {
+
+// x [rows, in], weight [experts, out, in], both of any float dtype; offsets [experts + 1] i32:
+// expert e has the rows [offsets[e], offsets[e + 1]). Returns y [rows, out], dtype of x, sums in
+// fp32. Rows from offsets[experts] on are neither read nor written.
+// Backward: dx_e = dy_e W_e, dW_e += dy_e^T x_e; an expert without rows leaves dW_e as it is.
+Tensor grouped_linear(Program& program, Tensor x, Tensor weight, Tensor offsets);
+
+//   grouped_linear         inputs x, weight, offsets    outputs y
+//   grouped_linear_dgrad   inputs dy, weight, offsets   outputs dx   attribute accumulate
+//   grouped_linear_wgrad   inputs dy, x, offsets        outputs dW   (always accumulates)
+extern const OpKind kGroupedLinear, kGroupedLinearDgrad, kGroupedLinearWgrad;
+
+}  // namespace ingot
