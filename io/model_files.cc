@@ -6,6 +6,7 @@
 
 #include "engine/error.h"
 #include "io/file_descriptor.h"
+#include "io/file_name.h"
 #include "io/strict_json.h"
 
 namespace ingot {
@@ -77,15 +78,6 @@ void check_has_weights(const std::filesystem::path& folder) {
 }
 
 }  // namespace
-
-bool is_plain_file_name(std::string_view name) {
-  constexpr std::size_t kLongestName = 255;
-  if (name.empty() || name.size() > kLongestName || name.front() == '.') return false;
-  for (const char c : name) {
-    if (c == '/' || c == '\\' || static_cast<unsigned char>(c) < 0x20) return false;
-  }
-  return true;
-}
 
 ModelFiles ModelFiles::open(const std::filesystem::path& folder) {
   std::error_code ignored;
@@ -176,12 +168,7 @@ const StoredTensor& ModelFiles::at(std::string_view name) const {
 }
 
 void ModelFiles::release(const StoredTensor& tensor) const {
-  for (const auto& [name, shard] : shards_) {
-    const auto bytes = tensor.values->bytes, file = shard.file().bytes();
-    if (bytes.data() >= file.data() && bytes.data() < file.data() + file.size()) {
-      shard.file().release(bytes);
-    }
-  }
+  for (const auto& [name, shard] : shards_) shard.release(*tensor.values);
 }
 
 }  // namespace ingot

@@ -101,7 +101,4 @@ inline constexpr const char* kUnfinishedModelMark = ".unfinished";
 std::vector<std::string> copy_tokenizer_files(const std::filesystem::path& from,
                                               const std::filesystem::path& to);
 
-// Whether `name`, from a file, is the name of a file in the same folder: no path, not hidden.
-bool is_plain_file_name(std::string_view name);
-
 }  // namespace ingot

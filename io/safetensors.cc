@@ -103,6 +103,12 @@ const SafetensorsEntry& SafetensorsFile::at(std::string_view name) const {
   throw Error(ErrorCode::data, "has no tensor " + quoted_name(name), file_.path().string());
 }
 
+void SafetensorsFile::release(const SafetensorsEntry& tensor) const {
+  const std::byte* const begin = file_.bytes().data();
+  const std::byte* const tensor_begin = tensor.bytes.data();
+  if (tensor_begin >= begin && tensor_begin < begin + file_.size()) file_.release(tensor.bytes);
+}
+
 std::uint64_t bytes_of(const TensorDeclaration& tensor) {
   const auto bytes = checked_product(tensor.shape, size_of(tensor.type));
   if (!bytes) throw Error(ErrorCode::usage, "a tensor has an impossible shape", tensor.name);

@@ -56,6 +56,10 @@ class SafetensorsFile {
   const std::map<std::string, std::string>& metadata() const { return index_.metadata(); }
   const MappedFile& file() const { return file_; }
 
+  // Drops the tensor's pages from this process' memory; its values stay readable. Does nothing for
+  // a tensor of another file.
+  void release(const SafetensorsEntry& tensor) const;
+
  private:
   MappedFile file_;
   SafetensorsIndex index_;
