@@ -1,0 +1,109 @@
+#include "engine/training_engine.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace ingot {
+namespace {
+
+// shifted[b, i] = values[b, i + by], -1 where the sequence has ended.
+void shift(std::span<const std::int32_t> values, std::int64_t sequence, std::int64_t by,
+           std::span<std::int32_t> shifted) {
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const auto place = static_cast<std::int64_t>(i) % sequence + by;
+    shifted[i] = place < sequence ? values[i + by] : -1;
+  }
+}
+
+}  // namespace
+
+TrainingEngine::TrainingEngine(PlannedTraining plan, Backend& backend, const RunConfig& config)
+    : plan_(std::move(plan)),
+      executor_(make_executor(plan_, backend)),
+      sequence_(plan_.compiled->sequence),
+      micro_steps_(config.batch.tokens_per_step / tokens_per_micro_step()),
+      tokens_(tokens_per_micro_step()),
+      targets_(tokens_per_micro_step()),
+      shifted_(tokens_per_micro_step()) {
+  state_.seed = static_cast<std::uint64_t>(config.seed);
+}
+
+void TrainingEngine::write_inputs(const ModelInputs& inputs, std::span<const std::int32_t> tokens,
+                                  std::span<const std::int32_t> targets) {
+  executor_->write(inputs.tokens, std::as_bytes(tokens));
+  executor_->write(inputs.targets, std::as_bytes(targets));
+  for (std::size_t i = 0; i < inputs.mtp_tokens.size(); ++i) {
+    const auto depth = static_cast<std::int64_t>(i) + 1;
+    shift(targets, sequence_, depth - 1, shifted_);
+    executor_->write(inputs.mtp_tokens[i], std::as_bytes(std::span(shifted_)));
+    shift(targets, sequence_, depth, shifted_);
+    executor_->write(inputs.mtp_targets[i], std::as_bytes(std::span(shifted_)));
+  }
+}
+
+TrainingEngine::LossSum TrainingEngine::read_loss(Tensor loss) const {
+  float values[2];
+  executor_->read(loss, std::as_writable_bytes(std::span(values)));
+  return {values[0], values[1]};
+}
+
+StepReport TrainingEngine::step(std::int64_t micro_steps, const NextBatch& next_batch) {
+  const TrainingProgram& compiled = *plan_.compiled;
+  const auto batch = static_cast<double>(compiled.batch);
+  const std::size_t modules = compiled.losses.mtp.size();
+  state_.sequences = batch * static_cast<double>(micro_steps);
+  // Training data has a target for every token; a padded batch still divides by the whole number,
+  // which must be known before the first backward pass.
+  state_.target_tokens = state_.sequences * static_cast<double>(sequence_);
+  for (std::size_t i = 0; i < modules; ++i) {
+    state_.mtp_targets[i] =
+        state_.sequences * static_cast<double>(std::max<std::int64_t>(
+                               1, sequence_ - 1 - static_cast<std::int64_t>(i)));
+  }
+
+  LossSum main, mtp;
+  double balance = 0;
+  for (std::int64_t micro = 0; micro < micro_steps; ++micro) {
+    state_.micro_step = micro;
+    next_batch(tokens_, targets_);
+    write_inputs(compiled.inputs, tokens_, targets_);
+    executor_->run(Part::micro_step, state_);
+    const LossSum sum = read_loss(compiled.losses.loss);
+    main.loss += sum.loss;
+    main.targets += sum.targets;
+    for (const Tensor loss : compiled.losses.mtp) {
+      const LossSum module = read_loss(loss);
+      mtp.loss += module.loss;
+      mtp.targets += module.targets;
+    }
+    for (const RouterOutputs& router : compiled.losses.routers) {
+      if (router.balance_loss) balance += executor_->read_scalar(router.balance_loss);
+    }
+  }
+  executor_->run(Part::update, state_);
+
+  StepReport report;
+  report.loss = main.loss / std::max(1.0, main.targets);
+  if (modules > 0) report.mtp_loss = mtp.loss / std::max(1.0, mtp.targets);
+  report.grad_norm = executor_->read_scalar(compiled.update.norm);
+  report.skipped = executor_->read_scalar(compiled.update.skipped) != 0;
+  for (const Tensor ratio : compiled.update.load_ratios) {
+    report.expert_load_max_over_mean = std::max(report.expert_load_max_over_mean,
+                                                static_cast<double>(executor_->read_scalar(ratio)));
+  }
+  if (!compiled.losses.routers.empty()) {
+    report.auxiliary_loss =
+        balance / static_cast<double>(micro_steps *
+                                      static_cast<std::int64_t>(compiled.losses.routers.size()));
+  }
+  return report;
+}
+
+TrainingEngine::LossSum TrainingEngine::evaluate(std::span<const std::int32_t> tokens,
+                                                 std::span<const std::int32_t> targets) {
+  write_inputs(plan_.compiled->evaluation_inputs, tokens, targets);
+  executor_->run(Part::evaluation, state_);
+  return read_loss(plan_.compiled->evaluation.loss);
+}
+
+}  // namespace ingot
