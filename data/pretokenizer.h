@@ -3,6 +3,7 @@
 // Face's tokenizers.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -16,6 +17,10 @@ namespace ingot {
 
 // What becomes of a match and of the gap before it.
 enum class SplitBehavior { removed, isolated, merged_with_previous, merged_with_next, contiguous };
+
+// As they are called in the file, in the same order.
+inline constexpr std::array kSplitBehaviorNames = {"Removed", "Isolated", "MergedWithPrevious",
+                                                   "MergedWithNext", "Contiguous"};
 
 struct SplitStep {
   enum class Kind {
