@@ -1,0 +1,227 @@
+#include "ops/attention/attention.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ops/attention/attention_cpu.h"
+#include "ops/testing/op_check.h"
+
+namespace ingot {
+namespace {
+
+// One op with operands of their own: leaves q, k, v and, with rope > 0, k_rope.
+struct Case {
+  std::int64_t batch, sequence, query_heads, kv_heads, key_size, rope, value_size;
+  double range = 1;
+
+  std::int64_t tokens() const { return batch * sequence; }
+  std::int64_t query_size() const { return key_size + rope; }
+  double scale() const { return 1 / std::sqrt(static_cast<double>(query_size())); }
+  AttentionOptions options() const {
+    return {.batch = batch,
+            .sequence = sequence,
+            .query_heads = query_heads,
+            .key_value_heads = kv_heads,
+            .scale = scale()};
+  }
+};
+
+// How operands lie in the leaves' columns.
+struct View {
+  int leaf;
+  std::int64_t columns, offset, stride;  // columns of the leaf
+  double at(const Leaves& leaves, std::int64_t token, std::int64_t head, std::int64_t i) const {
+    return leaves[leaf][token * columns + offset + head * stride + i];
+  }
+};
+struct Views {
+  View query, key, value, rope;
+};
+
+Views separate(const Case& c) {
+  return {{0, c.query_heads * c.query_size(), 0, c.query_size()},
+          {1, c.kv_heads * c.key_size, 0, c.key_size},
+          {2, c.kv_heads * c.value_size, 0, c.value_size},
+          {3, c.rope, 0, 0}};
+}
+
+// The plainest loops: output, and the log sums of exponents of every query and head.
+std::vector<double> reference(const Case& c, const Views& v, const Leaves& leaves,
+                              std::vector<double>* lse = nullptr) {
+  std::vector<double> output;
+  const std::int64_t group = c.query_heads / c.kv_heads;
+  for (std::int64_t t = 0; t < c.tokens(); ++t) {
+    const std::int64_t first = t / c.sequence * c.sequence;
+    for (std::int64_t h = 0; h < c.query_heads; ++h) {
+      std::vector<double> weights;
+      double largest = -INFINITY, sum = 0;
+      for (std::int64_t s = first; s <= t; ++s) {
+        double score = 0;
+        for (std::int64_t i = 0; i < c.key_size; ++i) {
+          score += v.query.at(leaves, t, h, i) * v.key.at(leaves, s, h / group, i);
+        }
+        for (std::int64_t i = 0; i < c.rope; ++i) {
+          score += v.query.at(leaves, t, h, c.key_size + i) * v.rope.at(leaves, s, 0, i);
+        }
+        weights.push_back(score * c.scale());
+        largest = std::max(largest, weights.back());
+      }
+      for (double& weight : weights) sum += weight = std::exp(weight - largest);
+      if (lse != nullptr) lse->push_back(largest + std::log(sum));
+      for (std::int64_t i = 0; i < c.value_size; ++i) {
+        double o = 0;
+        for (std::int64_t s = first; s <= t; ++s) {
+          o += weights[s - first] / sum * v.value.at(leaves, s, h / group, i);
+        }
+        output.push_back(o);
+      }
+    }
+  }
+  return output;
+}
+
+// Gradients of the sum of output * upstream, exactly: finite differences of long sequences would
+// take minutes. One vector for each leaf.
+Leaves reference_gradients(const Case& c, const Views& v, const Leaves& leaves,
+                           const std::vector<double>& upstream) {
+  Leaves gradients;
+  for (const auto& leaf : leaves) gradients.emplace_back(leaf.size());
+  const auto add = [&](const View& view, std::int64_t t, std::int64_t h, std::int64_t i,
+                       double value) {
+    gradients[view.leaf][t * view.columns + view.offset + h * view.stride + i] += value;
+  };
+  std::vector<double> lse;
+  const std::vector<double> output = reference(c, v, leaves, &lse);
+  const std::int64_t group = c.query_heads / c.kv_heads;
+  for (std::int64_t t = 0; t < c.tokens(); ++t) {
+    for (std::int64_t h = 0; h < c.query_heads; ++h) {
+      const std::int64_t row = t * c.query_heads + h;
+      double delta = 0;
+      for (std::int64_t i = 0; i < c.value_size; ++i) {
+        delta += output[row * c.value_size + i] * upstream[row * c.value_size + i];
+      }
+      for (std::int64_t s = t / c.sequence * c.sequence; s <= t; ++s) {
+        double score = 0, weight_gradient = 0;
+        for (std::int64_t i = 0; i < c.key_size; ++i) {
+          score += v.query.at(leaves, t, h, i) * v.key.at(leaves, s, h / group, i);
+        }
+        for (std::int64_t i = 0; i < c.rope; ++i) {
+          score += v.query.at(leaves, t, h, c.key_size + i) * v.rope.at(leaves, s, 0, i);
+        }
+        const double weight = std::exp(score * c.scale() - lse[row]);
+        for (std::int64_t i = 0; i < c.value_size; ++i) {
+          const double d = upstream[row * c.value_size + i];
+          weight_gradient += d * v.value.at(leaves, s, h / group, i);
+          add(v.value, s, h / group, i, weight * d);
+        }
+        const double score_gradient = weight * (weight_gradient - delta) * c.scale();
+        for (std::int64_t i = 0; i < c.key_size; ++i) {
+          add(v.query, t, h, i, score_gradient * v.key.at(leaves, s, h / group, i));
+          add(v.key, s, h / group, i, score_gradient * v.query.at(leaves, t, h, i));
+        }
+        for (std::int64_t i = 0; i < c.rope; ++i) {
+          add(v.query, t, h, c.key_size + i, score_gradient * v.rope.at(leaves, s, 0, i));
+          add(v.rope, s, 0, i, score_gradient * v.query.at(leaves, t, h, c.key_size + i));
+        }
+      }
+    }
+  }
+  return gradients;
+}
+
+class Attention : public testing::Test {
+ protected:
+  void build(const Case& c, DType dtype, int threads = 2, cpu::Isa isa = cpu::isa()) {
+    check_ = std::make_unique<OpCheck>(dtype, cpu::attention_cpu_kernels(), threads, isa);
+    leaves_.clear();
+    const auto leaf = [&](const char* name, std::int64_t columns) {
+      leaves_.emplace_back(name, check_->leaf(name, {c.tokens(), columns}, c.range));
+      return leaves_.back().second;
+    };
+    const Tensor q = leaf("q", c.query_heads * c.query_size());
+    const Tensor k = leaf("k", c.kv_heads * c.key_size);
+    const Tensor v = leaf("v", c.kv_heads * c.value_size);
+    const Tensor rope = c.rope > 0 ? leaf("k_rope", c.rope) : Tensor{};
+    output_ = attention(
+        check_->program(), {.tensor = q, .stride = c.query_size(), .size = c.query_size()},
+        {.tensor = k, .stride = c.key_size, .size = c.key_size},
+        {.tensor = v, .stride = c.value_size, .size = c.value_size}, rope, c.options());
+    lse_ = check_->program().find("lse");
+    check_->output(output_);
+    check_->run();
+  }
+
+  Leaves leaves() const {
+    Leaves values;
+    for (const auto& [name, tensor] : leaves_) values.push_back(check_->value(tensor));
+    return values;
+  }
+
+  // Largest error of a vector, relative to its largest value (or to 0.1, if all are small: the
+  // gradients of q and k vanish in a sequence of one).
+  static double error(const std::vector<double>& got, const std::vector<double>& expected) {
+    double most = 0.1, worst = 0;
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      most = std::max(most, std::fabs(expected[i]));
+      const double difference = std::fabs(got[i] - expected[i]);
+      worst = std::isnan(difference) ? INFINITY : std::max(worst, difference);
+    }
+    return got.size() == expected.size() ? worst / most : INFINITY;
+  }
+
+  void expect_matches(const Case& c, const Views& views, Tolerance tolerance,
+                      double lse_tolerance) {
+    const Leaves values = leaves();
+    std::vector<double> lse;
+    EXPECT_LE(error(check_->value(output_), reference(c, views, values, &lse)), tolerance.value);
+    EXPECT_LE(error(check_->value(lse_), lse), lse_tolerance);
+    const Leaves gradients = reference_gradients(c, views, values, check_->upstream());
+    for (std::size_t i = 0; i < leaves_.size(); ++i) {
+      const std::string& name = leaves_[i].first;
+      EXPECT_LE(error(check_->gradient(name), gradients[i]), tolerance.gradient) << name;
+    }
+  }
+
+  std::unique_ptr<OpCheck> check_;
+  std::vector<std::pair<std::string, Tensor>> leaves_;
+  Tensor output_, lse_;
+};
+
+// fp32: sums of up to 200 products and as many weights; gradients go through two such sums.
+constexpr Tolerance kFp32{.value = 2e-6, .gradient = 5e-6};
+// Storage rounds o, P and dS once each (half a unit in 8 or 11 bits of the largest value); what is
+// multiplied by them is exact.
+constexpr Tolerance kBf16{.value = 2.0 / 256, .gradient = 3.0 / 256};
+constexpr Tolerance kF16{.value = 2.0 / 2048, .gradient = 3.0 / 2048};
+
+TEST_F(Attention, MatchesTheFormulaAndItsGradientAtEverySize) {
+  for (const Case& c : std::vector<Case>{{1, 1, 1, 1, 16, 0, 16},
+                                         {3, 2, 2, 1, 8, 0, 8},
+                                         {1, 17, 4, 2, 5, 0, 7},
+                                         {3, 17, 2, 2, 16, 8, 16},
+                                         {1, 64, 3, 1, 64, 0, 64},
+                                         {3, 65, 2, 2, 33, 31, 17},
+                                         {1, 65, 8, 2, 16, 0, 80},
+                                         {1, 200, 2, 2, 128, 64, 128},
+                                         {1, 200, 6, 2, 64, 0, 64},
+                                         {2, 129, 5, 5, 1, 1, 1},
+                                         {1, 130, 18, 18, 8, 4, 12}}) {
+    SCOPED_TRACE(testing::Message() << "sequence " << c.sequence << ", sizes " << c.key_size << "+"
+                                    << c.rope << "/" << c.value_size);
+    build(c, DType::f32);
+    expect_matches(c, separate(c), kFp32, 1e-6);
+    build(c, DType::bf16);
+    expect_matches(c, separate(c), kBf16, 1e-5);
+    build(c, DType::f16);
+    expect_matches(c, separate(c), kF16, 1e-5);
+  }
+}
+
+}  // namespace
+}  // namespace ingot
