@@ -20,28 +20,6 @@ constexpr const char* kSingleFile = "model.safetensors";
 constexpr const char* kIndexFile = "model.safetensors.index.json";
 constexpr std::string_view kScaleSuffix = "_scale_inv";
 
-// weight_map of the index: tensor name -> file name.
-std::map<std::string, std::string> read_weight_map(const std::filesystem::path& path) {
-  const Json index = parse_strict_json(read_text_file(path, kLargestIndex), path);
-  const auto refuse = [&](const std::string& what) {
-    throw Error(ErrorCode::data, what, path.string(), "the index is damaged: fetch it again");
-  };
-  if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object()) {
-    refuse("has no weight_map");
-  }
-  std::map<std::string, std::string> shard_of;
-  for (const auto& [name, file] : index["weight_map"].items()) {
-    if (!file.is_string()) refuse("weight_map of " + quoted_name(name) + " is not a file name");
-    const auto& file_name = file.get_ref<const std::string&>();
-    if (!is_plain_file_name(file_name) || !file_name.ends_with(".safetensors")) {
-      refuse("weight_map of " + quoted_name(name) + " is " + quoted_name(file_name) +
-             ", which is not a safetensors file of this folder");
-    }
-    shard_of.emplace(name, file_name);
-  }
-  return shard_of;
-}
-
 // quantization_config.weight_block_size, {128, 128} when absent.
 std::pair<std::int64_t, std::int64_t> block_size_of(const std::string& config_text,
                                                     const std::filesystem::path& path) {
@@ -79,6 +57,28 @@ void check_has_weights(const std::filesystem::path& folder) {
 
 }  // namespace
 
+std::map<std::string, std::string> parse_weight_map(std::string_view text,
+                                                    const std::filesystem::path& path) {
+  const Json index = parse_strict_json(text, path);
+  const auto refuse = [&](const std::string& what) {
+    throw Error(ErrorCode::data, what, path.string(), "the index is damaged: fetch it again");
+  };
+  if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object()) {
+    refuse("has no weight_map");
+  }
+  std::map<std::string, std::string> shard_of;
+  for (const auto& [name, file] : index["weight_map"].items()) {
+    if (!file.is_string()) refuse("weight_map of " + quoted_name(name) + " is not a file name");
+    const auto& file_name = file.get_ref<const std::string&>();
+    if (!is_plain_file_name(file_name) || !file_name.ends_with(".safetensors")) {
+      refuse("weight_map of " + quoted_name(name) + " is " + quoted_name(file_name) +
+             ", which is not a safetensors file of this folder");
+    }
+    shard_of.emplace(name, file_name);
+  }
+  return shard_of;
+}
+
 ModelFiles ModelFiles::open(const std::filesystem::path& folder) {
   std::error_code ignored;
   if (!std::filesystem::is_directory(folder, ignored)) {
@@ -99,7 +99,8 @@ ModelFiles ModelFiles::open(const std::filesystem::path& folder) {
         model.shards_.emplace(kSingleFile, SafetensorsFile(folder / kSingleFile)).first->second;
     for (const auto& entry : file.entries()) shard_of.emplace(entry.name, kSingleFile);
   } else {
-    shard_of = read_weight_map(folder / kIndexFile);
+    shard_of =
+        parse_weight_map(read_text_file(folder / kIndexFile, kLargestIndex), folder / kIndexFile);
   }
   model.open_shards(shard_of);
   model.attach_scales();

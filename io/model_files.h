@@ -92,6 +92,11 @@ class ModelWriter {
   bool committed_ = false;
 };
 
+// What the text of model.safetensors.index.json says: tensor name -> file name. Error(data) naming
+// `file` for anything but names of safetensors files in the same folder.
+std::map<std::string, std::string> parse_weight_map(std::string_view text,
+                                                    const std::filesystem::path& file);
+
 // Stands in a folder from ModelWriter's first byte to its last: ModelFiles does not open it, and
 // ModelWriter may overwrite it.
 inline constexpr const char* kUnfinishedModelMark = ".unfinished";
