@@ -1,0 +1,178 @@
+#include "ops/cross_entropy/cross_entropy_cpu.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "backends/cpu/matmul.h"
+#include "ops/cross_entropy/cross_entropy_simd.h"
+
+namespace ingot::cpu {
+namespace {
+
+std::int64_t aligned(std::int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+// What both ops share: the logits of a chunk of tokens, fp32, in the workspace.
+struct Head {
+  std::int64_t tokens, hidden, vocabulary, chunk, hidden_stride;
+  DType dtype;
+  Matmul logits;
+  std::int64_t logits_bytes, losses_bytes;
+
+  Head(const Program& program, const Op& op, const Context& context)
+      : tokens(program.rows(op.inputs[0])),
+        hidden(op.inputs[0].columns),
+        vocabulary(program.rows(op.inputs[1])),
+        chunk(std::min(tokens, op.attributes.integer("chunk_rows"))),
+        hidden_stride(program.row_stride(op.inputs[0])),
+        dtype(program.dtype(op.inputs[0])),
+        logits({.rows = chunk,
+                .columns = vocabulary,
+                .depth = hidden,
+                .a = dtype,
+                .b = dtype,
+                .c = DType::f32,
+                .b_transposed = true,
+                .a_stride = hidden_stride,
+                .threads = context.pool.threads()},
+               context.isa),
+        logits_bytes(aligned(chunk * vocabulary * size_of(DType::f32))),
+        losses_bytes(aligned(tokens * size_of(DType::f32))) {}
+
+  std::int64_t hidden_bytes() const { return hidden_stride * size_of(dtype); }
+};
+
+// loss[0] = sum of the tokens' losses in their order, loss[1] = how many have a target.
+void sum_losses(const float* losses, const std::int32_t* targets, std::int64_t tokens,
+                float* loss) {
+  double sum = 0;
+  std::int64_t count = 0;
+  for (std::int64_t token = 0; token < tokens; ++token) {
+    if (targets[token] < 0) continue;
+    sum += losses[token];
+    ++count;
+  }
+  loss[0] = static_cast<float>(sum);
+  loss[1] = static_cast<float>(count);
+}
+
+std::unique_ptr<Kernel> make_cross_entropy(const Program& program, const Op& op,
+                                           const Context& context) {
+  const Head head(program, op, context);
+  const auto loss_of = cross_entropy_kernels(context.isa).loss;
+  ThreadPool& pool = context.pool;
+  const std::int64_t workspace =
+      head.losses_bytes + head.logits_bytes + head.logits.workspace_bytes();
+  return make_kernel(workspace, [=, &pool](const KernelArguments& arguments, const StepState&) {
+    auto* losses = reinterpret_cast<float*>(arguments.workspace.data());
+    auto* logits = reinterpret_cast<float*>(arguments.workspace.data() + head.losses_bytes);
+    const auto rest = arguments.workspace.subspan(head.losses_bytes + head.logits_bytes);
+    const auto* targets = arguments.input<std::int32_t>(2);
+    for (std::int64_t first = 0; first < head.tokens; first += head.chunk) {
+      const std::int64_t rows = std::min(head.chunk, head.tokens - first);
+      head.logits.run(pool, arguments.inputs[0] + first * head.hidden_bytes(), arguments.inputs[1],
+                      logits, nullptr, nullptr, rest, rows);
+      pool.parallel_for(rows, [&](std::int64_t row, int) {
+        const std::int32_t target = targets[first + row];
+        if (target >= 0) {
+          losses[first + row] = loss_of(logits + row * head.vocabulary, head.vocabulary, target);
+        }
+      });
+    }
+    sum_losses(losses, targets, head.tokens, arguments.output<float>(0));
+  });
+}
+
+// Gradient of one token's loss with respect to it, before the softmax.
+float loss_factor(const StepState& state, std::int64_t mtp_depth) {
+  const double scale = mtp_depth == 0
+                           ? 1 / state.target_tokens
+                           : state.mtp_weight / std::max(1.0, state.mtp_targets[mtp_depth - 1]);
+  return static_cast<float>(scale * state.loss_scale);
+}
+
+std::unique_ptr<Kernel> make_cross_entropy_backward(const Program& program, const Op& op,
+                                                    const Context& context) {
+  const Head head(program, op, context);
+  const DType dtype = head.dtype;
+  const Tensor d_hidden = op.outputs[1], d_weight = op.outputs[2];
+  const std::int64_t depth = op.attributes.integer("mtp_depth");
+  const auto gradient = cross_entropy_kernels(context.isa).gradient[float_index(dtype)];
+  const int threads = context.pool.threads();
+  // f32 gradients overwrite the logits; narrower ones get a chunk of their own.
+  const std::int64_t d_logits_bytes =
+      dtype == DType::f32 ? 0 : aligned(head.chunk * head.vocabulary * size_of(dtype));
+  const Matmul dgrad({.rows = head.chunk,
+                      .columns = head.hidden,
+                      .depth = head.vocabulary,
+                      .a = dtype,
+                      .b = dtype,
+                      .c = dtype,
+                      .c_stride = d_hidden ? program.row_stride(d_hidden) : 0,
+                      .accumulate = op.attributes.flag("accumulate"),
+                      .threads = threads},
+                     context.isa);
+  const Matmul wgrad({.rows = head.vocabulary,
+                      .columns = head.hidden,
+                      .depth = head.chunk,
+                      .a = dtype,
+                      .b = dtype,
+                      .c = DType::f32,
+                      .a_transposed = true,
+                      .b_stride = head.hidden_stride,
+                      .accumulate = true,
+                      .threads = threads},
+                     context.isa);
+  const std::int64_t scratch =
+      std::max({head.logits.workspace_bytes(), dgrad.workspace_bytes(), wgrad.workspace_bytes()});
+  const std::int64_t d_hidden_bytes = d_hidden ? program.row_stride(d_hidden) * size_of(dtype) : 0;
+  const bool wants_hidden = static_cast<bool>(d_hidden), wants_weight = static_cast<bool>(d_weight);
+  ThreadPool& pool = context.pool;
+  const std::int64_t row_bytes = head.vocabulary * size_of(dtype);
+  return make_kernel(
+      head.losses_bytes + head.logits_bytes + d_logits_bytes + scratch,
+      [=, &pool](const KernelArguments& arguments, const StepState& state) {
+        std::byte* place = arguments.workspace.data();
+        auto* losses = reinterpret_cast<float*>(place);
+        auto* logits = reinterpret_cast<float*>(place + head.losses_bytes);
+        std::byte* d_logits =
+            place + head.losses_bytes + (dtype == DType::f32 ? 0 : head.logits_bytes);
+        const auto rest =
+            arguments.workspace.subspan(head.losses_bytes + head.logits_bytes + d_logits_bytes);
+        const auto* targets = arguments.input<std::int32_t>(2);
+        const float factor = loss_factor(state, depth);
+        for (std::int64_t first = 0; first < head.tokens; first += head.chunk) {
+          const std::int64_t rows = std::min(head.chunk, head.tokens - first);
+          const std::byte* hidden = arguments.inputs[0] + first * head.hidden_bytes();
+          head.logits.run(pool, hidden, arguments.inputs[1], logits, nullptr, nullptr, rest, rows);
+          pool.parallel_for(rows, [&](std::int64_t row, int) {
+            const std::int32_t target = targets[first + row];
+            std::byte* out = d_logits + row * row_bytes;
+            if (target < 0) {
+              std::memset(out, 0, row_bytes);
+            } else {
+              losses[first + row] =
+                  gradient(out, logits + row * head.vocabulary, head.vocabulary, target, factor);
+            }
+          });
+          if (wants_hidden) {
+            dgrad.run(pool, d_logits, arguments.inputs[1],
+                      arguments.outputs[1] + first * d_hidden_bytes, nullptr, nullptr, rest, rows);
+          }
+          if (wants_weight) {
+            wgrad.run(pool, d_logits, hidden, arguments.outputs[2], nullptr, nullptr, rest, rows);
+          }
+        }
+        sum_losses(losses, targets, head.tokens, arguments.output<float>(0));
+      });
+}
+
+}  // namespace
+
+std::span<const KernelEntry> cross_entropy_cpu_kernels() {
+  static constexpr KernelEntry kEntries[] = {
+      {"cross_entropy", make_cross_entropy},
+      {"cross_entropy_backward", make_cross_entropy_backward}};
+  return kEntries;
+}
+
+}  // namespace ingot::cpu
