@@ -1,0 +1,398 @@
+#include "backends/cpu/matmul.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <string>
+
+#include "backends/cpu/matmul_simd.h"
+#include "engine/error.h"
+
+namespace ingot::cpu {
+namespace {
+
+// Largest tile of C: with 96 x 512 words of A and a panel of B it stays in 1 MiB of L2.
+constexpr std::int64_t kTileRows = 96, kTileColumns = 256;
+// Steps along the depth, in words. One step up to kLongestStep, when A is used where it lies.
+constexpr std::int64_t kStep = 512, kLongestStep = 1024;
+// B is packed and used in portions of this size: they stay in L3, and the workspace stays small.
+constexpr std::int64_t kPackedBytes = 8 << 20;
+constexpr std::int64_t kTileOfB = 512 << 10;  // bytes of a tile's B, in L2
+constexpr int kMostBlocks = 64;               // of a batch
+
+constexpr std::int64_t round_up(std::int64_t value, std::int64_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
+constexpr std::int64_t divide_up(std::int64_t value, std::int64_t unit) {
+  return (value + unit - 1) / unit;
+}
+
+int type_index(DType type) { return type == DType::f32 ? 0 : type == DType::bf16 ? 1 : 2; }
+
+[[noreturn]] void refuse(const char* what) {
+  throw Error(ErrorCode::usage, what, "backends/cpu/matmul");
+}
+
+const std::byte* at(const void* base, DType type, std::int64_t element) {
+  return static_cast<const std::byte*>(base) + element * size_of(type);
+}
+
+}  // namespace
+
+// What one run() was given.
+struct Matmul::Call {
+  const void* a;
+  const void* b;
+  void* c;
+  const float* bias;
+  const void* residual;
+  std::byte* workspace;
+  std::int64_t a_rows;
+  std::span<const std::int32_t> offsets;
+};
+
+// Some columns of one group: pointers to its first elements, sizes as in MatmulSpec.
+struct Matmul::Block {
+  std::int64_t rows, columns, depth;
+  const std::byte* a;
+  const std::byte* b;
+  std::byte* c;
+  const float* bias;
+  const std::byte* residual;
+  bool thin;  // so few rows that packing B would take longer than the product
+  std::byte* packed;
+  std::int64_t tile_rows, tile_columns;
+  std::int64_t panels, tiles;  // work to do
+};
+
+// Blocks whose packed B fits the workspace at the same time.
+struct Matmul::Batch {
+  std::array<Block, kMostBlocks> blocks;
+  int count = 0;
+
+  // The block and the place in it of item `index`, counting `items` of each block.
+  const Block& find(std::int64_t Block::*items, std::int64_t& index) const {
+    int block = 0;
+    while (index >= blocks[block].*items) index -= blocks[block++].*items;
+    return blocks[block];
+  }
+  std::int64_t total(std::int64_t Block::*items) const {
+    std::int64_t sum = 0;
+    for (int i = 0; i < count; ++i) sum += blocks[i].*items;
+    return sum;
+  }
+};
+
+Matmul::Matmul(const MatmulSpec& spec, Isa isa) : spec_(spec), kernels_(&matmul_kernels(isa)) {
+  MatmulSpec& s = spec_;
+  if (s.rows < 1 || s.columns < 1 || s.depth < 1 || s.groups < 1 || s.threads < 1) {
+    refuse("a matmul of size 0");
+  }
+  if (!is_float(s.a) || s.a != s.b || (s.c != s.a && s.c != DType::f32)) {
+    refuse("a matmul of types that don't go together");
+  }
+  if (s.a_transposed && (s.b_packed || s.residual)) {
+    refuse("a transposed A with a packed B or a residual");
+  }
+  const auto set_stride = [](std::int64_t& stride, std::int64_t dense) {
+    if (stride == 0) stride = dense;
+    if (stride < dense) refuse("a matmul operand whose rows overlap");
+  };
+  set_stride(s.a_stride, s.a_transposed ? s.rows : s.depth);
+  set_stride(s.b_stride, s.b_transposed ? s.depth : s.columns);
+  set_stride(s.c_stride, s.columns);
+  set_stride(s.residual_stride, s.columns);
+  if (s.group_stride == 0) {
+    s.group_stride =
+        s.a_transposed ? s.rows * s.c_stride : (s.b_transposed ? s.columns : s.depth) * s.b_stride;
+  }
+  prepares_a_ = s.a_transposed || !(s.a == DType::f32 || pairs());
+
+  const std::int64_t width = round_up(s.columns, 16);
+  if (!s.b_packed) {
+    // Groups that split the depth: each may pad its own to whole words.
+    const std::int64_t all = s.a_transposed
+                                 ? (words_of(s.depth) + (pairs() ? s.groups : 0)) * width * 4
+                                 : packed_bytes();
+    const std::int64_t least = std::min(width, kernels_->panel) * words_of(s.depth) * 4;
+    packed_capacity_ = std::min(all, std::max(kPackedBytes, least));
+  }
+  const std::int64_t tile_rows = std::min(kTileRows, round_up(s.rows, 16));
+  const std::int64_t tile_columns = std::min(kTileColumns, width);
+  const std::int64_t step = step_words(s.depth);
+  if (prepares_a_) {
+    const std::int64_t longest = std::min(step, words_of(s.depth));
+    scratch_a_bytes_ =
+        round_up(s.a_transposed ? tile_rows * longest * 4 : tile_rows * (longest + 16) * 4, 64);
+  }
+  if (words_of(s.depth) > step) scratch_sums_bytes_ = tile_rows * tile_columns * 4;
+  workspace_bytes_ = packed_capacity_ + s.threads * (scratch_a_bytes_ + scratch_sums_bytes_);
+}
+
+bool Matmul::pairs() const { return spec_.a == DType::bf16 && kernels_->bf16_pairs; }
+
+std::int64_t Matmul::words_of(std::int64_t depth) const {
+  return pairs() ? divide_up(depth, 2) : depth;
+}
+
+// A step's length depends on the depth alone, so that sums are cut at the same places always.
+std::int64_t Matmul::step_words(std::int64_t depth) const {
+  const std::int64_t words = words_of(depth);
+  return !prepares_a_ && words <= kLongestStep ? std::max<std::int64_t>(words, 1) : kStep;
+}
+
+std::int64_t Matmul::packed_bytes() const {
+  return spec_.groups * round_up(spec_.columns, 16) * words_of(spec_.depth) * 4;
+}
+
+double Matmul::flops(std::int64_t a_rows) const {
+  const std::int64_t fixed = spec_.a_transposed ? spec_.rows : spec_.depth;
+  return 2.0 * static_cast<double>(a_rows) * static_cast<double>(fixed) *
+         static_cast<double>(spec_.columns);
+}
+
+void Matmul::pack(ThreadPool& pool, const void* b, void* packed) const {
+  const std::int64_t panels = divide_up(spec_.columns, kernels_->panel);
+  pool.parallel_for(panels * spec_.groups, [&](std::int64_t task, int) {
+    const std::int64_t group = task / panels;
+    Block block{};
+    block.columns = spec_.columns;
+    block.depth = spec_.depth;
+    block.b = at(b, spec_.b, group * spec_.group_stride);
+    block.packed = static_cast<std::byte*>(packed) + group * (packed_bytes() / spec_.groups);
+    pack_panel(block, task % panels);
+  });
+}
+
+void Matmul::pack_panel(const Block& block, std::int64_t panel) const {
+  const std::int64_t column = panel * kernels_->panel;
+  const std::int64_t columns = std::min(kernels_->panel, block.columns - column);
+  const auto kernel = pairs() ? kernels_->pack_pairs[spec_.b_transposed]
+                              : kernels_->pack_words[type_index(spec_.b)][spec_.b_transposed];
+  kernel(at(block.b, spec_.b, spec_.b_transposed ? column * spec_.b_stride : column),
+         spec_.b_stride, block.depth, columns, block.packed + column * words_of(block.depth) * 4,
+         round_up(columns, 16));
+}
+
+// The whole group, all columns; no tiles yet.
+Matmul::Block Matmul::block_of_group(const Call& call, int group) const {
+  const MatmulSpec& s = spec_;
+  const std::int64_t first = call.offsets.empty() ? 0 : call.offsets[group];
+  const std::int64_t count = (call.offsets.empty() ? call.a_rows : call.offsets[group + 1]) - first;
+  Block block{};
+  block.rows = s.a_transposed ? s.rows : count;
+  block.depth = s.a_transposed ? count : s.depth;
+  block.columns = s.columns;
+  block.a = at(call.a, s.a, first * s.a_stride);
+  block.bias = call.bias;
+  if (s.a_transposed) {
+    block.b = at(call.b, s.b, s.b_transposed ? first : first * s.b_stride);
+    block.c = static_cast<std::byte*>(call.c) + group * s.group_stride * size_of(s.c);
+  } else {
+    block.b = s.b_packed
+                  ? static_cast<const std::byte*>(call.b) + group * (packed_bytes() / s.groups)
+                  : at(call.b, s.b, group * s.group_stride);
+    block.c = static_cast<std::byte*>(call.c) + first * s.c_stride * size_of(s.c);
+    if (call.residual != nullptr)
+      block.residual = at(call.residual, s.c, first * s.residual_stride);
+  }
+  block.thin = !s.a_transposed && !s.b_packed && count <= kThinRows;
+  return block;
+}
+
+void Matmul::run(ThreadPool& pool, const void* a, const void* b, void* c, const float* bias,
+                 const void* residual, std::span<std::byte> workspace, std::int64_t a_rows,
+                 std::span<const std::int32_t> offsets) const {
+  const Call call{a, b, c, bias, residual, workspace.data(), a_rows, offsets};
+  check(call, workspace.size(), pool.threads());
+  Batch batch;
+  std::int64_t used = 0;  // of the workspace, by the batch
+  for (int group = 0; group < spec_.groups; ++group) {
+    const Block whole = block_of_group(call, group);
+    const bool nothing_to_add = spec_.accumulate && whole.depth == 0;
+    if (whole.rows == 0 || (nothing_to_add && !spec_.bias && !spec_.residual)) continue;
+    const std::int64_t column_bytes = whole.thin || spec_.b_packed ? 0 : words_of(whole.depth) * 4;
+    for (std::int64_t column = 0; column < whole.columns;) {
+      std::int64_t columns = whole.columns - column;
+      if (round_up(columns, 16) * column_bytes > packed_capacity_ - used) {
+        columns = (packed_capacity_ - used) / column_bytes / kernels_->panel * kernels_->panel;
+      }
+      if (columns == 0 || batch.count == kMostBlocks) {
+        run_batch(call, pool, batch);
+        batch.count = 0;
+        used = 0;
+        continue;
+      }
+      Block& block = batch.blocks[batch.count++] = columns_of(whole, column, columns);
+      if (column_bytes != 0) block.packed = call.workspace + used;
+      used += round_up(columns, 16) * column_bytes;
+      column += columns;
+    }
+  }
+  run_batch(call, pool, batch);
+}
+
+void Matmul::check(const Call& call, std::size_t workspace_bytes, int threads) const {
+  if (call.a_rows < 0 || call.a_rows > (spec_.a_transposed ? spec_.depth : spec_.rows)) {
+    refuse("a matmul with more rows than it was made for");
+  }
+  if (threads > spec_.threads || static_cast<std::int64_t>(workspace_bytes) < workspace_bytes_ ||
+      reinterpret_cast<std::uintptr_t>(call.workspace) % 64 != 0) {
+    refuse("a matmul with too little or misaligned workspace");
+  }
+  if ((call.bias != nullptr) != spec_.bias || (call.residual != nullptr) != spec_.residual) {
+    refuse("a matmul whose bias or residual is not what it was made for");
+  }
+  if (call.offsets.empty() && spec_.groups == 1) return;
+  if (std::ssize(call.offsets) != spec_.groups + 1 || call.offsets[0] != 0 ||
+      call.offsets.back() > call.a_rows || !std::ranges::is_sorted(call.offsets)) {
+    refuse("a matmul whose groups' offsets don't split its rows");
+  }
+}
+
+Matmul::Block Matmul::columns_of(const Block& whole, std::int64_t column,
+                                 std::int64_t columns) const {
+  Block block = whole;
+  block.columns = columns;
+  if (spec_.b_packed) {  // all columns at once: column is 0
+    block.packed = const_cast<std::byte*>(whole.b);
+  } else {
+    block.b += (spec_.b_transposed ? column * spec_.b_stride : column) * size_of(spec_.b);
+  }
+  block.c += column * size_of(spec_.c);
+  if (block.bias != nullptr) block.bias += column;
+  if (block.residual != nullptr) block.residual += column * size_of(spec_.c);
+  return block;
+}
+
+// Cuts the batch into tiles, smaller ones where there would be few for the threads.
+void Matmul::choose_tiles(Batch& batch, int threads) const {
+  std::int64_t rows = kTileRows, columns = kTileColumns;
+  while (true) {
+    std::int64_t tiles = 0;
+    for (int i = 0; i < batch.count; ++i) {
+      Block& block = batch.blocks[i];
+      const std::int64_t step_bytes = std::min(step_words(block.depth), words_of(block.depth)) * 4;
+      block.tile_rows = block.thin ? block.rows : rows;
+      block.tile_columns = block.thin ? kThinColumns : columns;
+      while (!block.thin && block.tile_columns > 64 && block.tile_columns * step_bytes > kTileOfB) {
+        block.tile_columns /= 2;
+      }
+      block.panels = block.thin || spec_.b_packed ? 0 : divide_up(block.columns, kernels_->panel);
+      block.tiles =
+          divide_up(block.rows, block.tile_rows) * divide_up(block.columns, block.tile_columns);
+      tiles += block.tiles;
+    }
+    if (tiles >= 4 * threads || rows == 24) return;
+    if (columns > 64) {
+      columns /= 2;
+    } else {
+      rows /= 2;
+    }
+  }
+}
+
+void Matmul::run_batch(const Call& call, ThreadPool& pool, Batch& batch) const {
+  choose_tiles(batch, pool.threads());
+  pool.parallel_for(batch.total(&Block::panels), [&](std::int64_t panel, int) {
+    const Block& block = batch.find(&Block::panels, panel);
+    pack_panel(block, panel);
+  });
+  pool.parallel_for(batch.total(&Block::tiles), [&](std::int64_t tile, int thread) {
+    const Block& block = batch.find(&Block::tiles, tile);
+    if (block.thin) {
+      multiply_thin(block, tile);
+    } else {
+      std::byte* scratch =
+          call.workspace + packed_capacity_ + thread * (scratch_a_bytes_ + scratch_sums_bytes_);
+      multiply_tile(block, tile, scratch);
+    }
+  });
+}
+
+// Where C of a block's (row, column) goes.
+MatmulOutput Matmul::output_at(const Block& block, std::int64_t row, std::int64_t column) const {
+  const MatmulSpec& s = spec_;
+  MatmulOutput output{};
+  output.c = block.c + (row * s.c_stride + column) * size_of(s.c);
+  output.c_type = type_index(s.c);
+  output.c_stride = s.c_stride;
+  output.accumulate = s.accumulate;
+  if (block.bias != nullptr) output.bias = block.bias + column;
+  if (block.residual != nullptr) {
+    output.residual = at(block.residual, s.c, row * s.residual_stride + column);
+  }
+  output.residual_stride = s.residual_stride;
+  return output;
+}
+
+void Matmul::multiply_thin(const Block& block, std::int64_t tile) const {
+  const std::int64_t column = tile * kThinColumns;
+  MatmulThin thin{};
+  thin.rows = block.rows;
+  thin.columns = std::min<std::int64_t>(kThinColumns, block.columns - column);
+  thin.depth = block.depth;
+  thin.a = block.a;
+  thin.a_stride = spec_.a_stride;
+  thin.b = at(block.b, spec_.b, spec_.b_transposed ? column * spec_.b_stride : column);
+  thin.b_stride = spec_.b_stride;
+  thin.output = output_at(block, 0, column);
+  kernels_->thin[type_index(spec_.b)][spec_.b_transposed](thin);
+}
+
+void Matmul::multiply_tile(const Block& block, std::int64_t tile, std::byte* scratch) const {
+  const std::int64_t row_tiles = divide_up(block.rows, block.tile_rows);
+  const std::int64_t row = tile % row_tiles * block.tile_rows;
+  const std::int64_t column = tile / row_tiles * block.tile_columns;
+  const std::int64_t words = words_of(block.depth), step = step_words(block.depth);
+
+  MatmulTile t{};
+  t.rows = std::min(block.tile_rows, block.rows - row);
+  t.columns = std::min(block.tile_columns, block.columns - column);
+  t.pairs = pairs();
+  if (words > step) t.sums = reinterpret_cast<float*>(scratch + scratch_a_bytes_);
+  t.sums_stride = round_up(t.columns, 16);
+  t.output = output_at(block, row, column);
+  for (std::int64_t word = 0; word == 0 || word < words; word += step) {
+    const std::int64_t first = t.pairs ? 2 * word : word;  // along the depth
+    t.depth = std::min(t.pairs ? 2 * step : step, block.depth - first);
+    t.first = word == 0;
+    t.last = word + step >= words;
+    place_a(block, row, first, scratch, t);
+    t.b = block.packed + column * words * 4;
+    t.panel_bytes = kernels_->panel * words * 4;
+    t.first_word = word;
+    kernels_->tile(t);
+  }
+}
+
+// Points t at the rows of A from `row` on, along the depth from `first` on; in scratch if they have
+// to be transposed or widened.
+void Matmul::place_a(const Block& block, std::int64_t row, std::int64_t first, std::byte* scratch,
+                     MatmulTile& t) const {
+  const std::int64_t stride = spec_.a_stride;
+  if (!prepares_a_) {
+    t.a = at(block.a, spec_.a, row * stride + first);
+    t.a_row_bytes = stride * size_of(spec_.a);
+    t.a_word_bytes = 4;
+    return;
+  }
+  t.a = scratch;
+  t.a_packed = spec_.a_transposed;
+  if (spec_.a_transposed) {
+    const std::int64_t width = round_up(t.rows, 16);
+    const auto kernel =
+        pairs() ? kernels_->pack_pairs[0] : kernels_->pack_words[type_index(spec_.a)][0];
+    kernel(at(block.a, spec_.a, first * stride + row), stride, t.depth, t.rows, scratch, width);
+    t.a_row_bytes = 4;
+    t.a_word_bytes = width * 4;
+  } else {
+    const std::int64_t to_stride = t.depth + 16;  // no power of 2: rows fall into different sets
+    kernels_->widen[type_index(spec_.a)](at(block.a, spec_.a, row * stride + first), stride, t.rows,
+                                         t.depth, reinterpret_cast<float*>(scratch), to_stride);
+    t.a_row_bytes = to_stride * 4;
+    t.a_word_bytes = 4;
+  }
+}
+
+}  // namespace ingot::cpu

@@ -1,0 +1,114 @@
+// Matrix products on all threads: C = A B, with what a transformer needs around it: transposed
+// operands, column slices, accumulation, bias, residual, and groups of rows (experts).
+//
+//   y = x W^T            {rows = tokens, columns = out, depth = in, b_transposed}
+//   dx (+)= dy W         {rows = tokens, columns = in, depth = out}
+//   dW += dy^T x  (f32)  {rows = out, columns = in, depth = tokens, a_transposed, accumulate}
+//
+// How: our own register kernels (6 x 64 with AVX-512, 6 x 16 with AVX2) on packed panels of B.
+// Products of bf16 use vdpbf16ps where the CPU has it; otherwise, and for f16, operands are widened
+// to fp32 on the way. They reach 95 % of the machine's peak and, unlike oneDNN's, cost no
+// allocation and no second set of threads (measurements: matmul_benchmark).
+//
+// Sums are fp32. Each element of C is one chain of sums along the depth, cut at fixed places, so
+// the bits depend on the shape alone, not on the threads, the tiles or the workspace.
+// A NaN or infinity of the inputs spreads to the elements of C that depend on it, to no other.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "backends/cpu/isa.h"
+#include "backends/cpu/thread_pool.h"
+#include "engine/dtype.h"
+
+namespace ingot::cpu {
+
+struct MatmulKernels;
+struct MatmulOutput;
+struct MatmulTile;
+
+struct MatmulSpec {
+  // C [rows, columns] = A [rows, depth] B [depth, columns]. What a call may have less of: the
+  // stored rows of A, that is `rows`, or `depth` when a_transposed.
+  std::int64_t rows = 0, columns = 0, depth = 0;
+  DType a = DType::f32, b = DType::f32, c = DType::f32;  // a == b, f32, bf16 or f16; c: that or f32
+  bool a_transposed = false;                             // A is stored [depth, rows]
+  bool b_transposed = false;                             // B is stored [columns, depth]
+  // Elements from one stored row to the next; 0: dense. Larger for column slices of wider arrays.
+  std::int64_t a_stride = 0, b_stride = 0, c_stride = 0, residual_stride = 0;
+  bool accumulate = false;  // C += A B
+  bool bias = false;        // C += bias[columns], f32
+  bool residual = false;    // C += residual [rows, columns], of C's type, may be C;
+                            // not with a_transposed
+  // Everything that is added is added in fp32 and C rounded once.
+
+  // Groups: offsets[groups + 1] split the stored rows of A. Group g multiplies its rows of A with
+  // its own B, at b + g * group_stride, into its rows of C. When a_transposed its rows of A
+  // and of B (columns if b_transposed) give its own C, at c + g * group_stride. 0: dense.
+  int groups = 1;
+  std::int64_t group_stride = 0;
+
+  // B comes packed by Matmul::pack (all groups), which saves packing it in each run. Not with
+  // a_transposed.
+  bool b_packed = false;
+  int threads = 1;  // of the pool that run() gets
+};
+
+class Matmul {
+ public:
+  // Throws Error(usage) for a spec that makes no sense.
+  explicit Matmul(const MatmulSpec& spec, Isa isa = cpu::isa());
+
+  const MatmulSpec& spec() const { return spec_; }
+
+  // What run() needs: at most about 8 MiB for packed B (more only for a depth beyond 16000)
+  // and a quarter MiB per thread. A multiple of 64.
+  std::int64_t workspace_bytes() const { return workspace_bytes_; }
+
+  // a_rows: stored rows of A now (of all groups). workspace: workspace_bytes(), aligned to 64, its
+  // contents need not survive between calls. C must not overlap A, B or the workspace. bias and
+  // residual are null unless the spec has them; offsets is empty unless groups > 1 (may be given
+  // for one group), starts with 0, never decreases, ends at or before a_rows; rows of C beyond it
+  // stay as they are. An empty sum (depth 0, an expert without tokens) is 0. Allocates nothing.
+  // Throws Error(usage) when a_rows, offsets or workspace don't fit.
+  void run(ThreadPool& pool, const void* a, const void* b, void* c, const float* bias,
+           const void* residual, std::span<std::byte> workspace, std::int64_t a_rows,
+           std::span<const std::int32_t> offsets = {}) const;
+
+  // The layout for b_packed: B (as the spec describes it, all groups) into packed_bytes() bytes.
+  std::int64_t packed_bytes() const;
+  void pack(ThreadPool& pool, const void* b, void* packed) const;
+
+  // 2 * rows * columns * depth of a call with that many stored rows of A.
+  double flops(std::int64_t a_rows) const;
+
+ private:
+  struct Call;
+  struct Block;
+  struct Batch;
+
+  bool pairs() const;  // words of packed operands are pairs of bf16, else fp32
+  std::int64_t words_of(std::int64_t depth) const;
+  std::int64_t step_words(std::int64_t depth) const;
+  void check(const Call& call, std::size_t workspace_bytes, int threads) const;
+  Block block_of_group(const Call& call, int group) const;
+  Block columns_of(const Block& whole, std::int64_t column, std::int64_t columns) const;
+  void choose_tiles(Batch& batch, int threads) const;
+  void run_batch(const Call& call, ThreadPool& pool, Batch& batch) const;
+  void pack_panel(const Block& block, std::int64_t panel) const;
+  MatmulOutput output_at(const Block& block, std::int64_t row, std::int64_t column) const;
+  void multiply_thin(const Block& block, std::int64_t tile) const;
+  void multiply_tile(const Block& block, std::int64_t tile, std::byte* scratch) const;
+  void place_a(const Block& block, std::int64_t row, std::int64_t first, std::byte* scratch,
+               MatmulTile& tile) const;
+
+  MatmulSpec spec_;
+  const MatmulKernels* kernels_;
+  bool prepares_a_;  // A goes through a thread's scratch: transposed, or widened to fp32
+  std::int64_t packed_capacity_ = 0, scratch_a_bytes_ = 0, scratch_sums_bytes_ = 0;
+  std::int64_t workspace_bytes_ = 0;
+};
+
+}  // namespace ingot::cpu

@@ -1,0 +1,498 @@
+#include "backends/cpu/matmul_simd.h"
+
+#include "backends/cpu/simd.h"
+
+namespace ingot::cpu::INGOT_ISA {
+namespace {
+
+// Register tile: 24 accumulators, 4 vectors of B and one of A fill the 32 registers of AVX-512;
+// 6 rows of A, unpacked, also stay within the 8 ways of an L1 set whatever their stride.
+#if defined(__AVX512F__)
+constexpr int kRows = 6, kVectors = 4;
+#elif defined(__AVX2__)
+constexpr int kRows = 6, kVectors = 1;
+#else
+constexpr int kRows = 2, kVectors = 1;
+#endif
+constexpr int kPanel = kVectors * kLanes;
+
+#if defined(__AVX512BF16__)
+constexpr bool kPairs = true;
+#else
+constexpr bool kPairs = false;
+#endif
+
+// ---- Packing ------------------------------------------------------------------------------
+
+// Rows to columns, 16 x 16 words; row i goes to `to + i` in steps of `to_stride` words.
+INGOT_SIMD void transpose_to(F16 row[16], float* to, std::int64_t to_stride) {
+#if defined(__AVX512F__)
+  __m512 t[16], u[16];
+  for (int i = 0; i < 16; i += 2) {  // pairs of rows
+    t[i] = _mm512_unpacklo_ps(row[i].part[0], row[i + 1].part[0]);
+    t[i + 1] = _mm512_unpackhi_ps(row[i].part[0], row[i + 1].part[0]);
+  }
+  for (int i = 0; i < 16; i += 4) {  // 4 x 4 within each quarter
+    u[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
+    u[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xee);
+    u[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+    u[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+  }
+  for (int i = 0; i < 4; ++i) {  // quarters: u[4 g + i] has columns i, i + 4, ... of rows 4 g ..
+    const __m512 low = _mm512_shuffle_f32x4(u[i], u[i + 4], 0x88);
+    const __m512 high = _mm512_shuffle_f32x4(u[i + 8], u[i + 12], 0x88);
+    const __m512 low_odd = _mm512_shuffle_f32x4(u[i], u[i + 4], 0xdd);
+    const __m512 high_odd = _mm512_shuffle_f32x4(u[i + 8], u[i + 12], 0xdd);
+    _mm512_storeu_ps(to + i * to_stride, _mm512_shuffle_f32x4(low, high, 0x88));
+    _mm512_storeu_ps(to + (i + 4) * to_stride, _mm512_shuffle_f32x4(low_odd, high_odd, 0x88));
+    _mm512_storeu_ps(to + (i + 8) * to_stride, _mm512_shuffle_f32x4(low, high, 0xdd));
+    _mm512_storeu_ps(to + (i + 12) * to_stride, _mm512_shuffle_f32x4(low_odd, high_odd, 0xdd));
+  }
+#else
+  float words[16][16];
+  for (int i = 0; i < 16; ++i) store(words[i], row[i]);
+  for (int k = 0; k < 16; ++k) {
+    for (int i = 0; i < 16; ++i) to[k * to_stride + i] = words[i][k];
+  }
+#endif
+}
+
+// One 16 x 16 block: reads words of rows with `load_row(row)`, writes `words` (1..16) of them.
+template <typename LoadRow>
+INGOT_SIMD void pack_block(const LoadRow& load_row, int rows, int words, float* to,
+                           std::int64_t width) {
+  F16 row[16];
+  for (int i = 0; i < 16; ++i) row[i] = i < rows ? load_row(i) : zero();
+  if (words == 16) {
+    transpose_to(row, to, width);
+  } else {
+    float block[16 * 16];
+    transpose_to(row, block, 16);
+    for (int k = 0; k < words; ++k) store(to + k * width, load(block + 16 * k));
+  }
+}
+
+template <typename T>
+void pack_transposed(const void* source, std::int64_t stride, std::int64_t depth,
+                     std::int64_t columns, void* panel, std::int64_t width) {
+  const T* from = static_cast<const T*>(source);
+  float* to = static_cast<float*>(panel);
+  for (std::int64_t column = 0; column < width; column += 16) {
+    const int rows = column < columns ? lanes_left(columns - column) : 0;
+    for (std::int64_t k = 0; k < depth; k += 16) {
+      const int words = lanes_left(depth - k);
+      const T* corner = from + column * stride + k;
+      pack_block([&](int i) { return load_partial(corner + i * stride, words); }, rows, words,
+                 to + k * width + column, width);
+    }
+  }
+}
+
+template <typename T>
+void pack_plain(const void* source, std::int64_t stride, std::int64_t depth, std::int64_t columns,
+                void* panel, std::int64_t width) {
+  float* to = static_cast<float*>(panel);
+  for (std::int64_t k = 0; k < depth; ++k) {
+    const T* from = static_cast<const T*>(source) + k * stride;
+    for (std::int64_t column = 0; column < width; column += 16) {
+      const int n = column < columns ? lanes_left(columns - column) : 0;
+      store(to + k * width + column, load_partial(from + column, n));
+    }
+  }
+}
+
+#if defined(__AVX512BF16__)
+// Sixteen words of pairs, of which `count` (0..32) 16-bit elements are there.
+INGOT_SIMD F16 load_pairs(const std::uint16_t* from, int count) {
+  const __mmask32 mask = count >= 32 ? ~0u : (1u << count) - 1u;
+  F16 result;
+  result.part[0] = (FloatPart)_mm512_maskz_loadu_epi16(mask, from);
+  return result;
+}
+
+void pack_pairs_transposed(const void* source, std::int64_t stride, std::int64_t depth,
+                           std::int64_t columns, void* panel, std::int64_t width) {
+  const std::uint16_t* from = static_cast<const std::uint16_t*>(source);
+  float* to = static_cast<float*>(panel);
+  for (std::int64_t column = 0; column < width; column += 16) {
+    const int rows = column < columns ? lanes_left(columns - column) : 0;
+    for (std::int64_t k = 0; k < depth; k += 32) {
+      const int elements = depth - k < 32 ? static_cast<int>(depth - k) : 32;
+      const std::uint16_t* corner = from + column * stride + k;
+      pack_block([&](int i) { return load_pairs(corner + i * stride, elements); }, rows,
+                 (elements + 1) / 2, to + k / 2 * width + column, width);
+    }
+  }
+}
+
+void pack_pairs_plain(const void* source, std::int64_t stride, std::int64_t depth,
+                      std::int64_t columns, void* panel, std::int64_t width) {
+  const std::uint16_t* from = static_cast<const std::uint16_t*>(source);
+  std::uint16_t* to = static_cast<std::uint16_t*>(panel);
+  for (std::int64_t k = 0; k < depth; k += 2) {
+    for (std::int64_t column = 0; column < width; column += 16) {
+      const int n = column < columns ? lanes_left(columns - column) : 0;
+      const __mmask16 mask = static_cast<__mmask16>((1u << n) - 1u);
+      const __mmask16 second_mask = k + 1 < depth ? mask : 0;
+      const std::uint16_t* corner = from + k * stride + column;
+      const __m512i first = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, corner));
+      const __m512i second =
+          _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(second_mask, corner + stride));
+      _mm512_storeu_si512(to + k * width + 2 * column,
+                          _mm512_or_si512(first, _mm512_slli_epi32(second, 16)));
+    }
+  }
+}
+#endif
+
+template <typename T>
+void widen(const void* from, std::int64_t stride, std::int64_t rows, std::int64_t columns,
+           float* to, std::int64_t to_stride) {
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const T* row = static_cast<const T*>(from) + i * stride;
+    for (std::int64_t k = 0; k < columns; k += kLanes) {
+      const int n = lanes_left(columns - k);
+      store_partial(to + i * to_stride + k, load_partial(row + k, n), n);
+    }
+  }
+}
+
+// ---- Output -------------------------------------------------------------------------------
+
+template <typename C>
+INGOT_SIMD void finish_as(const float* sums, std::int64_t sums_stride, std::int64_t rows,
+                          std::int64_t columns, const MatmulOutput& output) {
+  for (std::int64_t i = 0; i < rows; ++i) {
+    C* c = static_cast<C*>(output.c) + i * output.c_stride;
+    const C* residual = static_cast<const C*>(output.residual) + i * output.residual_stride;
+    for (std::int64_t j = 0; j < columns; j += kLanes) {
+      const int n = lanes_left(columns - j);
+      F16 value = load_partial(sums + i * sums_stride + j, n);
+      if (output.bias != nullptr) value += load_partial(output.bias + j, n);
+      if (output.residual != nullptr) value += load_partial(residual + j, n);
+      if (output.accumulate) value += load_partial(c + j, n);
+      store_partial(c + j, value, n);
+    }
+  }
+}
+
+void finish(const float* sums, std::int64_t sums_stride, std::int64_t rows, std::int64_t columns,
+            const MatmulOutput& output) {
+  if (output.c_type == 0) return finish_as<float>(sums, sums_stride, rows, columns, output);
+  if (output.c_type == 1) return finish_as<BFloat16>(sums, sums_stride, rows, columns, output);
+  finish_as<Half>(sums, sums_stride, rows, columns, output);
+}
+
+template <typename C>
+C* advance(C* base, int type, std::int64_t elements) {
+  return (C*)((const char*)base + elements * (type == 0 ? 4 : 2));
+}
+
+// The output of a part of a tile that starts at (row, column).
+MatmulOutput part_of(const MatmulOutput& output, std::int64_t row, std::int64_t column) {
+  MatmulOutput part = output;
+  part.c = advance(output.c, output.c_type, row * output.c_stride + column);
+  if (output.bias != nullptr) part.bias = output.bias + column;
+  if (output.residual != nullptr) {
+    part.residual = advance(output.residual, output.c_type, row * output.residual_stride + column);
+  }
+  return part;
+}
+
+// ---- Register tile ------------------------------------------------------------------------
+
+template <bool pairs>
+INGOT_SIMD F16 multiply_add(std::int32_t a, F16 b, F16 sum) {
+  if constexpr (pairs) {
+#if defined(__AVX512BF16__)
+    sum.part[0] =
+        _mm512_dpbf16_ps(sum.part[0], (__m512bh)_mm512_set1_epi32(a), (__m512bh)b.part[0]);
+#endif
+    return sum;
+  } else {
+    return fma(bits_to_float(broadcast_int(a)), b, sum);
+  }
+}
+
+INGOT_SIMD std::int32_t load_word(const char* from) {
+  std::int32_t word;
+  __builtin_memcpy(&word, from, sizeof word);
+  return word;
+}
+
+// sums [rows][vectors * 16] (+)= A B over `words` words; then, if `half_word`, one bf16 more.
+template <int rows, int vectors, bool pairs, bool a_packed>
+void multiply(const char* a, std::int64_t a_bytes, const char* b, std::int64_t words,
+              bool half_word, float* sums, std::int64_t sums_stride, bool first) {
+  F16 sum[rows][vectors];
+  for (int i = 0; i < rows; ++i) {
+    for (int j = 0; j < vectors; ++j) {
+      sum[i][j] = first ? zero() : load(sums + i * sums_stride + j * kLanes);
+    }
+  }
+  constexpr int kStep = vectors * kLanes * 4;
+  const std::int64_t row_bytes = a_packed ? 4 : a_bytes;
+  const std::int64_t word_bytes = a_packed ? a_bytes : 4;
+  for (std::int64_t k = 0; k < words; ++k, a += word_bytes, b += kStep) {
+    F16 column[vectors];
+    for (int j = 0; j < vectors; ++j) column[j] = load((const float*)b + j * kLanes);
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; ++i) {
+      const std::int32_t word = load_word(a + i * row_bytes);
+      for (int j = 0; j < vectors; ++j) {
+        sum[i][j] = multiply_add<pairs>(word, column[j], sum[i][j]);
+      }
+    }
+  }
+  if (pairs && half_word) {
+    for (int i = 0; i < rows; ++i) {
+      std::uint16_t element;
+      __builtin_memcpy(&element, a + i * row_bytes, sizeof element);
+      for (int j = 0; j < vectors; ++j) {
+        sum[i][j] = multiply_add<pairs>(element, load((const float*)b + j * kLanes), sum[i][j]);
+      }
+    }
+  }
+  for (int i = 0; i < rows; ++i) {
+    for (int j = 0; j < vectors; ++j) store(sums + i * sums_stride + j * kLanes, sum[i][j]);
+  }
+}
+
+using Multiply = void (*)(const char* a, std::int64_t a_bytes, const char* b, std::int64_t words,
+                          bool half_word, float* sums, std::int64_t sums_stride, bool first);
+
+template <bool pairs, bool a_packed, int vectors>
+Multiply multiply_of_rows(std::int64_t rows) {
+  switch (rows) {
+    case 1:
+      return multiply<1, vectors, pairs, a_packed>;
+    case 2:
+      return multiply<2, vectors, pairs, a_packed>;
+#if defined(__AVX2__)
+    case 3:
+      return multiply<3, vectors, pairs, a_packed>;
+    case 4:
+      return multiply<4, vectors, pairs, a_packed>;
+    case 5:
+      return multiply<5, vectors, pairs, a_packed>;
+#endif
+    default:
+      return multiply<kRows, vectors, pairs, a_packed>;
+  }
+}
+
+template <bool pairs, bool a_packed>
+Multiply multiply_of(std::int64_t rows, std::int64_t vectors) {
+#if defined(__AVX512F__)
+  if (vectors == 4) return multiply_of_rows<pairs, a_packed, 4>(rows);
+  if (vectors == 3) return multiply_of_rows<pairs, a_packed, 3>(rows);
+  if (vectors == 2) return multiply_of_rows<pairs, a_packed, 2>(rows);
+#endif
+  (void)vectors;
+  return multiply_of_rows<pairs, a_packed, 1>(rows);
+}
+
+Multiply choose(bool pairs, bool a_packed, std::int64_t rows, std::int64_t vectors) {
+  if (pairs && kPairs) {
+    return a_packed ? multiply_of<kPairs, true>(rows, vectors)
+                    : multiply_of<kPairs, false>(rows, vectors);
+  }
+  return a_packed ? multiply_of<false, true>(rows, vectors)
+                  : multiply_of<false, false>(rows, vectors);
+}
+
+// Panel by panel: a panel is read once from L2 or L3 and then, for each group of rows, from L1 or
+// L2; the rows of A stay in L2.
+void tile(const MatmulTile& t) {
+  // A packed A is padded to whole words.
+  const std::int64_t words = t.pairs ? (t.depth + (t.a_packed ? 1 : 0)) / 2 : t.depth;
+  const bool half_word = t.pairs && !t.a_packed && t.depth % 2 != 0;
+  float local[kRows * kPanel];
+  for (std::int64_t column = 0; column < t.columns; column += kPanel) {
+    const std::int64_t columns = t.columns - column < kPanel ? t.columns - column : kPanel;
+    const std::int64_t vectors = (columns + kLanes - 1) / kLanes;
+    const char* panel = static_cast<const char*>(t.b) + column / kPanel * t.panel_bytes +
+                        t.first_word * vectors * kLanes * 4;
+    for (std::int64_t row = 0; row < t.rows; row += kRows) {
+      const std::int64_t rows = t.rows - row < kRows ? t.rows - row : kRows;
+      float* sums = t.sums != nullptr ? t.sums + row * t.sums_stride + column : local;
+      const std::int64_t stride = t.sums != nullptr ? t.sums_stride : kPanel;
+      choose(t.pairs, t.a_packed, rows, vectors)(
+          static_cast<const char*>(t.a) + row * t.a_row_bytes,
+          t.a_packed ? t.a_word_bytes : t.a_row_bytes, panel, words, half_word, sums, stride,
+          t.first);
+      if (t.last) finish(sums, stride, rows, columns, part_of(t.output, row, column));
+    }
+  }
+}
+
+// ---- Few rows -----------------------------------------------------------------------------
+
+constexpr int kThinGroup = 4;  // rows that share a read of B
+
+INGOT_SIMD float widened(float value) { return value; }
+INGOT_SIMD float widened(BFloat16 value) {
+  return __builtin_bit_cast(float, static_cast<std::uint32_t>(value.bits) << 16);
+}
+INGOT_SIMD float widened(Half value) {
+#if defined(__F16C__)
+  return _cvtsh_ss(value.bits);
+#endif
+  float lanes[kLanes];
+  store(lanes, load_partial(&value, 1));
+  return lanes[0];
+}
+
+// sum += a[k .. k + step) b[k .. k + step), lane by lane, `count` of them there.
+template <typename T>
+struct Dot {
+  static constexpr int kStep = kLanes;
+  using Vector = F16;
+  INGOT_SIMD Vector get(const T* from, int count) { return load_partial(from, count); }
+  INGOT_SIMD F16 add(Vector a, Vector b, F16 sum) { return fma(a, b, sum); }
+};
+#if defined(__AVX512BF16__)
+template <>
+struct Dot<BFloat16> {
+  static constexpr int kStep = 2 * kLanes;
+  using Vector = F16;  // of pairs
+  INGOT_SIMD Vector get(const BFloat16* from, int count) {
+    return load_pairs((const std::uint16_t*)from, count);
+  }
+  INGOT_SIMD F16 add(Vector a, Vector b, F16 sum) {
+    sum.part[0] = _mm512_dpbf16_ps(sum.part[0], (__m512bh)a.part[0], (__m512bh)b.part[0]);
+    return sum;
+  }
+};
+#endif
+
+// B stored [columns][depth]: dot products along the depth, `rows` x `columns` of them at once.
+template <typename T, int rows, int columns>
+void dots(const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, std::int64_t depth,
+          float* sums) {
+  using D = Dot<T>;
+  F16 sum[rows][columns] = {};
+  const auto step = [&](std::int64_t k, int count) __attribute__((always_inline)) {
+    F16 right[columns];
+    for (int j = 0; j < columns; ++j) right[j] = D::get(b + j * b_stride + k, count);
+    for (int i = 0; i < rows; ++i) {
+      const F16 left = D::get(a + i * a_stride + k, count);
+      for (int j = 0; j < columns; ++j) sum[i][j] = D::add(left, right[j], sum[i][j]);
+    }
+  };
+  std::int64_t k = 0;
+  for (; k + D::kStep <= depth; k += D::kStep) step(k, D::kStep);
+  if (k < depth) step(k, static_cast<int>(depth - k));
+  for (int i = 0; i < rows; ++i) {
+    for (int j = 0; j < columns; ++j) sums[i * kThinColumns + j] = horizontal_sum(sum[i][j]);
+  }
+}
+
+template <typename T, int columns>
+void dots_of_rows(std::int64_t rows, const T* a, std::int64_t a_stride, const T* b,
+                  std::int64_t b_stride, std::int64_t depth, float* sums) {
+  if (rows == 1) return dots<T, 1, columns>(a, a_stride, b, b_stride, depth, sums);
+  if (rows == 2) return dots<T, 2, columns>(a, a_stride, b, b_stride, depth, sums);
+  if (rows == 3) return dots<T, 3, columns>(a, a_stride, b, b_stride, depth, sums);
+  dots<T, kThinGroup, columns>(a, a_stride, b, b_stride, depth, sums);
+}
+
+template <typename T>
+void thin_transposed(const MatmulThin& t) {
+  constexpr int kColumns = 4;
+  float sums[kThinRows * kThinColumns];
+  const T* a = static_cast<const T*>(t.a);
+  for (std::int64_t column = 0; column < t.columns;) {
+    const T* b = static_cast<const T*>(t.b) + column * t.b_stride;
+    const bool whole = t.columns - column >= kColumns;
+    for (std::int64_t row = 0; row < t.rows; row += kThinGroup) {
+      float* to = sums + row * kThinColumns + column;
+      const T* left = a + row * t.a_stride;
+      if (whole) {
+        dots_of_rows<T, kColumns>(t.rows - row, left, t.a_stride, b, t.b_stride, t.depth, to);
+      } else {
+        dots_of_rows<T, 1>(t.rows - row, left, t.a_stride, b, t.b_stride, t.depth, to);
+      }
+    }
+    column += whole ? kColumns : 1;
+  }
+  finish(sums, kThinColumns, t.rows, t.columns, t.output);
+}
+
+// B stored [depth][columns]: each row of B, times an element of A, is added to the sums.
+template <typename T, int rows, int vectors>
+void axpys(const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, int last_lanes,
+           std::int64_t depth, float* sums) {
+  F16 sum[rows][vectors] = {};
+  for (std::int64_t k = 0; k < depth; ++k) {
+    F16 right[vectors];
+    for (int j = 0; j < vectors; ++j) {
+      right[j] = load_partial(b + k * b_stride + j * kLanes, j + 1 < vectors ? kLanes : last_lanes);
+    }
+    for (int i = 0; i < rows; ++i) {
+      const F16 left = broadcast(widened(a[i * a_stride + k]));
+      for (int j = 0; j < vectors; ++j) sum[i][j] = fma(left, right[j], sum[i][j]);
+    }
+  }
+  for (int i = 0; i < rows; ++i) {
+    for (int j = 0; j < vectors; ++j) store(sums + i * kThinColumns + j * kLanes, sum[i][j]);
+  }
+}
+
+template <typename T, int vectors>
+void axpys_of_rows(std::int64_t rows, const T* a, std::int64_t a_stride, const T* b,
+                   std::int64_t b_stride, int last_lanes, std::int64_t depth, float* sums) {
+  if (rows == 1) return axpys<T, 1, vectors>(a, a_stride, b, b_stride, last_lanes, depth, sums);
+  if (rows == 2) return axpys<T, 2, vectors>(a, a_stride, b, b_stride, last_lanes, depth, sums);
+  if (rows == 3) return axpys<T, 3, vectors>(a, a_stride, b, b_stride, last_lanes, depth, sums);
+  axpys<T, kThinGroup, vectors>(a, a_stride, b, b_stride, last_lanes, depth, sums);
+}
+
+template <typename T>
+void thin_plain(const MatmulThin& t) {
+  float sums[kThinRows * kThinColumns];
+  const T* a = static_cast<const T*>(t.a);
+  const T* b = static_cast<const T*>(t.b);
+  for (std::int64_t row = 0; row < t.rows; row += kThinGroup) {
+    const T* left = a + row * t.a_stride;
+    for (std::int64_t column = 0; column < t.columns; column += kPanel) {
+      float* to = sums + row * kThinColumns + column;
+      const T* right = b + column;
+      const std::int64_t rest = t.columns - column;
+      const int columns = static_cast<int>(rest < kPanel ? rest : kPanel);
+      if (columns > kPanel - kLanes) {
+        axpys_of_rows<T, kVectors>(t.rows - row, left, t.a_stride, right, t.b_stride,
+                                   columns - (kPanel - kLanes), t.depth, to);
+      } else {
+        for (int part = 0; part < columns; part += kLanes) {
+          axpys_of_rows<T, 1>(t.rows - row, left, t.a_stride, right + part, t.b_stride,
+                              lanes_left(columns - part), t.depth, to + part);
+        }
+      }
+    }
+  }
+  finish(sums, kThinColumns, t.rows, t.columns, t.output);
+}
+
+}  // namespace
+
+extern const MatmulKernels matmul_kernels = {
+    kPanel,
+    kRows,
+    kPairs,
+    {{pack_plain<float>, pack_transposed<float>},
+     {pack_plain<BFloat16>, pack_transposed<BFloat16>},
+     {pack_plain<Half>, pack_transposed<Half>}},
+#if defined(__AVX512BF16__)
+    {pack_pairs_plain, pack_pairs_transposed},
+#else
+    {nullptr, nullptr},
+#endif
+    {nullptr, widen<BFloat16>, widen<Half>},
+    tile,
+    {{thin_plain<float>, thin_transposed<float>},
+     {thin_plain<BFloat16>, thin_transposed<BFloat16>},
+     {thin_plain<Half>, thin_transposed<Half>}},
+};
+
+}  // namespace ingot::cpu::INGOT_ISA
