@@ -14,15 +14,17 @@ namespace {
 RouterOptions router_options(const Builder& b) {
   const MoeConfig& moe = *b.config.moe;
   const bool sigmoid = moe.scoring_func == ScoringFunc::sigmoid;
-  return {.experts_per_token = moe.num_experts_per_tok,
+  return {.experts = moe.n_routed_experts,
+          .experts_per_token = moe.num_experts_per_tok,
           .groups = moe.n_group,
           .kept_groups = moe.topk_group,
           .score = sigmoid ? GateScore::sigmoid : GateScore::softmax,
-          .group_score = moe.has_selection_bias() ? GroupScore::top_two : GroupScore::maximum,
+          .group_score = moe.has_selection_bias() ? GroupScore::sum_of_top_two : GroupScore::max,
           .normalize = moe.norm_topk_prob,
           .scaling = moe.routed_scaling_factor,
           .balance = b.options.balance,
-          .batch = b.options.batch};
+          .batch = b.options.batch,
+          .sequence = b.options.sequence};
 }
 
 }  // namespace
@@ -47,14 +49,13 @@ Tensor mixture_of_experts(Builder& b, Tensor x, Tensor residual, Tensor ids,
 
   // Tokens sorted by expert. The gate's weight is multiplied in before the down-projection, so that
   // the experts' outputs need not be kept for its gradient.
-  const Dispatch sorted = dispatch(program, routing.experts, experts);
+  const Dispatch sorted = dispatch(program, routing);
   const Tensor rows = permute(program, x, sorted);
   const Tensor weights = permute_weights(program, routing.weights, sorted);
   const Tensor gate_up = grouped_linear(
       program, rows, b.experts({{"gate_proj", width}, {"up_proj", width}}, experts, hidden_size),
       sorted.offsets);
-  const Tensor hidden =
-      swiglu(program, gate_up, {.row_weight = weights, .row_count = sorted.row_count()});
+  const Tensor hidden = swiglu(program, gate_up, weights, sorted.row_count());
   const Tensor routed = grouped_linear(
       program, hidden, b.experts({{"down_proj", hidden_size}}, experts, width), sorted.offsets);
 
