@@ -42,6 +42,26 @@ float f16_value(std::uint16_t bits) {
   return value;
 }
 
+// As float_to_f16, for the same reason. All three results are computed and one is chosen.
+std::uint16_t f16_bits(float value) {
+  constexpr float kHalf =
+      0.5f;  // adding it leaves a subnormal's 10 bits at the end of the fraction
+  constexpr std::uint32_t kHalfBits = 126u << 23;
+  std::uint32_t word, small;
+  std::memcpy(&word, &value, sizeof word);
+  const std::uint32_t magnitude = word & 0x7fffffffu;
+  float shifted;
+  std::memcpy(&shifted, &magnitude, sizeof shifted);
+  shifted += kHalf;
+  std::memcpy(&small, &shifted, sizeof small);
+  const std::uint32_t normal =
+      (magnitude + 0xfffu + ((magnitude >> 13) & 1u) - 0x38000000u) >> 13 & 0xffffu;
+  const std::uint32_t special = magnitude > 0x7f800000u ? 0x7e00u : 0x7c00u;
+  std::uint32_t bits = magnitude < 0x38800000u ? small - kHalfBits : normal;  // below 2^-14
+  bits = magnitude >= 0x477ff000u ? special : bits;                           // from 65520
+  return static_cast<std::uint16_t>(bits | (word >> 16 & 0x8000u));
+}
+
 float f8_e4m3_value(std::uint8_t bits) {
   const int exponent = bits >> 3 & 15, mantissa = bits & 7;
   float magnitude = exponent == 0 ? std::ldexp(static_cast<float>(mantissa), -9)
@@ -108,7 +128,7 @@ void from_floats(DType type, const float* values, std::int64_t count, std::byte*
   } else if (type == DType::bf16) {
     for (std::int64_t i = 0; i < count; ++i) store(out, i, float_to_bf16(values[i]));
   } else {
-    for (std::int64_t i = 0; i < count; ++i) store(out, i, float_to_f16(values[i]));
+    for (std::int64_t i = 0; i < count; ++i) store(out, i, f16_bits(values[i]));
   }
 }
 

@@ -52,6 +52,31 @@ TEST(Convert, AllSixteenBitPatternsMatchTheScalarConversions) {
   }
 }
 
+// Around every f16 value and every rounding boundary, and a sweep over all exponents.
+TEST(Convert, RoundingToHalfMatchesTheScalarConversion) {
+  std::vector<float> values;
+  for (std::uint32_t bits = 0; bits < 65536; ++bits) {
+    const auto word = std::bit_cast<std::uint32_t>(f16_to_float(static_cast<std::uint16_t>(bits)));
+    for (const std::uint32_t offset : {0u, 1u, 0xfffu, 0x1000u, 0x1001u, 0x1fffu}) {
+      values.push_back(std::bit_cast<float>(word + offset));
+    }
+  }
+  for (std::uint32_t word = 0; word < 0xffff0000u; word += 0x3f01u) {
+    values.push_back(std::bit_cast<float>(word));
+  }
+  // The smallest subnormal is 2^-24: ties around it.
+  for (const float tie : {0x1p-25f, 0x1.000002p-25f, 0x1.8p-24f, 0x1p-26f, 0x1.ffcp-15f}) {
+    values.push_back(tie);
+  }
+  const auto count = static_cast<std::int64_t>(values.size());
+  const InMemory single(StoredType::f32, {count}, values);
+  std::vector<std::uint16_t> half(values.size());
+  read_tensor({&single.entry}, DType::f16, std::as_writable_bytes(std::span(half)));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    ASSERT_EQ(half[i], float_to_f16(values[i])) << std::bit_cast<std::uint32_t>(values[i]);
+  }
+}
+
 TEST(Convert, EveryFp8ValueIsThatOfItsDefinition) {
   std::vector<std::uint8_t> all(256);
   for (int i = 0; i < 256; ++i) all[i] = static_cast<std::uint8_t>(i);
