@@ -94,7 +94,7 @@ void differentiate(Program& program) {
                                  [&](Tensor t) { return gradients.wanted(t); });
     if (!any) continue;
     for (const Tensor t : op.outputs) {
-      if (is_float(program.dtype(t))) gradients.needed_[t.id] = true;
+      if (t && is_float(program.dtype(t))) gradients.needed_[t.id] = true;
     }
   }
 
