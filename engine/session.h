@@ -28,6 +28,7 @@ struct PlannedTraining {
   MemoryPlan memory;
   std::int64_t budget_bytes = 0;
   std::int64_t process_bytes = 0;  // resident besides the arena: program, libraries, kernels
+  double peak_flops = 0;           // matmul rate per second; 0: not measured
   std::vector<RejectedPlan> rejected;
 
   std::int64_t predicted_peak_bytes() const { return memory.arena_bytes + process_bytes; }

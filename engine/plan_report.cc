@@ -1,0 +1,119 @@
+#include "engine/plan_report.h"
+
+#include <cstdarg>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+namespace ingot {
+namespace {
+
+constexpr double kMiB = 1 << 20;
+
+__attribute__((format(printf, 2, 3))) void add(std::string& text, const char* format, ...) {
+  char line[512];
+  va_list values;
+  va_start(values, format);
+  std::vsnprintf(line, sizeof line, format, values);
+  va_end(values);
+  text += line;
+}
+
+double mib(std::int64_t bytes) { return static_cast<double>(bytes) / kMiB; }
+
+std::string describe(const Op& op) {
+  return op.name + " (" + std::string(op.kind->name) + ", " + std::string(name_of(op.phase)) + ")";
+}
+
+}  // namespace
+
+std::string memory_report(const PlannedTraining& plan) {
+  const Program& program = plan.compiled->program;
+  const MemoryPlan& memory = plan.memory;
+  std::string text;
+  add(text, "memory plan, micro-batch %lld x %lld tokens, %zu ops, %zu tensors\n",
+      static_cast<long long>(plan.compiled->batch), static_cast<long long>(plan.compiled->sequence),
+      program.ops().size(), program.tensors().size());
+  add(text, "  %-20s %10s\n", "role", "MiB");
+  for (int role = 0; role < kRoleCount; ++role) {
+    if (memory.by_role[role] == 0) continue;
+    add(text, "  %-20s %10.1f\n", std::string(name_of(static_cast<Role>(role))).c_str(),
+        mib(memory.by_role[role]));
+  }
+  const double gap = memory.lower_bound_bytes == 0
+                         ? 0
+                         : 100.0 *
+                               static_cast<double>(memory.arena_bytes - memory.lower_bound_bytes) /
+                               static_cast<double>(memory.lower_bound_bytes);
+  add(text, "  %-20s %10.1f   lower bound %.1f, gap %.3f %%\n", "arena", mib(memory.arena_bytes),
+      mib(memory.lower_bound_bytes), gap);
+  add(text, "  %-20s %10.1f   with the process itself, of a budget of %.1f\n", "predicted peak",
+      mib(plan.predicted_peak_bytes()), mib(plan.budget_bytes));
+  add(text, "  peak at %s; largest tensors alive there:\n",
+      describe(program.ops()[memory.peak_op]).c_str());
+  for (const int id : memory.largest) {
+    const TensorInfo& info = program.tensors()[id];
+    add(text, "    %10.1f  %-16s %s %s %s\n", mib(info.bytes()),
+        std::string(name_of(info.role)).c_str(), std::string(name_of(info.dtype)).c_str(),
+        info.shape.to_string().c_str(), info.name.c_str());
+  }
+  text.pop_back();
+  return text;
+}
+
+std::string memory_report_json(const PlannedTraining& plan, const RunConfig& config) {
+  const Program& program = plan.compiled->program;
+  const MemoryPlan& memory = plan.memory;
+  const ParameterCount parameters = count_parameters(config.model);
+  nlohmann::json breakdown = nlohmann::json::object();
+  for (int role = 0; role < kRoleCount; ++role) {
+    breakdown[std::string(name_of(static_cast<Role>(role)))] = memory.by_role[role];
+  }
+  nlohmann::json rejected = nlohmann::json::array();
+  for (const RejectedPlan& other : plan.rejected) {
+    rejected.push_back({{"choices", {{"micro_batch", other.micro_batch}}},
+                        {"arena_bytes", other.arena_bytes},
+                        {"why", other.why}});
+  }
+  nlohmann::json largest = nlohmann::json::array();
+  for (const int id : memory.largest) {
+    const TensorInfo& info = program.tensors()[id];
+    largest.push_back({{"name", info.name},
+                       {"role", name_of(info.role)},
+                       {"dtype", name_of(info.dtype)},
+                       {"bytes", info.bytes()}});
+  }
+  double flops = 0;
+  for (const Op& op : program.ops(Part::micro_step)) flops += op.flops;
+  const auto micro_steps = static_cast<double>(config.batch.tokens_per_step) /
+                           static_cast<double>(plan.compiled->batch * plan.compiled->sequence);
+  const double peak = plan.peak_flops;
+  const nlohmann::json json = {
+      {"parameters",
+       {{"total", parameters.total + parameters.mtp},
+        {"active", parameters.active + parameters.active_mtp}}},
+      {"arena_bytes", memory.arena_bytes},
+      {"lower_bound_bytes", memory.lower_bound_bytes},
+      {"breakdown", breakdown},
+      {"predicted_peak_rss_bytes", plan.predicted_peak_bytes()},
+      {"predicted_step_seconds",
+       peak > 0 ? nlohmann::json(flops * micro_steps / (0.7 * peak)) : nlohmann::json()},
+      {"budget_bytes", plan.budget_bytes},
+      {"choices",
+       {{"micro_batch", plan.compiled->batch},
+        {"activations", "keep"},
+        {"weights", std::string(name_of(storage_dtype(config.precision.compute)))},
+        {"optimizer_state", "fp32"},
+        {"offload", "none"}}},
+      {"peak", {{"op", describe(program.ops()[memory.peak_op])}, {"largest", largest}}},
+      {"rejected", rejected}};
+  return json.dump(2);
+}
+
+std::string prediction_report(const PlannedTraining& plan, std::int64_t actual_peak_bytes) {
+  std::string text;
+  add(text, "memory: predicted peak %.1f MiB, actual so far %.1f MiB",
+      mib(plan.predicted_peak_bytes()), mib(actual_peak_bytes));
+  return text;
+}
+
+}  // namespace ingot

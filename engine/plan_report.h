@@ -1,0 +1,19 @@
+// What `ingot plan` and the start of a run say about memory, as text and as JSON.
+#pragma once
+
+#include <string>
+
+#include "engine/session.h"
+
+namespace ingot {
+
+// A table: parameters, arena by role, lower bound, the op at the peak, the ten largest tensors.
+std::string memory_report(const PlannedTraining& plan);
+
+// The object of docs/design.md, section 5, `ingot plan --json`.
+std::string memory_report_json(const PlannedTraining& plan, const RunConfig& config);
+
+// "memory: predicted peak 1.08 GiB, actual 1.07 GiB".
+std::string prediction_report(const PlannedTraining& plan, std::int64_t actual_peak_bytes);
+
+}  // namespace ingot

@@ -1,0 +1,403 @@
+#include "engine/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include "data/dataset.h"
+#include "data/loader.h"
+#include "data/tokenizer.h"
+#include "engine/checkpoint.h"
+#include "engine/error.h"
+#include "engine/generator.h"
+#include "engine/initialize.h"
+#include "engine/metrics.h"
+#include "engine/nonfinite_hunt.h"
+#include "engine/plan_report.h"
+#include "engine/stop_signal.h"
+#include "engine/training_engine.h"
+#include "io/mapped_file.h"
+#include "memory/system_memory.h"
+#include "optim/loss_scale.h"
+#include "optim/recent_values.h"
+#include "optim/schedule.h"
+
+namespace ingot {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// The first steps touch memory and caches for the first time: they are left out of averages.
+constexpr std::int64_t kWarmupSteps = 2;
+
+std::filesystem::path tokenizer_path(const RunConfig& config) {
+  if (!config.data.tokenizer.empty()) return config.data.tokenizer;
+  return std::filesystem::path(config.data.train.front()).parent_path() / "tokenizer.json";
+}
+
+std::string read_text(const std::filesystem::path& path) {
+  const MappedFile file(path);
+  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
+}
+
+class Trainer {
+ public:
+  Trainer(const RunConfig& config, const TrainOptions& options, Backend& backend,
+          double peak_flops);
+  int run();
+
+ private:
+  void start();  // weights and state from a checkpoint, or fresh
+  bool resume_from_newest();
+  void step();
+  void schedule_step();
+  void judge(const StepReport& report);
+  void log(const StepReport& report, double loss_z, double seconds);
+  void diverged();
+  void validate();
+  void sample();
+  void save();
+  void say(const std::string& line) const;
+
+  RunConfig config_;
+  TrainOptions options_;
+  Backend& backend_;
+  double peak_flops_;
+  std::int64_t last_step_;
+  std::filesystem::path directory_;
+  Dataset train_data_;
+  std::unique_ptr<Dataset> validation_data_;
+  std::optional<Tokenizer> tokenizer_;
+  std::string tokenizer_json_;
+  TrainingEngine engine_;
+  Loader loader_;
+  TrainingEngine::NextBatch next_batch_;
+  std::optional<MetricsLog> metrics_;
+  TrainerState state_;
+  LossScale loss_scale_;
+  RecentValues recent_losses_, recent_norms_;
+  std::int64_t nonfinite_steps_ = 0;
+  std::int64_t saved_step_ = -1;
+  double flops_per_token_;
+  Clock::time_point timing_start_;
+  std::int64_t timed_steps_ = 0;  // since timing_start_, warm-up left out
+  std::int64_t steps_here_ = 0;   // of this process
+  std::vector<std::int32_t> tokens_, targets_;
+  const char* mark_ = "";
+};
+
+DatasetOptions dataset_options(const RunConfig& config, const std::vector<std::string>& patterns) {
+  return {.patterns = patterns,
+          .sequence_length = config.data.sequence_length,
+          .vocabulary_size = static_cast<std::uint64_t>(config.model.vocab_size)};
+}
+
+// Everything is looked at before the first byte of the arena: a run that would fail at its first
+// save fails here.
+PlannedTraining checked_plan(const RunConfig& config, Backend& backend) {
+  PlannedTraining plan = plan_training(config, backend);
+  require_free_space(config.checkpoint.directory, checkpoint_bytes(plan.compiled->program),
+                     "a checkpoint");
+  return plan;
+}
+
+Trainer::Trainer(const RunConfig& config, const TrainOptions& options, Backend& backend,
+                 double peak_flops)
+    : config_(config),
+      options_(options),
+      backend_(backend),
+      peak_flops_(peak_flops),
+      last_step_(std::min(config.schedule.steps, options.steps.value_or(config.schedule.steps))),
+      directory_(config.checkpoint.directory),
+      train_data_(dataset_options(config, config.data.train)),
+      engine_(checked_plan(config, backend), backend, config),
+      loader_(train_data_, {.micro_batch = engine_.compiled().batch,
+                            .seed = static_cast<std::uint64_t>(config.seed)}),
+      next_batch_([this](std::span<std::int32_t> tokens, std::span<std::int32_t> targets) {
+        loader_.next(tokens, targets);
+      }),
+      loss_scale_(config.precision.compute == ComputeType::fp16 && !config.precision.loss_scale,
+                  config.precision.loss_scale.value_or(1)),
+      recent_losses_(config.spike.window),
+      recent_norms_(config.spike.window),
+      flops_per_token_(
+          training_flops_per_token(config.model, config.data.sequence_length,
+                                   /*with_mtp=*/config.model.num_nextn_predict_layers > 0)),
+      tokens_(engine_.tokens_per_micro_step()),
+      targets_(engine_.tokens_per_micro_step()) {
+  if (!config.data.validation.empty()) {
+    validation_data_ = std::make_unique<Dataset>(dataset_options(config, config.data.validation));
+  }
+  const std::filesystem::path tokenizer = tokenizer_path(config);
+  if (std::filesystem::exists(tokenizer)) {
+    tokenizer_json_ = read_text(tokenizer);
+    tokenizer_ = Tokenizer::parse(tokenizer_json_, tokenizer.string());
+    if (tokenizer_->hash() != train_data_.tokenizer_hash()) {
+      throw Error(ErrorCode::data, "the tokenizer is not the one that made the training data",
+                  tokenizer.string(), "set data.tokenizer, or prepare the data again");
+    }
+  } else if (config.log.sample_every > 0) {
+    throw Error(ErrorCode::data, "samples need a tokenizer, and there is none", tokenizer.string(),
+                "set data.tokenizer, or log.sample_every to 0");
+  }
+}
+
+void Trainer::say(const std::string& line) const {
+  if (options_.quiet) return;
+  std::fprintf(stdout, "%s\n", line.c_str());
+  std::fflush(stdout);
+}
+
+bool Trainer::resume_from_newest() {
+  auto reader = CheckpointReader::find_newest_good(
+      directory_, [this](const std::string& name, const std::string& reason) {
+        say("damaged checkpoint " + name + " passed over: " + reason);
+      });
+  if (!reader) return false;
+  load_checkpoint(*reader, engine_.executor());
+  state_ = load_trainer_state(*reader);
+  say("resumed from " + reader->path().string());
+  saved_step_ = state_.step;
+  return true;
+}
+
+void Trainer::start() {
+  bool resumed = false;
+  if (options_.resume == "auto") {
+    resumed = resume_from_newest();
+  } else if (options_.resume == "none") {
+    if (!CheckpointReader::list(directory_).empty()) {
+      throw Error(ErrorCode::usage, "there are checkpoints of an earlier run", directory_.string(),
+                  "use --resume auto to go on with it, or another checkpoint.directory");
+    }
+  } else {
+    const CheckpointReader reader = CheckpointReader::open(options_.resume);
+    load_checkpoint(reader, engine_.executor());
+    state_ = load_trainer_state(reader);
+    say("resumed from " + options_.resume);
+    resumed = true;
+  }
+  if (!resumed) {
+    initialize_weights(engine_.executor(), static_cast<std::uint64_t>(config_.seed),
+                       options_.threads);
+    state_.loss_scale = loss_scale_.state();
+  }
+  loss_scale_.restore(state_.loss_scale);
+  recent_losses_.restore(state_.recent_losses);
+  recent_norms_.restore(state_.recent_norms);
+  loader_.seek(state_.data);
+  metrics_.emplace(directory_, state_.step);
+}
+
+void Trainer::schedule_step() {
+  StepState& step = engine_.state();
+  const LossConfig& loss = config_.loss;
+  step.step = state_.step;
+  step.updates = state_.updates;
+  step.learning_rate =
+      learning_rate(config_.schedule, config_.optimizer.learning_rate, state_.step);
+  step.loss_scale = static_cast<float>(loss_scale_.value());
+  const auto modules = static_cast<double>(engine_.compiled().losses.mtp.size());
+  step.mtp_weight = modules > 0 ? loss.mtp_weight.at(state_.step) / modules : 0;
+  step.balance_weight = loss.balance_weight;
+  const bool frozen = loss.bias_update_until > 0 && state_.tokens >= loss.bias_update_until;
+  step.bias_update_rate = frozen ? 0 : loss.bias_update_rate;
+  step.norm_limit = config_.spike.z_score > 0
+                        ? static_cast<float>(recent_norms_.limit(config_.spike.z_score))
+                        : std::numeric_limits<float>::infinity();
+}
+
+// What the report means for the scale, the spike window and the run's health.
+void Trainer::judge(const StepReport& report) {
+  const bool finite = std::isfinite(report.loss) && std::isfinite(report.grad_norm);
+  loss_scale_.update(!std::isfinite(report.grad_norm));
+  if (report.skipped) {
+    mark_ = finite ? "skipped: spike" : "skipped: not finite";
+  } else {
+    ++state_.updates;
+    recent_losses_.add(report.loss);
+    recent_norms_.add(report.grad_norm);
+  }
+  // An overflow that a smaller loss scale can mend is no divergence.
+  const bool bad = !std::isfinite(report.loss) || (!finite && loss_scale_.at_minimum());
+  nonfinite_steps_ = bad ? nonfinite_steps_ + 1 : 0;
+  if (nonfinite_steps_ >= config_.nonfinite_limit) diverged();
+}
+
+void Trainer::diverged() {
+  // The inputs of the last micro-step are still in place: run it again and look at every op.
+  NonfiniteHunt hunt(engine_.executor());
+  engine_.executor().set_observer(&hunt);
+  engine_.executor().run(Part::micro_step, engine_.state());
+  engine_.executor().set_observer(nullptr);
+  throw Error(ErrorCode::diverged,
+              "loss or gradient norm not finite for " + std::to_string(nonfinite_steps_) +
+                  " steps in a row",
+              hunt.found().empty() ? "step " + std::to_string(state_.step) : hunt.found(),
+              "lower optimizer.learning_rate or resume from an earlier checkpoint");
+}
+
+void Trainer::step() {
+  const Clock::time_point start = Clock::now();
+  mark_ = "";
+  schedule_step();
+  const StepReport report = engine_.step(engine_.micro_steps_per_update(), next_batch_);
+  ++state_.step;
+  ++steps_here_;
+  state_.tokens += engine_.micro_steps_per_update() * engine_.tokens_per_micro_step();
+  state_.data = loader_.position();
+  const double z = recent_losses_.z_score(report.loss);
+  judge(report);
+  const double seconds = seconds_since(start);
+  if (steps_here_ == kWarmupSteps) {
+    timing_start_ = Clock::now();
+  } else if (steps_here_ > kWarmupSteps) {
+    ++timed_steps_;
+  }
+  const bool last = state_.step == last_step_;
+  const bool due = state_.step % std::max<std::int64_t>(1, config_.log.every) == 0;
+  if (due || last || *mark_ != 0 || steps_here_ == 1) log(report, z, seconds);
+}
+
+void Trainer::log(const StepReport& report, double loss_z, double seconds) {
+  const std::int64_t tokens = engine_.micro_steps_per_update() * engine_.tokens_per_micro_step();
+  // Mean since the last line; one step's own time where there is nothing to average yet.
+  const double each =
+      timed_steps_ > 0 ? seconds_since(timing_start_) / static_cast<double>(timed_steps_) : seconds;
+  StepMetrics m;
+  m.step = state_.step;
+  m.steps = config_.schedule.steps;
+  m.loss = report.loss;
+  m.loss_z = loss_z;
+  m.grad_norm = report.grad_norm;
+  m.learning_rate = engine_.state().learning_rate;
+  m.tokens = state_.tokens;
+  m.step_seconds = each;
+  m.tokens_per_second = static_cast<double>(tokens) / each;
+  m.mfu = peak_flops_ > 0 ? m.tokens_per_second * flops_per_token_ / peak_flops_ : 0;
+  m.arena_bytes = engine_.executor().arena_bytes();
+  m.peak_rss_bytes = peak_resident_bytes();
+  m.budget_bytes = engine_.plan().budget_bytes;
+  m.loss_scale = engine_.state().loss_scale;
+  m.expert_load_max_over_mean = report.expert_load_max_over_mean;
+  m.auxiliary_loss = report.auxiliary_loss;
+  m.mtp_loss = report.mtp_loss;
+  m.remaining_seconds = static_cast<double>(last_step_ - state_.step) * each;
+  m.mark = mark_;
+  metrics_->step(m);
+  if (!options_.quiet) {
+    char line[256];
+    format_console_line(line, sizeof line, m);
+    std::puts(line);
+    std::fflush(stdout);
+  }
+  if (timed_steps_ > 0) {
+    timing_start_ = Clock::now();
+    timed_steps_ = 0;
+  }
+}
+
+void Trainer::validate() {
+  if (!validation_data_) return;
+  const SequentialBatches batches(*validation_data_, {.micro_batch = engine_.compiled().batch},
+                                  config_.data.validation_batches);
+  TrainingEngine::LossSum sum;
+  for (std::int64_t i = 0; i < batches.count(); ++i) {
+    batches.read(i, tokens_, targets_);
+    const TrainingEngine::LossSum batch = engine_.evaluate(tokens_, targets_);
+    sum.loss += batch.loss;
+    sum.targets += batch.targets;
+  }
+  const double loss = sum.loss / std::max(1.0, sum.targets);
+  metrics_->validation(state_.step, loss);
+  char line[128];
+  std::snprintf(line, sizeof line, "step %lld | validation loss %.4f | perplexity %.2f",
+                static_cast<long long>(state_.step), loss, std::exp(loss));
+  say(line);
+}
+
+void Trainer::sample() {
+  std::string prompt = config_.log.sample_prompt;
+  std::vector<std::int32_t> ids;
+  for (const std::uint32_t id : tokenizer_->encode(prompt)) {
+    ids.push_back(static_cast<std::int32_t>(id));
+  }
+  if (ids.empty()) ids.push_back(0);
+  Generator generator(engine_.executor(), *engine_.compiled().generation, config_.model.vocab_size);
+  Sampler sampler({.temperature = 0.8,
+                   .top_p = 0.95,
+                   .seed = static_cast<std::uint64_t>(config_.seed + state_.step)},
+                  config_.model.vocab_size);
+  StreamDecoder decoder(*tokenizer_);
+  std::string text = prompt;
+  generate(generator, ids, config_.log.sample_tokens, sampler, config_.model.eos_token_ids,
+           [&](std::int32_t token) {
+             if (token >= static_cast<std::int32_t>(tokenizer_->vocabulary_size())) return true;
+             text += decoder.push(static_cast<std::uint32_t>(token));
+             return true;
+           });
+  say("--- sample at step " + std::to_string(state_.step) + "\n" + text + decoder.finish() +
+      "\n---");
+}
+
+void Trainer::save() {
+  if (saved_step_ == state_.step) return;
+  state_.loss_scale = loss_scale_.state();
+  state_.recent_losses = recent_losses_.state();
+  state_.recent_norms = recent_norms_.state();
+  const Clock::time_point start = Clock::now();
+  save_checkpoint(engine_.executor(), state_, config_,
+                  {.directory = directory_,
+                   .keep = config_.checkpoint.keep,
+                   .tokenizer_json = tokenizer_json_,
+                   .warn = [this](const std::string& line) { say("warning: " + line); }});
+  saved_step_ = state_.step;
+  char line[64];
+  std::snprintf(line, sizeof line, " in %.1f s", seconds_since(start));
+  say("saved " + (directory_ / checkpoint_name(state_.step)).string() + line);
+}
+
+int Trainer::run() {
+  const StopSignal stop;
+  std::filesystem::create_directories(directory_);
+  start();
+  say(memory_report(engine_.plan()));
+  while (state_.step < last_step_ && stop.received() == 0) {
+    step();
+    const auto due = [this](std::int64_t every) { return every > 0 && state_.step % every == 0; };
+    const bool pause = due(config_.log.validate_every) || due(config_.checkpoint.every) ||
+                       due(config_.log.sample_every);
+    if (steps_here_ == 1) say(prediction_report(engine_.plan(), peak_resident_bytes()));
+    if (due(config_.log.validate_every)) validate();
+    if (due(config_.log.sample_every)) sample();
+    if (due(config_.checkpoint.every)) save();
+    if (pause) {  // their time is not a step's
+      timing_start_ = Clock::now();
+      timed_steps_ = 0;
+    }
+  }
+  if (stop.received() == 0 && config_.log.validate_every > 0 &&
+      state_.step % config_.log.validate_every != 0 && steps_here_ > 0) {
+    validate();
+  }
+  save();
+  return stop.received() == 0 ? 0 : 128 + stop.received();
+}
+
+}  // namespace
+
+int train(const RunConfig& config, const TrainOptions& options, Backend& backend,
+          double peak_flops) {
+  return Trainer(config, options, backend, peak_flops).run();
+}
+
+}  // namespace ingot

@@ -1,0 +1,28 @@
+// A training run from start to end: plan, weights or checkpoint, the loop over steps, validation,
+// samples, checkpoints, and a clean stop on signals.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "engine/backend.h"
+#include "engine/config.h"
+
+namespace ingot {
+
+struct TrainOptions {
+  std::string resume = "auto";        // "auto": the newest good checkpoint of the run, if there is
+                                      // one; "none": refuse to continue; else a checkpoint's folder
+  std::optional<std::int64_t> steps;  // stop after this step of the schedule instead of its end
+  int threads = 1;
+  bool quiet = false;  // no console lines besides errors
+};
+
+// Returns 0 when done, 128 + the signal when one stopped the run after saving. Throws Error:
+// diverged when the loss or norm was not finite for config.nonfinite_limit steps in a row.
+// peak_flops: this machine's matmul rate per second, for the "peak" column; 0: not measured.
+int train(const RunConfig& config, const TrainOptions& options, Backend& backend,
+          double peak_flops);
+
+}  // namespace ingot
