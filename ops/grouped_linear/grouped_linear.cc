@@ -57,6 +57,9 @@ Tensor grouped_linear(Program& program, Tensor x, Tensor weight, Tensor offsets)
     throw std::logic_error("grouped_linear " + program.scope() + ": weight " + shape.to_string() +
                            " does not take " + std::to_string(x.columns) + " columns");
   }
+  if (program.dtype(weight) != program.dtype(x)) {
+    throw std::logic_error("grouped_linear " + program.scope() + ": dtypes differ");
+  }
   if (program.dtype(offsets) != DType::i32 || offsets.columns != shape[0] + 1) {
     throw std::logic_error("grouped_linear " + program.scope() + ": offsets do not fit experts");
   }

@@ -5,9 +5,9 @@
 
 namespace ingot {
 
-// x [rows, in], weight [experts, out, in], both of any float dtype; offsets [experts + 1] i32:
-// expert e has the rows [offsets[e], offsets[e + 1]). Returns y [rows, out], dtype of x, sums in
-// fp32. Rows from offsets[experts] on are neither read nor written.
+// x [rows, in] (may be a column slice), weight [experts, out, in], both of one float dtype; offsets
+// [experts + 1] i32: expert e has the rows [offsets[e], offsets[e + 1]). Returns y [rows, out] of
+// that dtype, sums in fp32. Rows from offsets[experts] on are neither read nor written.
 // Backward: dx_e = dy_e W_e, dW_e += dy_e^T x_e; an expert without rows leaves dW_e as it is.
 Tensor grouped_linear(Program& program, Tensor x, Tensor weight, Tensor offsets);
 
