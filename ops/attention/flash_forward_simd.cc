@@ -16,6 +16,7 @@ struct UnitState {
   float* rescale;     // [64] what the last block multiplied `sum` and `output` by
   std::int64_t most;  // largest and smallest of FlashQueries::visible, within the range of keys
   std::int64_t least;
+  std::int64_t columns;  // queries, rounded up to whole vectors; the rest of the 64 are left out
   std::int32_t visible[kBlock];
 };
 
@@ -60,6 +61,7 @@ void begin_unit(const FlashForward<T>& task, const FlashQueries<T>& queries, Uni
   pack_columns<Format>(queries.query, queries.query_stride, queries.count, key_size, unit.query,
                        layout.scratch);
   fill_zero((Word*)unit.output, layout.value_rows * kBlock);
+  unit.columns = padded(queries.count);
   unit.most = task.first_key;
   unit.least = task.last_key;
   for (std::int64_t i = 0; i < kBlock; ++i) {
@@ -119,8 +121,8 @@ template <class Format>
 void attend(Layout<Format>& layout, UnitState& unit, std::int64_t first, std::int64_t rows,
             std::int64_t key_words, std::int64_t value_size, float scale) {
   // How many keys of this block each vector of columns sees.
-  std::int32_t visible[kBlockVectors];
-  for (int v = 0; v < kBlockVectors; ++v) {
+  std::int32_t visible[kBlockVectors] = {};
+  for (int v = 0; v < unit.columns / kLanes; ++v) {
     std::int64_t most = 0;
     for (int i = 0; i < kLanes; ++i) {
       const std::int64_t own = unit.visible[v * kLanes + i] - first;
@@ -135,11 +137,11 @@ void attend(Layout<Format>& layout, UnitState& unit, std::int64_t first, std::in
                                  .product = layout.scores,
                                  .product_stride = kBlock,
                                  .rows = rows,
-                                 .columns = kBlock,
+                                 .columns = unit.columns,
                                  .depth = key_words},
                                 visible);
   const bool masked = unit.least < first + rows || rows % 2 != 0;
-  for (int column = 0; column < kBlock; column += kLanes) {
+  for (int column = 0; column < unit.columns; column += kLanes) {
     const int strip = column / (kStripVectors * kLanes) * (kStripVectors * kLanes);
     const std::int64_t seen = (most_visible(visible, strip) + 1) / 2 * 2;
     if (seen == 0) {

@@ -154,7 +154,7 @@ static void multiply(const TileProduct& t) {
 }
 
 // product = left right; of each strip of columns only the rows that one of its columns sees. The
-// other rows keep whatever they held. columns: a multiple of 32.
+// other rows keep whatever they held. visible has an even number of elements.
 template <class Format>
 static void multiply_visible_rows(const TileProduct& t, const std::int32_t* visible) {
   for_each_strip<Format, Into::zero>(t, nullptr, [&](std::int64_t column) {
@@ -163,7 +163,7 @@ static void multiply_visible_rows(const TileProduct& t, const std::int32_t* visi
 }
 
 // product = product * scale[column] + left right, or product += left right: the depth of each strip
-// ends with the last element that one of its columns sees. columns: a multiple of 32.
+// ends with the last element that one of its columns sees. visible: as above.
 template <class Format, Into kInto>
 static void multiply_visible_depth(const TileProduct& t, const std::int32_t* visible,
                                    const float* scale) {
@@ -256,7 +256,7 @@ INGOT_SIMD void exchange_all(FloatPart* row) {
 }
 
 // to[c, r] = from[r, c]; rows and columns are multiples of 16.
-static void transpose(const Word* from, std::int64_t from_stride, std::int64_t rows,
+inline void transpose(const Word* from, std::int64_t from_stride, std::int64_t rows,
                       std::int64_t columns, Word* to, std::int64_t to_stride) {
   for (std::int64_t r = 0; r < rows; r += kPartLanes) {
     for (std::int64_t c = 0; c < columns; c += kPartLanes) {
@@ -272,6 +272,28 @@ static void transpose(const Word* from, std::int64_t from_stride, std::int64_t r
       }
     }
   }
+}
+
+// Lane i of the result is the sum over the lanes of rows[i].
+INGOT_SIMD F16 sums_of_rows(const F16 (&rows)[kLanes]) {
+  F16 result;
+#pragma GCC unroll 4
+  for (int group = 0; group < kParts; ++group) {
+    FloatPart block[kPartLanes];
+#pragma GCC unroll 16
+    for (int i = 0; i < kPartLanes; ++i) {
+      block[i] = rows[group * kPartLanes + i].part[0];
+#pragma GCC unroll 4
+      for (int part = 1; part < kParts; ++part) {
+        block[i] += rows[group * kPartLanes + i].part[part];
+      }
+    }
+    exchange_all<kPartLanes / 2>(block);
+    result.part[group] = block[0];
+#pragma GCC unroll 16
+    for (int i = 1; i < kPartLanes; ++i) result.part[group] += block[i];
+  }
+  return result;
 }
 
 INGOT_SIMD void fill_zero(Word* to, std::int64_t count) {  // count: a multiple of 16
