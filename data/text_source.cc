@@ -98,36 +98,52 @@ std::uint64_t first_place_to_cut(const FileDescriptor& file, const TextFile& inf
   return search([&](std::size_t i) { return !is_continuation(window[i]); }).value_or(from);
 }
 
-TextPosition cut_jsonl(const TextInputs& inputs, TextPosition wanted) {
-  const TextFile& info = inputs.files[wanted.file];
+// File and offset of a byte of the stream that is not its end.
+TextPosition position_of(const TextInputs& inputs, std::uint64_t byte) {
+  TextPosition position{0, byte};
+  while (position.offset >= inputs.files[position.file].size) {
+    position.offset -= inputs.files[position.file++].size;
+  }
+  return position;
+}
+
+TextPosition place_after(const TextInputs& inputs, TextPosition position) {
+  if (position.offset == 0) return position;
+  const TextFile& info = inputs.files[position.file];
   const FileDescriptor file = open_for_reading(info.path);
-  const std::uint64_t line = next_line(file, info, wanted.offset - 1);
-  if (line < info.size) return {wanted.file, line};
-  if (wanted.file + 1 < inputs.files.size()) return {wanted.file + 1, 0};
-  // Only the last line is left: it, unless that is all there is.
-  const std::uint64_t last = start_of_line(file, info, wanted.offset - 1);
-  return last > 0 || wanted.file > 0 ? TextPosition{wanted.file, last} : end_of(inputs);
+  position.offset = info.jsonl ? next_line(file, info, position.offset - 1)
+                               : first_place_to_cut(file, info, position.offset);
+  return position.offset < info.size ? position : TextPosition{position.file + 1, 0};
 }
 
 }  // namespace
 
 TextPosition end_of(const TextInputs& inputs) { return {inputs.files.size(), 0}; }
 
+TextPosition place_after(const TextInputs& inputs, std::uint64_t byte) {
+  return byte < inputs.bytes ? place_after(inputs, position_of(inputs, byte)) : end_of(inputs);
+}
+
+std::uint64_t bytes_before(const TextInputs& inputs, TextPosition position) {
+  std::uint64_t bytes = position.offset;
+  for (std::uint64_t i = 0; i < position.file; ++i) bytes += inputs.files[i].size;
+  return bytes;
+}
+
 TextPosition validation_start(const TextInputs& inputs, double fraction) {
   const auto part = static_cast<std::uint64_t>(std::llround(double(inputs.bytes) * fraction));
   if (part == 0) return end_of(inputs);
   if (part >= inputs.bytes) return {0, 0};
-  TextPosition wanted{0, inputs.bytes - part};
-  while (wanted.offset >= inputs.files[wanted.file].size) {
-    wanted.offset -= inputs.files[wanted.file++].size;
-  }
-  if (wanted.offset == 0) return wanted;
+  const TextPosition wanted = position_of(inputs, inputs.bytes - part);
   const TextFile& info = inputs.files[wanted.file];
-  if (info.jsonl) return cut_jsonl(inputs, wanted);
-  const std::uint64_t rest_of_document = info.size - wanted.offset;
-  if (rest_of_document <= part / 2) return {wanted.file + 1, 0};
-  const FileDescriptor file = open_for_reading(info.path);
-  return {wanted.file, first_place_to_cut(file, info, wanted.offset)};
+  if (wanted.offset > 0 && !info.jsonl && info.size - wanted.offset <= part / 2) {
+    return {wanted.file + 1, 0};
+  }
+  const TextPosition place = place_after(inputs, wanted);
+  if (!info.jsonl || place != end_of(inputs)) return place;
+  // The last line is all there is to take, unless it is the first as well.
+  const std::uint64_t line = start_of_line(open_for_reading(info.path), info, wanted.offset - 1);
+  return line > 0 || wanted.file > 0 ? TextPosition{wanted.file, line} : place;
 }
 
 std::size_t last_place_to_cut(std::string_view text) {

@@ -98,6 +98,13 @@ class TextSource {
 
 TextPosition end_of(const TextInputs& inputs);
 
+// The first place at or after this byte of the stream where it may be cut: between files, between
+// lines of JSONL, and in a text as last_place_to_cut() would.
+TextPosition place_after(const TextInputs& inputs, std::uint64_t byte);
+
+// How many bytes of the stream lie before a place.
+std::uint64_t bytes_before(const TextInputs& inputs, TextPosition position);
+
 // Where the last part of the stream begins, about `fraction` of all bytes: a document's start where
 // that takes no more than half of the part away, else a place to cut within one (never within a
 // line of JSONL). end_of(inputs) when nothing can be cut off.
