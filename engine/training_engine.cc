@@ -47,55 +47,67 @@ TrainingEngine::LossSum TrainingEngine::read_loss(Tensor loss) const {
   return {values[0], values[1]};
 }
 
-StepReport TrainingEngine::step(std::int64_t micro_steps, const NextBatch& next_batch) {
-  const TrainingProgram& compiled = *plan_.compiled;
-  const auto batch = static_cast<double>(compiled.batch);
-  const std::size_t modules = compiled.losses.mtp.size();
-  state_.sequences = batch * static_cast<double>(micro_steps);
-  // Training data has a target for every token; a padded batch still divides by the whole number,
-  // which must be known before the first backward pass.
-  state_.target_tokens = state_.sequences * static_cast<double>(sequence_);
-  for (std::size_t i = 0; i < modules; ++i) {
-    state_.mtp_targets[i] =
-        state_.sequences * static_cast<double>(std::max<std::int64_t>(
-                               1, sequence_ - 1 - static_cast<std::int64_t>(i)));
-  }
+TrainingEngine::LossSum& TrainingEngine::LossSum::operator+=(const LossSum& other) {
+  loss += other.loss;
+  targets += other.targets;
+  return *this;
+}
 
+void TrainingEngine::prepare_step(std::int64_t micro_steps) {
+  state_.sequences = static_cast<double>(plan_.compiled->batch * micro_steps);
+  // Training data has a target for every token. The number must be known before the first backward
+  // pass, so a padded batch divides by the whole number too.
+  state_.target_tokens = state_.sequences * static_cast<double>(sequence_);
+  for (std::size_t i = 0; i < plan_.compiled->losses.mtp.size(); ++i) {
+    const std::int64_t valid = sequence_ - 1 - static_cast<std::int64_t>(i);
+    state_.mtp_targets[i] =
+        state_.sequences * static_cast<double>(std::max<std::int64_t>(1, valid));
+  }
+}
+
+TrainingEngine::MicroStepLosses TrainingEngine::micro_step(std::span<const std::int32_t> tokens,
+                                                           std::span<const std::int32_t> targets) {
+  const TrainingProgram& compiled = *plan_.compiled;
+  write_inputs(compiled.inputs, tokens, targets);
+  executor_->run(Part::micro_step, state_);
+  MicroStepLosses losses{.main = read_loss(compiled.losses.loss)};
+  for (const Tensor loss : compiled.losses.mtp) losses.mtp += read_loss(loss);
+  for (const RouterOutputs& router : compiled.losses.routers) {
+    if (router.balance_loss) losses.balance += executor_->read_scalar(router.balance_loss);
+  }
+  return losses;
+}
+
+StepReport TrainingEngine::finish_step() {
+  const UpdateOutputs& update = plan_.compiled->update;
+  executor_->run(Part::update, state_);
+  StepReport report;
+  report.grad_norm = executor_->read_scalar(update.norm);
+  report.skipped = executor_->read_scalar(update.skipped) != 0;
+  for (const Tensor ratio : update.load_ratios) {
+    const double value = executor_->read_scalar(ratio);
+    report.expert_load_max_over_mean = std::max(report.expert_load_max_over_mean, value);
+  }
+  return report;
+}
+
+StepReport TrainingEngine::step(std::int64_t micro_steps, const NextBatch& next_batch) {
+  prepare_step(micro_steps);
   LossSum main, mtp;
   double balance = 0;
   for (std::int64_t micro = 0; micro < micro_steps; ++micro) {
     state_.micro_step = micro;
     next_batch(tokens_, targets_);
-    write_inputs(compiled.inputs, tokens_, targets_);
-    executor_->run(Part::micro_step, state_);
-    const LossSum sum = read_loss(compiled.losses.loss);
-    main.loss += sum.loss;
-    main.targets += sum.targets;
-    for (const Tensor loss : compiled.losses.mtp) {
-      const LossSum module = read_loss(loss);
-      mtp.loss += module.loss;
-      mtp.targets += module.targets;
-    }
-    for (const RouterOutputs& router : compiled.losses.routers) {
-      if (router.balance_loss) balance += executor_->read_scalar(router.balance_loss);
-    }
+    const MicroStepLosses losses = micro_step(tokens_, targets_);
+    main += losses.main;
+    mtp += losses.mtp;
+    balance += losses.balance;
   }
-  executor_->run(Part::update, state_);
-
-  StepReport report;
-  report.loss = main.loss / std::max(1.0, main.targets);
-  if (modules > 0) report.mtp_loss = mtp.loss / std::max(1.0, mtp.targets);
-  report.grad_norm = executor_->read_scalar(compiled.update.norm);
-  report.skipped = executor_->read_scalar(compiled.update.skipped) != 0;
-  for (const Tensor ratio : compiled.update.load_ratios) {
-    report.expert_load_max_over_mean = std::max(report.expert_load_max_over_mean,
-                                                static_cast<double>(executor_->read_scalar(ratio)));
-  }
-  if (!compiled.losses.routers.empty()) {
-    report.auxiliary_loss =
-        balance / static_cast<double>(micro_steps *
-                                      static_cast<std::int64_t>(compiled.losses.routers.size()));
-  }
+  StepReport report = finish_step();
+  report.loss = main.mean();
+  if (!plan_.compiled->losses.mtp.empty()) report.mtp_loss = mtp.mean();
+  const auto routers = static_cast<double>(plan_.compiled->losses.routers.size());
+  if (routers > 0) report.auxiliary_loss = balance / (routers * static_cast<double>(micro_steps));
   return report;
 }
 

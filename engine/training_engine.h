@@ -29,15 +29,30 @@ class TrainingEngine {
 
   TrainingEngine(PlannedTraining plan, Backend& backend, const RunConfig& config);
 
+  // Losses and the number of targets they were summed over.
+  struct LossSum {
+    double loss = 0;
+    double targets = 0;
+    double mean() const { return loss / (targets > 0 ? targets : 1); }
+    LossSum& operator+=(const LossSum& other);
+  };
+  struct MicroStepLosses {
+    LossSum main, mtp;
+    double balance = 0;  // sum over routers
+  };
+
   // One update over `micro_steps` batches. Uses and changes the scalars of state() that a step
   // decides (micro_step, targets); the caller sets step, learning_rate, loss_scale and weights.
   StepReport step(std::int64_t micro_steps, const NextBatch& next_batch);
 
-  // Sum of losses and number of targets of one batch, without gradients.
-  struct LossSum {
-    double loss = 0;
-    double targets = 0;
-  };
+  // The parts of step(), for those who look in between: prepare, each micro-step, finish.
+  void prepare_step(std::int64_t micro_steps);
+  MicroStepLosses micro_step(std::span<const std::int32_t> tokens,
+                             std::span<const std::int32_t> targets);
+  // Runs the update; fills what it decides: norm, skipped, loads.
+  StepReport finish_step();
+
+  // One batch without gradients.
   LossSum evaluate(std::span<const std::int32_t> tokens, std::span<const std::int32_t> targets);
 
   StepState& state() { return state_; }

@@ -1,0 +1,339 @@
+#include "engine/verify.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "engine/checkpoint.h"
+#include "engine/error.h"
+#include "engine/generator.h"
+#include "engine/training_engine.h"
+#include "engine/weight_copy.h"
+#include "io/convert.h"
+#include "io/model_files.h"
+#include "io/safetensors.h"
+#include "memory/plan.h"
+
+namespace ingot {
+namespace {
+
+// Of the largest absolute value; tests/golden/README.md gives the reasons.
+constexpr double kValueTolerance = 2e-5, kLossTolerance = 1e-5, kGradientTolerance = 1e-4;
+constexpr double kTrainingTolerance = 1e-4;
+// The weights after 20 steps of at most the learning rate each: Adam divides by the gradient's own
+// size, so that an element whose gradient is next to zero may move either way.
+constexpr double kFinalWeightTolerance = 1e-2;
+
+struct Tolerances {
+  double loss, training;
+};
+
+Tolerances loss_tolerances(ComputeType compute) {
+  if (compute == ComputeType::fp32) return {kLossTolerance, kTrainingTolerance};
+  return {0.01, 0.02};
+}
+
+// The reference's tensors as numbers.
+class Golden {
+ public:
+  explicit Golden(const std::filesystem::path& path) : file_(path) {}
+
+  std::vector<float> floats(const std::string& name) const {
+    const SafetensorsEntry& entry = file_.at(name);
+    std::vector<float> values(rows_of(entry) * elements_per_row(entry));
+    read_tensor({.values = &entry}, std::span(values));
+    return values;
+  }
+
+  std::vector<std::int32_t> integers(const std::string& name) const {
+    const SafetensorsEntry& entry = file_.at(name);
+    std::vector<std::int32_t> values(rows_of(entry) * elements_per_row(entry));
+    read_tensor({.values = &entry}, std::span(values));
+    return values;
+  }
+
+  std::vector<std::int64_t> shape(const std::string& name) const { return file_.at(name).shape; }
+  bool has(const std::string& name) const { return file_.find(name) != nullptr; }
+
+ private:
+  SafetensorsFile file_;
+};
+
+double relative_error(std::span<const float> actual, std::span<const float> expected) {
+  if (actual.size() != expected.size()) return INFINITY;
+  double most = 0, worst = 0;
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    most = std::max(most, std::fabs(static_cast<double>(expected[i])));
+    const double difference = std::fabs(static_cast<double>(actual[i]) - expected[i]);
+    if (!(difference <= worst)) worst = difference;  // NaN sticks
+  }
+  return most == 0 ? worst : worst / most;
+}
+
+double worst_ratio(std::span<const float> actual, std::span<const float> expected) {
+  double worst = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const double error = std::fabs(actual[i] - expected[i]) / std::fabs(expected[i]);
+    if (!(error <= worst)) worst = error;
+  }
+  return worst;
+}
+
+RunConfig reference_config(const ModelConfig& model, ComputeType compute, std::int64_t batch,
+                           std::int64_t sequence) {
+  RunConfig config;
+  config.model = model;
+  config.model.num_nextn_predict_layers = 0;
+  config.precision.compute = compute;
+  config.data.sequence_length = sequence;
+  config.batch.micro_batch = batch;
+  config.batch.tokens_per_step = batch * sequence;
+  config.optimizer.learning_rate = 2e-3;
+  config.loss.balance_weight = 0;
+  return config;
+}
+
+// Rows of sequence + 1 tokens, as inputs and targets.
+void split_tokens(std::span<const std::int32_t> rows, std::int64_t sequence,
+                  std::span<std::int32_t> tokens, std::span<std::int32_t> targets) {
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    const std::size_t place = i / sequence * (sequence + 1) + i % sequence;
+    tokens[i] = rows[place];
+    targets[i] = rows[place + 1];
+  }
+}
+
+std::vector<float> read_floats(const Executor& executor, Tensor t) {
+  const DType dtype = executor.program().dtype(t);
+  const std::int64_t count = executor.program().info(t).shape.elements();
+  std::vector<std::byte> raw(executor.program().info(t).bytes());
+  executor.read(t, raw);
+  std::vector<float> values(count);
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (dtype == DType::f32) {
+      std::memcpy(&values[i], raw.data() + i * 4, 4);
+    } else {
+      std::uint16_t half;
+      std::memcpy(&half, raw.data() + i * 2, 2);
+      values[i] = dtype == DType::bf16 ? bf16_to_float(half) : f16_to_float(half);
+    }
+  }
+  return values;
+}
+
+class Verification {
+ public:
+  Verification(const std::filesystem::path& folder, const std::filesystem::path& golden,
+               ComputeType compute, Backend& backend)
+      : files_(ModelFiles::open(folder)),
+        model_(load_model_config(folder, ErrorCode::data)),
+        golden_(golden),
+        compute_(compute),
+        backend_(backend) {
+    const auto shape = golden_.shape("tokens");
+    if (shape.size() != 2 || shape[1] < 2) {
+      throw Error(ErrorCode::data, "'tokens' is not [batch, sequence + 1]", golden.string());
+    }
+    batch_ = shape[0];
+    sequence_ = shape[1] - 1;
+  }
+
+  VerifyReport run() {
+    inference();
+    training();
+    return std::move(report_);
+  }
+
+ private:
+  bool exact() const { return compute_ == ComputeType::fp32; }
+
+  void compare(const std::string& name, double error, double tolerance) {
+    report_.comparisons.push_back({name, error, tolerance});
+  }
+
+  // A program without gradients: logits of the reference batch, and greedy text.
+  void inference() {
+    Program program;
+    const DType dtype = storage_dtype(compute_);
+    program.begin(Part::evaluation);
+    Builder b(program, model_, {.batch = batch_, .sequence = sequence_, .dtype = dtype});
+    const ModelInputs inputs = model_inputs(b, /*with_mtp=*/false);
+    std::vector<RouterOutputs> routers;
+    const Tensor logits = model_logits(b, model_hidden(b, inputs.tokens, routers));
+    program.info(logits).lifetime = Lifetime::parts;
+    const auto greedy = golden_.integers("greedy");
+    const auto generation =
+        append_generation(program, model_,
+                          {.chunk = 8,
+                           .capacity = (static_cast<std::int64_t>(greedy.size()) + 8) / 8 * 8,
+                           .dtype = dtype});
+    BoundProgram bound(program, backend_);
+    const MemoryPlan plan = plan_memory(program);
+    Executor executor(program, std::move(bound), plan.offsets, plan.arena_bytes, backend_);
+    load_model_files(files_, model_, executor);
+
+    const auto rows = golden_.integers("tokens");
+    std::vector<std::int32_t> tokens(batch_ * sequence_), targets(tokens.size());
+    split_tokens(rows, sequence_, tokens, targets);
+    executor.write(inputs.tokens, std::as_bytes(std::span(tokens)));
+    executor.run(Part::evaluation, StepState{});
+    if (!exact()) return;
+    compare("logits", relative_error(read_floats(executor, logits), golden_.floats("logits")),
+            kValueTolerance);
+
+    constexpr std::size_t kPrompt = 8;
+    Generator generator(executor, generation, model_.vocab_size);
+    Sampler sampler({}, model_.vocab_size);
+    const std::span prompt(greedy.data(), kPrompt);
+    const auto text = generate(generator, prompt,
+                               static_cast<std::int64_t>(greedy.size() - kPrompt), sampler, {});
+    double different = 0;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+      if (text[i] != greedy[kPrompt + i]) ++different;
+    }
+    compare("greedy", different, 0);
+  }
+
+  void training() {
+    const RunConfig config = reference_config(model_, compute_, batch_, sequence_);
+    PlannedTraining plan;
+    plan.compiled = std::make_unique<TrainingProgram>(compile_training(config, batch_));
+    for (const Tensor t : plan.compiled->losses.hidden) {
+      plan.compiled->program.info(t).lifetime = Lifetime::parts;
+    }
+    plan.bound = std::make_unique<BoundProgram>(plan.compiled->program, backend_);
+    plan.memory = plan_memory(plan.compiled->program);
+    TrainingEngine engine(std::move(plan), backend_, config);
+    load_model_files(files_, model_, engine.executor());
+
+    engine.state().learning_rate = config.optimizer.learning_rate;
+    one_batch(engine);
+    twenty_steps(engine);
+  }
+
+  // Loss, hidden states and gradients; the update is skipped.
+  void one_batch(TrainingEngine& engine) {
+    const auto rows = golden_.integers("tokens");
+    engine.state().skip_update = true;
+    // Gradients are zeroed by the update, so they are read in between: the two parts by hand.
+    engine.prepare_step(1);
+    std::vector<std::int32_t> tokens(batch_ * sequence_), targets(tokens.size());
+    split_tokens(rows, sequence_, tokens, targets);
+    const double loss = engine.micro_step(tokens, targets).main.mean();
+    const double expected = golden_.floats("loss")[0];
+    compare("loss", std::fabs(loss - expected) / (exact() ? 1 : std::fabs(expected)),
+            loss_tolerances(compute_).loss);
+    const Executor& executor = engine.executor();
+    if (exact()) {
+      const auto& hidden = engine.compiled().losses.hidden;
+      for (std::size_t i = 0; i < hidden.size(); ++i) {
+        const std::string name = "hidden." + std::to_string(i);
+        compare(name, relative_error(read_floats(executor, hidden[i]), golden_.floats(name)),
+                kValueTolerance);
+      }
+      compare_parts(executor, "grad.", WeightState::gradient, kGradientTolerance);
+    }
+    engine.finish_step();
+    engine.state().skip_update = false;
+  }
+
+  void twenty_steps(TrainingEngine& engine) {
+    const auto rows = golden_.integers("train.tokens");
+    const auto losses = golden_.floats("train.losses"), norms = golden_.floats("train.grad_norms");
+    const std::size_t batch_tokens = batch_ * (sequence_ + 1);
+    std::vector<float> our_losses, our_norms;
+    for (std::size_t step = 0; step < losses.size(); ++step) {
+      const StepReport report =
+          engine.step(1, [&](std::span<std::int32_t> tokens, std::span<std::int32_t> targets) {
+            split_tokens(std::span(rows).subspan(step * batch_tokens, batch_tokens), sequence_,
+                         tokens, targets);
+          });
+      ++engine.state().updates;
+      our_losses.push_back(static_cast<float>(report.loss));
+      our_norms.push_back(static_cast<float>(report.grad_norm));
+    }
+    compare("train.losses", worst_ratio(our_losses, losses), loss_tolerances(compute_).training);
+    if (!exact()) return;
+    compare("train.grad_norms", worst_ratio(our_norms, norms), 10 * kTrainingTolerance);
+    compare_parts(engine.executor(), "final.", WeightState::value, kFinalWeightTolerance);
+  }
+
+  void compare_parts(const Executor& executor, const std::string& prefix, WeightState state,
+                     double tolerance) {
+    for (const Weight& weight : executor.program().weights()) {
+      if (!state_tensor(weight, state)) continue;
+      for (const WeightPart& part : weight.parts) {
+        const std::string name = prefix + part.name;
+        if (!golden_.has(name)) continue;
+        std::vector<float> values(part.shape.elements());
+        read_weight_part(executor, weight, part, state, values);
+        compare(name, relative_error(values, golden_.floats(name)), tolerance);
+      }
+    }
+  }
+
+  ModelFiles files_;
+  ModelConfig model_;
+  Golden golden_;
+  ComputeType compute_;
+  Backend& backend_;
+  std::int64_t batch_ = 0, sequence_ = 0;
+  VerifyReport report_;
+};
+
+}  // namespace
+
+bool VerifyReport::passed() const {
+  return !comparisons.empty() && std::all_of(comparisons.begin(), comparisons.end(),
+                                             [](const Comparison& c) { return c.passed(); });
+}
+
+std::string VerifyReport::to_json() const {
+  nlohmann::json tensors = nlohmann::json::array();
+  for (const Comparison& c : comparisons) {
+    const nlohmann::json error =
+        std::isfinite(c.error) ? nlohmann::json(c.error) : nlohmann::json();
+    tensors.push_back(
+        {{"name", c.name}, {"error", error}, {"tolerance", c.tolerance}, {"passed", c.passed()}});
+  }
+  return nlohmann::json{{"passed", passed()}, {"tensors", tensors}}.dump(2);
+}
+
+std::string VerifyReport::to_table() const {
+  // The worst of each kind ("grad", "hidden", ...) in relation to its tolerance, and all failures.
+  std::map<std::string, const Comparison*> worst;
+  std::map<std::string, int> count;
+  const auto share = [](const Comparison& c) {
+    return c.tolerance == 0 ? c.error : c.error / c.tolerance;
+  };
+  std::vector<std::string> order;
+  for (const Comparison& c : comparisons) {
+    const bool family = c.name.starts_with("grad.") || c.name.starts_with("final.") ||
+                        c.name.starts_with("hidden.");
+    const std::string kind = family ? c.name.substr(0, c.name.find('.')) : c.name;
+    if (count[kind]++ == 0) order.push_back(kind);
+    const Comparison*& most = worst[kind];
+    if (most == nullptr || !(share(c) <= share(*most))) most = &c;
+  }
+  std::string text;
+  char line[512];
+  for (const std::string& kind : order) {
+    const Comparison& c = *worst[kind];
+    std::snprintf(line, sizeof line, "%-4s %-18s %4d compared, worst %.2e of %.0e allowed  %s\n",
+                  c.passed() ? "ok" : "FAIL", kind.c_str(), count[kind], c.error, c.tolerance,
+                  c.name.c_str());
+    text += line;
+  }
+  text += passed() ? "agrees with the reference" : "DISAGREES with the reference";
+  return text;
+}
+
+VerifyReport verify(const std::filesystem::path& model_folder, const std::filesystem::path& golden,
+                    ComputeType compute, Backend& backend) {
+  return Verification(model_folder, golden, compute, backend).run();
+}
+
+}  // namespace ingot

@@ -1,0 +1,35 @@
+#include "ops/cpu_kernels.h"
+
+#include "ops/adamw/adamw_cpu.h"
+#include "ops/add/add_cpu.h"
+#include "ops/attention/attention_cpu.h"
+#include "ops/cached_attention/cached_attention_cpu.h"
+#include "ops/combine/combine_cpu.h"
+#include "ops/cross_entropy/cross_entropy_cpu.h"
+#include "ops/dispatch/dispatch_cpu.h"
+#include "ops/embedding/embedding_cpu.h"
+#include "ops/gradient_norm/gradient_norm_cpu.h"
+#include "ops/grouped_linear/grouped_linear_cpu.h"
+#include "ops/latent_attention/latent_attention_cpu.h"
+#include "ops/linear/linear_cpu.h"
+#include "ops/rms_norm/rms_norm_cpu.h"
+#include "ops/rope/rope_cpu.h"
+#include "ops/router/router_cpu.h"
+#include "ops/swiglu/swiglu_cpu.h"
+
+namespace ingot::cpu {
+
+std::vector<KernelEntry> all_cpu_kernels() {
+  std::vector<KernelEntry> all;
+  for (const auto kernels :
+       {adamw_cpu_kernels(), add_cpu_kernels(), attention_cpu_kernels(),
+        cached_attention_cpu_kernels(), combine_cpu_kernels(), cross_entropy_cpu_kernels(),
+        dispatch_cpu_kernels(), embedding_cpu_kernels(), gradient_norm_cpu_kernels(),
+        grouped_linear_cpu_kernels(), latent_attention_cpu_kernels(), linear_cpu_kernels(),
+        rms_norm_cpu_kernels(), rope_cpu_kernels(), router_cpu_kernels(), swiglu_cpu_kernels()}) {
+    all.insert(all.end(), kernels.begin(), kernels.end());
+  }
+  return all;
+}
+
+}  // namespace ingot::cpu
