@@ -117,7 +117,7 @@ TEST(Checkpoint, SteadyNamesSortByStep) {
 }
 
 TEST(Checkpoint, EveryFlippedBitIsNoticedAndTheOneBeforeIsUsed) {
-  TestFolder folder;
+  TestFolder folder(fast_temporary_folder());
   Saver saver{folder.path()};
   saver.save(1);
   saver.save(2);
@@ -145,7 +145,7 @@ TEST(Checkpoint, EveryFlippedBitIsNoticedAndTheOneBeforeIsUsed) {
 }
 
 TEST(Checkpoint, TruncatedAndMissingFilesAreNoticedWithoutHashing) {
-  TestFolder folder;
+  TestFolder folder(fast_temporary_folder());
   Saver{folder.path()}.save(1);
   const fs::path checkpoint = folder / "step_00000001", manifest = checkpoint / "manifest.json";
   const std::string text = contents_of(manifest);
@@ -358,7 +358,7 @@ TEST(FreeSpace, IsComparedWithWhatIsNeeded) {
 
 // The child saves without pause; it is killed at a random moment, again and again.
 TEST(Checkpoint, KilledAtRandomMomentsAGoodOneIsAlwaysThere) {
-  TestFolder folder;
+  TestFolder folder(fast_temporary_folder());
   Saver saver{folder.path()};
   saver.options.keep = 2;
   // The kill falls anywhere in the first three saves, however slow this machine is.

@@ -2,6 +2,7 @@
 
 #include <xxhash.h>
 
+#include <algorithm>
 #include <new>
 #include <vector>
 
@@ -31,7 +32,8 @@ std::uint64_t hash_of(std::string_view text) { return hash_of(std::as_bytes(std:
 std::uint64_t hash_of_file(const std::filesystem::path& path, ReadFrom from) {
   const FileDescriptor file = open_for_reading(path);
   if (from == ReadFrom::disk) forget_cached_pages(file);
-  std::vector<std::byte> buffer(std::size_t{1} << 20);
+  const std::uint64_t size = size_of_file(file, path);
+  std::vector<std::byte> buffer(std::clamp<std::uint64_t>(size, 1, std::uint64_t{1} << 20));
   Hash hash;
   while (const std::size_t count = read_some(file, buffer, path)) {
     hash.update(std::span(buffer).first(count));

@@ -166,7 +166,7 @@ class FuzzFolder : public ::testing::Test {
       }
     });
   }
-  TestFolder folder_;
+  const TestFolder folder_{fast_temporary_folder()};
   const std::string config_ =
       R"({"model_type":"deepseek_v3","quantization_config":{"fmt":"e4m3","weight_block_size":[128,128]}})";
   const std::string index_ =
@@ -225,7 +225,7 @@ TEST_F(FuzzFolder, CheckpointFilesAreUsedOnlyWhenUntouched) {
   }
   std::sort(files.begin(), files.end());
   fuzz::Rng rng(5);
-  for (int i = 0; i < kInputs / 10; ++i) {
+  for (int i = 0; i < kInputs / 20; ++i) {
     const auto& file = files[rng.below(files.size())];
     const std::string original = contents_of(file), mutated = fuzz::mutate(original, rng);
     put_file(file, mutated);
