@@ -150,7 +150,7 @@ Codec<std::vector<std::string>> paths() {
 }
 
 Codec<std::array<double, 2>> pair_of(const Codec<double>& element) {
-  const std::string expects = "two numbers, each " + element.expects;
+  const std::string expects = "a list of two, each " + element.expects;
   return {expects,
           [=](const Json& json, const ReadContext& context, std::array<double, 2>& value) {
             std::array<double, 2> read{};

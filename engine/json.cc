@@ -211,8 +211,7 @@ Json parse_json(std::string_view text, const std::string& name, ErrorCode code,
   return builder.take();
 }
 
-Json read_json(const std::filesystem::path& path, ErrorCode code, const JsonLimits& limits,
-               JsonLines* lines) {
+std::string read_text(const std::filesystem::path& path, ErrorCode code, std::size_t limit) {
   std::error_code ignored;
   const auto status = std::filesystem::status(path, ignored);
   if (!std::filesystem::exists(status)) throw Error(code, "no such file", path.string());
@@ -220,16 +219,20 @@ Json read_json(const std::filesystem::path& path, ErrorCode code, const JsonLimi
   if (!std::filesystem::is_regular_file(status)) throw Error(code, "not a file", path.string());
   std::ifstream file(path, std::ios::binary);
   if (!file) throw Error(code, "can't be opened for reading", path.string());
-
-  // One byte above the limit, so that parse_json sees what is too long.
   std::string text;
-  for (char block[1 << 16]; text.size() <= limits.bytes && file;) {
-    const std::size_t wanted = std::min(sizeof block, limits.bytes + 1 - text.size());
+  for (char block[1 << 16]; text.size() <= limit && file;) {
+    const std::size_t wanted = std::min(sizeof block, limit + 1 - text.size());
     file.read(block, static_cast<std::streamsize>(wanted));
     text.append(block, static_cast<std::size_t>(file.gcount()));
   }
   if (file.bad()) throw Error(code, "can't be read", path.string());
-  return parse_json(text, path.string(), code, limits, lines);
+  if (text.size() > limit) throw Error(code, "larger than " + size_text(limit), path.string());
+  return text;
+}
+
+Json read_json(const std::filesystem::path& path, ErrorCode code, const JsonLimits& limits,
+               JsonLines* lines) {
+  return parse_json(read_text(path, code, limits.bytes), path.string(), code, limits, lines);
 }
 
 }  // namespace ingot

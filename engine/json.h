@@ -48,6 +48,9 @@ nlohmann::json parse_json(std::string_view text, const std::string& name, ErrorC
 nlohmann::json read_json(const std::filesystem::path& path, ErrorCode code,
                          const JsonLimits& limits = {}, JsonLines* lines = nullptr);
 
+// The content of a regular file of at most `limit` bytes; throws as read_json does.
+std::string read_text(const std::filesystem::path& path, ErrorCode code, std::size_t limit);
+
 // One step of a JSON pointer: "/" and the key, escaped.
 std::string pointer_step(std::string_view key);
 

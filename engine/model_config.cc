@@ -73,7 +73,7 @@ const char* torch_name(DType dtype) {
 ModelConfig parse(const Json& json, const Locate& locate, const JsonLines& lines, ErrorCode code) {
   std::vector<Mistake> mistakes;
   add_duplicates(lines, locate, mistakes);
-  const auto config = read_model_config(json, locate, /*strict=*/false, mistakes);
+  const auto config = read_model_config(json, locate, mistakes);
   if (!mistakes.empty()) {
     std::stable_sort(mistakes.begin(), mistakes.end(),
                      [](const Mistake& a, const Mistake& b) { return a.line < b.line; });

@@ -38,15 +38,15 @@ const std::vector<ModelField>& model_fields();
 struct Place {
   std::string where;  // run.json:7
   int line = 0;
+  bool ours = false;  // written for ingot: unknown keys that look misspelled are mistakes
 };
 using Locate = std::function<Place(const std::string& pointer)>;
 
 // Keys given twice.
 void add_duplicates(const JsonLines& lines, const Locate& locate, std::vector<Mistake>& mistakes);
 
-// Reads `json`, and adds what is wrong to `mistakes`; nothing is returned if something was. With
-// `strict`, an unknown key close to a known one is a mistake as well.
-std::optional<ModelConfig> read_model_config(const Json& json, const Locate& locate, bool strict,
+// Reads `json`, and adds what is wrong to `mistakes`; nothing is returned if something was.
+std::optional<ModelConfig> read_model_config(const Json& json, const Locate& locate,
                                              std::vector<Mistake>& mistakes);
 
 }  // namespace ingot

@@ -91,7 +91,7 @@ class Reader {
   Reader(const Json& json, const Locate& locate, std::vector<Mistake>& mistakes)
       : json_(json), locate_(locate), mistakes_(mistakes), known_mistakes_(mistakes.size()) {}
 
-  std::optional<ModelConfig> read(bool strict) {
+  std::optional<ModelConfig> read() {
     if (!json_.is_object()) {
       add("", "the model is " + shown(json_), "an object with the fields of a config.json");
       return std::nullopt;
@@ -104,7 +104,7 @@ class Reader {
     read_layer_types();
     read_dtype();
     read_quantization();
-    if (strict) find_misspelled();
+    find_misspelled();
     if (good()) finish();
     if (!good()) return std::nullopt;
     return std::move(draft_.config);
@@ -320,6 +320,7 @@ class Reader {
     for (const ModelField& each : model_fields()) known.push_back(each.field.key);
     for (const auto& [key, value] : json_.items()) {
       if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+      if (!locate_(pointer_step(key)).ours) continue;
       const std::string_view near = nearest(key, known);
       if (near.empty()) continue;
       add(pointer_step(key), "unknown key \"" + clipped(key) + "\" in the model",
@@ -465,9 +466,9 @@ void add_duplicates(const JsonLines& lines, const Locate& locate, std::vector<Mi
   }
 }
 
-std::optional<ModelConfig> read_model_config(const Json& json, const Locate& locate, bool strict,
+std::optional<ModelConfig> read_model_config(const Json& json, const Locate& locate,
                                              std::vector<Mistake>& mistakes) {
-  return Reader(json, locate, mistakes).read(strict);
+  return Reader(json, locate, mistakes).read();
 }
 
 }  // namespace ingot
