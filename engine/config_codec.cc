@@ -15,6 +15,8 @@ std::string number_text(double value) {
   return std::string(buffer, end);
 }
 
+constexpr std::size_t kLongestPath = 4096;  // the system's limit
+
 std::string resolved(const std::string& path, const std::filesystem::path& folder) {
   if (path.empty()) return path;
   return (folder / path).lexically_normal().string();  // an absolute path replaces the folder
@@ -131,7 +133,9 @@ Codec<std::string> path() {
           [](const Json& json, const ReadContext& context, std::string& value) {
             if (!json.is_string()) return std::string("a path");
             const auto& given = json.get_ref<const std::string&>();
-            if (given.find('\0') != std::string::npos) return std::string("a path without NUL");
+            if (given.find('\0') != std::string::npos || given.size() > kLongestPath) {
+              return std::string("a path of at most 4096 bytes, none of them NUL");
+            }
             value = resolved(given, context.folder);
             return std::string();
           },

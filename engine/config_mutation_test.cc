@@ -16,7 +16,7 @@
 namespace ingot {
 namespace {
 
-constexpr int kInputs = 24'000;  // of each kind
+constexpr int kInputs = 20'000;  // of each kind
 
 std::vector<std::string> files_in(const std::vector<const char*>& folders) {
   std::vector<std::filesystem::path> paths;
@@ -37,10 +37,10 @@ std::vector<std::string> files_in(const std::vector<const char*>& folders) {
 
 // Calls read(text) with mutations of `seeds`; returns how many were accepted.
 template <class Read>
-int survive(const std::vector<std::string>& seeds, const Read& read) {
+int survive(int inputs, const std::vector<std::string>& seeds, const Read& read) {
   fuzz::Rng rng(20261121);
   int accepted = 0;
-  for (int i = 0; i < kInputs; ++i) {
+  for (int i = 0; i < inputs; ++i) {
     const std::string& seed = seeds[rng.below(seeds.size())];
     const std::string text = fuzz::mutate(seed, seeds[rng.below(seeds.size())], rng);
     try {
@@ -49,7 +49,7 @@ int survive(const std::vector<std::string>& seeds, const Read& read) {
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ErrorCode::usage) << text;
       EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos);
-      EXPECT_LT(std::string(error.what()).size(), 1000u) << error.what();
+      EXPECT_LT(std::string(error.what()).size(), 6000u);  // a path may have 4096
     }
   }
   return accepted;
@@ -60,7 +60,7 @@ TEST(ConfigMutation, RunConfigIsReadOrRefused) {
   const RunConfig whole = load_run_config("configs/runs/deepseek_v3_tiny.json");
   seeds.push_back(to_json(whole).dump());
   ASSERT_GT(seeds.size(), 5u);
-  const int accepted = survive(seeds, [](const std::string& text) {
+  const int accepted = survive(kInputs, seeds, [](const std::string& text) {
     const RunConfig config = parse_run_config(text, "run.json", "configs/runs");
     const auto json = to_json(config);  // what was accepted is valid, and reads back
     EXPECT_EQ(to_json(parse_run_config(json.dump(), "again.json", "")), json) << text;
@@ -72,7 +72,7 @@ TEST(ConfigMutation, RunConfigIsReadOrRefused) {
 TEST(ConfigMutation, ModelConfigIsReadOrRefused) {
   const std::vector<std::string> seeds = files_in({"configs/models"});
   ASSERT_GT(seeds.size(), 10u);
-  const int accepted = survive(seeds, [](const std::string& text) {
+  const int accepted = survive(kInputs, seeds, [](const std::string& text) {
     const auto json = parse_json(text, "config.json", ErrorCode::usage, {.bytes = 1 << 20});
     ModelConfig config = parse_model_config(json, "config.json");
     EXPECT_GT(count_parameters(config).total, 0) << text;
@@ -93,7 +93,8 @@ TEST(ConfigMutation, OverrideIsReadOrRefused) {
                                           "model.eos_token_id=[1,2]",
                                           "model=models/llama_tiny.json"};
   const std::string run = R"({"model": {"model_type": "deepseek_v3"}})";
-  survive(seeds, [&](const std::string& text) { parse_run_config(run, "run.json", "", {text}); });
+  survive(5'000, seeds,
+          [&](const std::string& text) { parse_run_config(run, "run.json", "", {text}); });
 }
 
 }  // namespace
