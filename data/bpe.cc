@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <utility>
 
@@ -72,10 +73,6 @@ const BpeModel::PairSlot* BpeModel::find(std::uint32_t left, std::uint32_t right
   std::size_t slot = (pair * 0x9E3779B97F4A7C15u) >> pair_shift_;
   while (pairs_[slot].pair != pair && pairs_[slot].pair != kNoPair) slot = (slot + 1) & mask;
   return &pairs_[slot];
-}
-
-std::uint32_t BpeModel::rank(std::uint32_t left, std::uint32_t right) const {
-  return find(left, right)->rank;
 }
 
 void BpeModel::encode(std::string_view piece, BpeScratch& scratch,
@@ -167,36 +164,48 @@ void BpeModel::merge_short(BpeScratch& scratch) const {
 
 void BpeModel::merge_long(BpeScratch& scratch) const {
   std::vector<BpeScratch::Symbol>& symbols = scratch.symbols_;
-  std::vector<BpeScratch::Candidate>& heap = scratch.heap_;
+  std::vector<std::uint64_t>& heap = scratch.heap_;
   std::vector<std::uint32_t>& ids = scratch.ids_;
   symbols.clear();
   heap.clear();
   const auto count = static_cast<std::int32_t>(ids.size());
   for (std::int32_t i = 0; i < count; ++i)
     symbols.push_back({ids[i], i - 1, i + 1 < count ? i + 1 : -1});
+  // The pair that starts at a symbol; a slot without rank if there is none or it does not merge.
+  static constexpr PairSlot kNone{kNoPair, kNoRank, 0};
+  const auto pair_at = [&](std::int32_t left) -> const PairSlot& {
+    if (left < 0 || symbols[left].id == kNoId || symbols[left].next < 0) return kNone;
+    return *find(symbols[left].id, symbols[symbols[left].next].id);
+  };
+  const auto key = [](std::uint32_t rank, std::int32_t left) {
+    return std::uint64_t{rank} << 32 | static_cast<std::uint32_t>(left);
+  };
   const auto offer = [&](std::int32_t left) {
-    if (left < 0 || symbols[left].next < 0) return;
-    const std::uint32_t a = symbols[left].id, b = symbols[symbols[left].next].id;
-    if (const std::uint32_t r = rank(a, b); r != kNoRank) {
-      heap.push_back({r, left, a, b});
-      std::push_heap(heap.begin(), heap.end());
+    if (const std::uint32_t rank = pair_at(left).rank; rank != kNoRank) {
+      heap.push_back(key(rank, left));
+      std::push_heap(heap.begin(), heap.end(), std::greater());
     }
   };
-  for (std::int32_t i = 0; i < count; ++i) offer(i);
+  for (std::int32_t i = 0; i < count; ++i) {
+    if (const std::uint32_t rank = pair_at(i).rank; rank != kNoRank) heap.push_back(key(rank, i));
+  }
+  std::make_heap(heap.begin(), heap.end(), std::greater());
   while (!heap.empty()) {
-    std::pop_heap(heap.begin(), heap.end());
-    const BpeScratch::Candidate top = heap.back();
+    std::pop_heap(heap.begin(), heap.end(), std::greater());
+    const auto at = static_cast<std::int32_t>(heap.back() & 0xFFFFFFFFu);
+    const auto rank = static_cast<std::uint32_t>(heap.back() >> 32);
     heap.pop_back();
-    BpeScratch::Symbol& left = symbols[top.position];
-    // A candidate is stale once either symbol was merged into another.
-    if (left.id != top.left || left.next < 0 || symbols[left.next].id != top.right) continue;
+    // Stale once either symbol was merged into another: ranks of different pairs differ.
+    const PairSlot& pair = pair_at(at);
+    if (pair.rank != rank) continue;
+    BpeScratch::Symbol& left = symbols[at];
     BpeScratch::Symbol& right = symbols[left.next];
-    left.id = find(top.left, top.right)->result;
+    left.id = pair.result;
     right.id = kNoId;
     left.next = right.next;
-    if (left.next >= 0) symbols[left.next].previous = top.position;
+    if (left.next >= 0) symbols[left.next].previous = at;
     offer(left.previous);
-    offer(top.position);
+    offer(at);
   }
   ids.clear();
   for (std::int32_t i = 0; i >= 0; i = symbols[i].next) ids.push_back(symbols[i].id);

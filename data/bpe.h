@@ -55,19 +55,10 @@ class BpeScratch {
     std::uint32_t id;
     std::int32_t previous, next;  // -1: none
   };
-  struct Candidate {
-    std::uint32_t rank;
-    std::int32_t position;  // of the left symbol
-    std::uint32_t left, right;
-    // For a heap with the lowest rank, then the leftmost, on top.
-    bool operator<(const Candidate& other) const {
-      return rank != other.rank ? rank > other.rank : position > other.position;
-    }
-  };
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> ids_, ranks_;
   std::vector<Symbol> symbols_;
-  std::vector<Candidate> heap_;
+  std::vector<std::uint64_t> heap_;  // rank << 32 | position of the left symbol
 };
 
 struct BpeMerge {
@@ -101,7 +92,9 @@ class BpeModel {
   static constexpr std::uint32_t kNoRank = ~std::uint32_t{0};
 
   const PairSlot* find(std::uint32_t left, std::uint32_t right) const;
-  std::uint32_t rank(std::uint32_t left, std::uint32_t right) const;
+  std::uint32_t rank(std::uint32_t left, std::uint32_t right) const {
+    return find(left, right)->rank;
+  }
   void byte_symbols(std::string_view piece, std::vector<std::uint32_t>& ids) const;
   // Leaves the ids of the piece in scratch.ids_.
   void encode_anew(std::string_view piece, BpeScratch& scratch) const;

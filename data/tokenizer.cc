@@ -256,8 +256,9 @@ namespace {
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
 
-// Whether more bytes can make this a character.
+// Whether this is the beginning of a character that more bytes could complete.
 bool may_become_character(std::string_view text) {
+  if (text.empty() || text.size() > 3) return false;
   for (const char second : {'\x80', '\x90', '\xA0'}) {
     std::string candidate(text);
     if (candidate.size() == 1) candidate += second;
@@ -279,11 +280,13 @@ std::string StreamDecoder::push(std::uint32_t id) {
     const std::size_t valid = valid_utf8_prefix(rest);
     text += rest.substr(0, valid);
     done += valid;
-    if (valid == rest.size() ||
-        (rest.size() - valid < 4 && may_become_character(rest.substr(valid))))
-      break;
+    const std::string_view broken = rest.substr(valid);
+    if (broken.empty() || may_become_character(broken)) break;
+    // What could have begun a character becomes one U+FFFD together.
+    std::size_t size = 1;
+    while (may_become_character(broken.substr(0, size + 1))) ++size;
     text += kReplacement;
-    ++done;
+    done += size;
   }
   pending_.erase(0, done);
   return text;

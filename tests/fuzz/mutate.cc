@@ -125,13 +125,11 @@ void replace_literal(std::string& text, Rng& rng) {
   static constexpr std::array<std::string_view, 12> kLiterals = {
       "null",        "true",        "false", "[]",       "{}",  "\"\"",
       "\"\\u0000\"", "\"\\ud800\"", "[[]]",  "{\"\":0}", "NaN", ","};
-  static constexpr std::string_view kDelimiters = ",:[]{}\"";
-  const auto is_delimiter = [](char c) { return kDelimiters.find(c) != std::string_view::npos; };
-  const auto begin =
-      std::find_if(text.begin() + rng.below(text.size() + 1), text.end(), is_delimiter);
-  if (begin == text.end()) return set_byte(text, rng);
-  const auto end = std::find_if(std::next(begin), text.end(), is_delimiter);
-  text.replace(std::next(begin), end, kLiterals[rng.below(kLiterals.size())]);
+  // From where a value can begin to where it can end: what comes out is often still JSON.
+  const std::size_t begin = text.find_first_of(":,[", rng.below(text.size() + 1));
+  if (begin == std::string::npos) return set_byte(text, rng);
+  const std::size_t end = std::min(text.find_first_of(",]}", begin + 1), text.size());
+  text.replace(begin + 1, end - begin - 1, kLiterals[rng.below(kLiterals.size())]);
 }
 
 // The end of the value that starts with the bracket at `begin`; strings are not looked into.
@@ -144,14 +142,14 @@ std::size_t closing(const std::string& text, std::size_t begin) {
   return text.size();
 }
 
-// Removes, doubles or moves a whole [...] or {...}.
+// Empties, doubles or moves a whole [...] or {...}.
 void change_structure(std::string& text, Rng& rng) {
   const std::size_t begin = text.find_first_of("[{", rng.below(text.size() + 1));
   if (begin == std::string::npos) return copy_range(text, rng);
   const std::string value = text.substr(begin, closing(text, begin) - begin);
   switch (rng.below(3)) {
     case 0:
-      text.erase(begin, value.size());
+      text.replace(begin, value.size(), rng.one_in(2) ? "[]" : "{}");
       break;
     case 1:
       if (value.size() <= 4096) text.insert(begin, value + ",");
