@@ -1,0 +1,97 @@
+#include "engine/inference.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "engine/checkpoint.h"
+#include "engine/error.h"
+#include "engine/json.h"
+#include "engine/training_program.h"
+#include "memory/plan.h"
+
+namespace ingot {
+namespace {
+
+constexpr std::int64_t kPrefillChunk = 64;
+
+RunConfig config_of_checkpoint(const CheckpointReader& reader) {
+  const std::string where = (reader.path() / "manifest.json").string();
+  const nlohmann::json manifest = parse_json(reader.manifest_text(), where, ErrorCode::data);
+  const auto config = manifest.find("config");
+  if (config == manifest.end()) {
+    throw Error(ErrorCode::data, "the manifest has no config", where, "use another checkpoint");
+  }
+  return parse_run_config(config->dump(), where, reader.path());
+}
+
+}  // namespace
+
+ModelSource find_model(const std::filesystem::path& path) {
+  if (std::filesystem::exists(path / "manifest.json")) {
+    return {.folder = path, .config = config_of_checkpoint(CheckpointReader::open(path))};
+  }
+  if (std::filesystem::exists(path / "config.json")) {
+    ModelSource source{.folder = path, .hugging_face = true};
+    source.config.model = load_model_config(path, ErrorCode::data);
+    const DType dtype = source.config.model.dtype;
+    source.config.precision.compute = dtype == DType::f32 ? ComputeType::fp32 : ComputeType::bf16;
+    return source;
+  }
+  std::string damaged;
+  const auto newest = CheckpointReader::find_newest_good(
+      path, [&](const std::string& name, const std::string& reason) {
+        damaged += "; " + name + " is damaged: " + reason;
+      });
+  if (!newest) {
+    throw Error(ErrorCode::data, "no checkpoint and no model here" + damaged, path.string(),
+                "name a checkpoint, a run's directory or a Hugging Face folder");
+  }
+  return {.folder = newest->path(), .config = config_of_checkpoint(*newest)};
+}
+
+InferenceModel::InferenceModel(const ModelSource& source, const InferenceOptions& options,
+                               Backend& backend)
+    : config_(source.config.model) {
+  config_.num_nextn_predict_layers = 0;
+  const DType dtype = storage_dtype(source.config.precision.compute);
+  if (options.batch > 0) {
+    program_.begin(Part::evaluation);
+    Builder b(program_, config_,
+              {.batch = options.batch, .sequence = options.sequence, .dtype = dtype});
+    inputs_ = model_inputs(b, /*with_mtp=*/false);
+    losses_ = model_losses(b, inputs_);
+  }
+  if (options.capacity > 0) {
+    const std::int64_t chunks = (options.capacity + kPrefillChunk - 1) / kPrefillChunk;
+    generation_ = append_generation(
+        program_, config_,
+        {.chunk = kPrefillChunk, .capacity = chunks * kPrefillChunk, .dtype = dtype});
+  }
+  BoundProgram bound(program_, backend);
+  const MemoryPlan plan = plan_memory(program_);
+  executor_ = std::make_unique<Executor>(program_, std::move(bound), plan.offsets, plan.arena_bytes,
+                                         backend);
+  if (source.hugging_face) {
+    load_model_files(ModelFiles::open(source.folder), config_, *executor_);
+  } else {
+    load_checkpoint(CheckpointReader::open(source.folder), *executor_);
+  }
+}
+
+InferenceModel::LossSum InferenceModel::evaluate(std::span<const std::int32_t> tokens,
+                                                 std::span<const std::int32_t> targets) {
+  executor_->write(inputs_.tokens, std::as_bytes(tokens));
+  executor_->write(inputs_.targets, std::as_bytes(targets));
+  executor_->run(Part::evaluation, StepState{});
+  float sums[2];
+  executor_->read(losses_.loss, std::as_writable_bytes(std::span(sums)));
+  return {sums[0], sums[1]};
+}
+
+Tokenizer source_tokenizer(const ModelSource& source, const std::string& given) {
+  if (!given.empty()) return Tokenizer::load(given);
+  return Tokenizer::load(source.folder / "tokenizer.json");
+}
+
+}  // namespace ingot

@@ -1,0 +1,68 @@
+// A trained model without its training: loaded from a checkpoint or a Hugging Face folder, to
+// evaluate or to generate.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "data/tokenizer.h"
+#include "engine/backend.h"
+#include "engine/config.h"
+#include "engine/executor.h"
+#include "layers/generation.h"
+#include "layers/model.h"
+
+namespace ingot {
+
+// Where weights come from: a checkpoint (step_XXXXXXXX), a run's directory (its newest good
+// checkpoint), or a Hugging Face folder.
+struct ModelSource {
+  std::filesystem::path folder;  // that holds the weights
+  bool hugging_face = false;
+  RunConfig config;  // model and precision, and what else the source tells
+};
+// Throws Error(data) when there is no model at `path`.
+ModelSource find_model(const std::filesystem::path& path);
+
+struct InferenceOptions {
+  std::int64_t batch = 0, sequence = 0;  // of the evaluation part; 0: none
+  std::int64_t capacity = 0;             // tokens to generate at most, prompt included; 0: no parts
+};
+
+class InferenceModel {
+ public:
+  InferenceModel(const ModelSource& source, const InferenceOptions& options, Backend& backend);
+
+  // Sum of losses over the targets that are not negative, and their number.
+  struct LossSum {
+    double loss = 0, targets = 0;
+  };
+  LossSum evaluate(std::span<const std::int32_t> tokens, std::span<const std::int32_t> targets);
+
+  Executor& executor() { return *executor_; }
+  const GenerationParts& generation() const { return *generation_; }
+  const ModelConfig& config() const { return config_; }
+
+ private:
+  ModelConfig config_;
+  Program program_;
+  ModelInputs inputs_;
+  ModelLosses losses_;
+  std::optional<GenerationParts> generation_;
+  std::unique_ptr<Executor> executor_;
+};
+
+// tokenizer.json beside the weights, or `given` when that is not empty. Throws Error(data).
+Tokenizer source_tokenizer(const ModelSource& source, const std::string& given);
+
+// HF_DIR -> a checkpoint of step 0 in `directory`, tensor by tensor. Returns tensors left out.
+std::vector<std::string> import_model(const std::filesystem::path& model_folder,
+                                      const std::filesystem::path& directory);
+
+// A checkpoint -> a Hugging Face folder, in `dtype`.
+void export_model(const std::filesystem::path& checkpoint, const std::filesystem::path& folder,
+                  DType dtype);
+
+}  // namespace ingot

@@ -1,0 +1,161 @@
+// import_model and export_model: between Hugging Face folders and checkpoints, a piece at a time.
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "engine/checkpoint.h"
+#include "engine/error.h"
+#include "engine/inference.h"
+#include "engine/training_program.h"
+#include "io/convert.h"
+#include "io/mapped_file.h"
+
+namespace ingot {
+namespace {
+
+constexpr std::int64_t kChunk = 1 << 20;  // elements
+
+// Names and shapes of all tensors of a model, MTP modules included.
+std::vector<TensorDeclaration> model_tensors(const ModelConfig& model, StoredType type) {
+  RunConfig config;
+  config.model = model;
+  config.data.sequence_length = 1;
+  config.batch.tokens_per_step = 1;
+  config.precision.compute = ComputeType::fp32;
+  const TrainingProgram compiled = compile_training(config, 1);
+  std::vector<TensorDeclaration> tensors;
+  for (const Weight& weight : compiled.program.weights()) {
+    for (const WeightPart& part : weight.parts) {
+      TensorDeclaration tensor{.name = part.name, .type = type};
+      // Only the selection bias is not trained by gradient; it stays fp32 (spec 4.1).
+      if (!weight.gradient) tensor.type = StoredType::f32;
+      for (int axis = 0; axis < part.shape.rank(); ++axis) {
+        tensor.shape.push_back(part.shape[axis]);
+      }
+      tensors.push_back(std::move(tensor));
+    }
+  }
+  return tensors;
+}
+
+// Calls append(bytes) with the tensor's values as `dtype`, in slices of rows.
+template <class Append>
+void stream_tensor(const StoredTensor& tensor, DType dtype, Append append) {
+  const std::int64_t rows = rows_of(*tensor.values), width = elements_per_row(*tensor.values);
+  const std::int64_t step = std::max<std::int64_t>(1, kChunk / std::max<std::int64_t>(1, width));
+  std::vector<std::byte> buffer(std::min(rows, step) * width * size_of(dtype));
+  for (std::int64_t row = 0; row < rows; row += step) {
+    const std::int64_t count = std::min(step, rows - row);
+    const auto slice = std::span(buffer).first(count * width * size_of(dtype));
+    read_rows(tensor, {row, row + count}, dtype, slice);
+    append(slice);
+  }
+}
+
+void check_shape(const TensorDeclaration& wanted, const TensorDeclaration& found,
+                 const std::string& where) {
+  if (wanted.shape == found.shape) return;
+  throw Error(ErrorCode::data, "shape of '" + wanted.name + "' does not fit the config", where,
+              "use the config.json that belongs to these weights");
+}
+
+}  // namespace
+
+std::vector<std::string> import_model(const std::filesystem::path& model_folder,
+                                      const std::filesystem::path& directory) {
+  const ModelFiles files = ModelFiles::open(model_folder);
+  RunConfig config;
+  config.model = load_model_config(model_folder, ErrorCode::data);
+  // A folder may say that it has MTP modules and not hold them.
+  const std::string mtp_prefix =
+      "model.layers." + std::to_string(config.model.num_hidden_layers) + ".eh_proj.weight";
+  if (files.find(mtp_prefix) == nullptr) config.model.num_nextn_predict_layers = 0;
+  config.checkpoint.directory = directory.string();
+
+  std::vector<TensorDeclaration> tensors = model_tensors(config.model, StoredType::f32);
+  std::map<std::string, TensorDeclaration> wanted;
+  for (const TensorDeclaration& tensor : tensors) wanted.emplace(tensor.name, tensor);
+  const auto optional = [](const std::string& name) {
+    return name.ends_with("e_score_correction_bias");
+  };
+  for (const auto& [name, tensor] : wanted) {
+    if (const StoredTensor* found = files.find(name)) {
+      check_shape(tensor, *found->values, model_folder.string());
+    } else if (!optional(name)) {
+      files.at(name);  // says what is missing
+    }
+  }
+  CheckpointWriter writer(directory, 0, std::move(tensors), {});
+  for (const TensorDeclaration& tensor : writer.order()) {
+    if (const StoredTensor* found = files.find(tensor.name)) {
+      stream_tensor(*found, DType::f32,
+                    [&](std::span<const std::byte> bytes) { writer.append(tensor.name, bytes); });
+      files.release(*found);
+    } else {
+      const std::vector<float> zeros(tensor.shape.at(0));
+      writer.append(tensor.name, std::as_bytes(std::span(zeros)));
+    }
+  }
+  const std::filesystem::path tokenizer = model_folder / "tokenizer.json";
+  if (std::filesystem::exists(tokenizer)) {
+    const MappedFile text(tokenizer);
+    writer.add_file("tokenizer.json",
+                    {reinterpret_cast<const char*>(text.bytes().data()), text.bytes().size()});
+  }
+  const nlohmann::json trainer = {{"step", 0},
+                                  {"updates", 0},
+                                  {"tokens", 0},
+                                  {"data", {{"epoch", 0}, {"sample", 0}}},
+                                  {"loss_scale", 1.0},
+                                  {"loss_scale_good_steps", 0},
+                                  {"recent_losses", nlohmann::json::array()},
+                                  {"recent_norms", nlohmann::json::array()}};
+  writer.commit(nlohmann::json{
+      {"config", to_json(config)},
+      {"seed", config.seed},
+      {"mesh", {{"ranks", 1}}},
+      {"trainer",
+       trainer}}.dump());
+  std::vector<std::string> unused;
+  for (const auto& [name, tensor] : files.tensors()) {
+    if (wanted.count(name) == 0) unused.push_back(name);
+  }
+  return unused;
+}
+
+void export_model(const std::filesystem::path& checkpoint, const std::filesystem::path& folder,
+                  DType dtype) {
+  const ModelSource source = find_model(checkpoint);
+  if (source.hugging_face) {
+    throw Error(ErrorCode::usage, "this is a Hugging Face folder already", checkpoint.string(),
+                "name a checkpoint");
+  }
+  const CheckpointReader reader = CheckpointReader::open(source.folder);
+  ModelConfig model = source.config.model;
+  model.dtype = dtype;
+  std::vector<TensorDeclaration> tensors = model_tensors(model, stored_type_of(dtype));
+  // The released layout repeats embedding and head in each MTP module (spec 5.3).
+  std::map<std::string, std::string> copies;
+  for (std::int64_t i = 0; i < model.num_nextn_predict_layers; ++i) {
+    const std::string layer = "model.layers." + std::to_string(model.num_hidden_layers + i) + ".";
+    copies[layer + "embed_tokens.weight"] = "model.embed_tokens.weight";
+    copies[layer + "shared_head.head.weight"] =
+        model.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight";
+  }
+  for (const auto& [name, original] : copies) {
+    tensors.push_back({name, stored_type_of(dtype), {model.vocab_size, model.hidden_size}});
+  }
+  ModelWriter writer(folder, std::move(tensors), {.copy_from = source.folder});
+  for (const TensorDeclaration& tensor : writer.order()) {
+    const auto copy = copies.find(tensor.name);
+    const SafetensorsEntry& entry = reader.at(copy == copies.end() ? tensor.name : copy->second);
+    check_shape(tensor, entry, source.folder.string());
+    stream_tensor({.values = &entry}, *dtype_of(tensor.type),
+                  [&](std::span<const std::byte> bytes) { writer.append(tensor.name, bytes); });
+    reader.release(entry);
+  }
+  writer.commit(to_hf_json(model).dump(2));
+}
+
+}  // namespace ingot

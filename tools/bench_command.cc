@@ -1,0 +1,99 @@
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "engine/initialize.h"
+#include "engine/random.h"
+#include "engine/training_engine.h"
+#include "memory/system_memory.h"
+#include "tools/command.h"
+
+namespace ingot {
+namespace {
+
+struct Flags {
+  std::string config;
+  std::vector<std::string> overrides;
+  int steps = 5, warmup = 2;
+  bool json = false;
+};
+
+int bench_step(const Flags& flags) {
+  const RunConfig config = load_run_config(flags.config, flags.overrides);
+  const int threads = thread_count(config.threads);
+  const auto backend = make_backend(config.device, threads);
+  const double peak = measured_peak_flops(config, threads);
+  TrainingEngine engine(plan_training(config, *backend), *backend, config);
+  initialize_weights(engine.executor(), static_cast<std::uint64_t>(config.seed), threads);
+  engine.state().learning_rate = config.optimizer.learning_rate;
+
+  std::uint64_t drawn = 0;
+  const auto random_tokens = [&](std::span<std::int32_t> tokens, std::span<std::int32_t> targets) {
+    const auto vocabulary = static_cast<std::uint32_t>(config.model.vocab_size);
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      const auto words = philox(1, 0, drawn++);
+      tokens[i] = static_cast<std::int32_t>(words[0] % vocabulary);
+      targets[i] = static_cast<std::int32_t>(words[1] % vocabulary);
+    }
+  };
+  double fastest = 0;
+  for (int step = 0; step < flags.warmup + flags.steps; ++step) {
+    const auto start = std::chrono::steady_clock::now();
+    engine.step(engine.micro_steps_per_update(), random_tokens);
+    ++engine.state().updates;
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    if (step >= flags.warmup && (fastest == 0 || seconds < fastest)) fastest = seconds;
+  }
+  const double tokens_per_second = static_cast<double>(config.batch.tokens_per_step) / fastest;
+  const double flops = training_flops_per_token(config.model, config.data.sequence_length,
+                                                config.model.num_nextn_predict_layers > 0);
+  const ParameterCount parameters = count_parameters(config.model);
+  const double mfu = tokens_per_second * flops / peak;
+  if (flags.json) {
+    std::puts(nlohmann::json{{"tokens_per_second", tokens_per_second},
+                             {"step_seconds", fastest},
+                             {"mfu", mfu},
+                             {"arena_bytes", engine.executor().arena_bytes()},
+                             {"peak_rss_bytes", peak_resident_bytes()},
+                             {"predicted_peak_rss_bytes", engine.plan().predicted_peak_bytes()},
+                             {"parameters", parameters.total + parameters.mtp}}
+                  .dump(2)
+                  .c_str());
+  } else {
+    std::printf(
+        "%.0f tokens/s | %.1f ms a step | %.1f %% of the matmul peak | arena %.1f MiB | "
+        "peak memory %.1f MiB | %.1f M parameters\n",
+        tokens_per_second, fastest * 1e3, mfu * 100,
+        static_cast<double>(engine.executor().arena_bytes()) / (1 << 20),
+        static_cast<double>(peak_resident_bytes()) / (1 << 20),
+        static_cast<double>(parameters.total + parameters.mtp) / 1e6);
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app, Command& command) {
+  CLI::App* bench = app.add_subcommand("bench", "Measure this machine with this program");
+  bench->require_subcommand(1);
+  const auto flags = std::make_shared<Flags>();
+  CLI::App* step = bench->add_subcommand("step", "Training steps on synthetic tokens");
+  step->add_option("RUN.json", flags->config, "Run config")->required();
+  step->add_option("--set", flags->overrides, "Change a key of the config: a.b=value");
+  step->add_option("--steps", flags->steps, "Steps that count; the fastest is reported")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  step->add_option("--warmup", flags->warmup, "Steps before that")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  step->add_flag("--json", flags->json, "Print JSON");
+  step->callback([&command, flags] { command = [flags] { return bench_step(*flags); }; });
+}
+
+}  // namespace ingot

@@ -1,0 +1,38 @@
+// The commands of the program: each file tools/NAME_command.cc adds one to the parser.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "engine/backend.h"
+#include "engine/config.h"
+
+namespace CLI {
+class App;
+}
+
+namespace ingot {
+
+// What to run once flags are parsed; returns the exit code.
+using Command = std::function<int()>;
+
+void add_prepare(CLI::App& app, Command& command);
+void add_tokenize(CLI::App& app, Command& command);
+void add_plan(CLI::App& app, Command& command);
+void add_train(CLI::App& app, Command& command);
+void add_eval(CLI::App& app, Command& command);
+void add_generate(CLI::App& app, Command& command);
+void add_import(CLI::App& app, Command& command);
+void add_export(CLI::App& app, Command& command);
+void add_verify(CLI::App& app, Command& command);
+void add_bench(CLI::App& app, Command& command);
+
+// Worker threads: config.threads, or all this process may use.
+int thread_count(std::int64_t configured);
+// What this machine's cores can do at most in the config's compute type, FLOP/s.
+double measured_peak_flops(const RunConfig& config, int threads);
+// The device a config asks for. Throws Error(device) when it is not there.
+std::unique_ptr<Backend> make_backend(Device device, int threads);
+
+}  // namespace ingot

@@ -1,0 +1,26 @@
+#include "backends/cpu/peak.h"
+#include "engine/error.h"
+#include "ops/cpu_kernels.h"
+#include "tools/command.h"
+
+namespace ingot {
+
+int thread_count(std::int64_t configured) {
+  return configured > 0 ? static_cast<int>(configured) : cpu::default_threads();
+}
+
+double measured_peak_flops(const RunConfig& config, int threads) {
+  const bool bf16 = config.precision.compute == ComputeType::bf16;
+  cpu::ThreadPool pool(threads);
+  return cpu::measured_peak_gflops(bf16 ? DType::bf16 : DType::f32, pool) * 1e9;
+}
+
+std::unique_ptr<Backend> make_backend(Device device, int threads) {
+  if (device == Device::cuda) {
+    throw Error(ErrorCode::device, "this build has no CUDA backend", "device",
+                "set \"device\": \"cpu\"");
+  }
+  return std::make_unique<cpu::CpuBackend>(threads, cpu::all_cpu_kernels());
+}
+
+}  // namespace ingot

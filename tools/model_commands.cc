@@ -1,0 +1,52 @@
+// import and export.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "engine/inference.h"
+#include "tools/command.h"
+
+namespace ingot {
+
+void add_import(CLI::App& app, Command& command) {
+  struct Flags {
+    std::string folder, directory;
+  };
+  const auto flags = std::make_shared<Flags>();
+  CLI::App* import = app.add_subcommand("import", "A Hugging Face folder to a checkpoint");
+  import->add_option("HF_DIR", flags->folder, "Hugging Face model folder")->required();
+  import->add_option("OUT_DIR", flags->directory, "Run directory for the checkpoint")->required();
+  import->callback([&command, flags] {
+    command = [flags] {
+      for (const std::string& name : import_model(flags->folder, flags->directory)) {
+        std::fprintf(stderr, "not used by the model: %s\n", name.c_str());
+}
+return 0;
+};  // namespace ingot
+});
+}
+
+void add_export(CLI::App& app, Command& command) {
+  struct Flags {
+    std::string checkpoint, folder, dtype = "bf16";
+  };
+  const auto flags = std::make_shared<Flags>();
+  CLI::App* exporter = app.add_subcommand("export", "A checkpoint to a Hugging Face folder");
+  exporter->add_option("CHECKPOINT", flags->checkpoint, "Checkpoint or run directory")->required();
+  exporter->add_option("HF_DIR", flags->folder, "Folder to make")->required();
+  exporter->add_option("--dtype", flags->dtype, "Of the weights")
+      ->check(CLI::IsMember({"bf16", "fp16", "fp32"}))
+      ->capture_default_str();
+  exporter->callback([&command, flags] {
+    command = [flags] {
+      const DType dtype = flags->dtype == "fp32"   ? DType::f32
+                          : flags->dtype == "fp16" ? DType::f16
+                                                   : DType::bf16;
+      export_model(flags->checkpoint, flags->folder, dtype);
+      return 0;
+    };
+  });
+}
+
+}  // namespace ingot

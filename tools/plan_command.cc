@@ -1,0 +1,51 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "engine/plan_report.h"
+#include "tools/command.h"
+
+namespace ingot {
+
+void add_plan(CLI::App& app, Command& command) {
+  struct Flags {
+    std::string config, budget;
+    std::vector<std::string> overrides;
+    std::int64_t world = 1;
+    bool json = false, print_config = false;
+  };
+  const auto flags = std::make_shared<Flags>();
+  CLI::App* plan = app.add_subcommand("plan", "What a run takes, before anything runs");
+  plan->add_option("RUN.json", flags->config, "Run config")->required();
+  plan->add_option("--set", flags->overrides, "Change a key of the config: a.b=value");
+  plan->add_option("--budget", flags->budget, "Memory budget, e.g. 12GiB (memory.budget)");
+  plan->add_option("--world", flags->world, "Ranks")->check(CLI::PositiveNumber);
+  plan->add_flag("--json", flags->json, "Print one JSON object");
+  plan->add_flag("--print-config", flags->print_config, "Print the resolved config and stop");
+  plan->callback([&command, flags] {
+    command = [flags] {
+      std::vector<std::string> overrides = flags->overrides;
+      if (!flags->budget.empty()) overrides.push_back("memory.budget=\"" + flags->budget + "\"");
+      const RunConfig config = load_run_config(flags->config, overrides);
+      if (flags->print_config) {
+        std::puts(to_json(config).dump(2).c_str());
+        return 0;
+      }
+      if (flags->world != 1) {
+        throw Error(ErrorCode::usage, "this version plans for one rank", "--world", "leave it out");
+      }
+      const int threads = thread_count(config.threads);
+      const auto backend = make_backend(config.device, threads);
+      PlannedTraining planned = plan_training(config, *backend);
+      planned.peak_flops = measured_peak_flops(config, threads);
+      std::puts(
+          (flags->json ? memory_report_json(planned, config) : memory_report(planned)).c_str());
+      return 0;
+    };
+  });
+}
+
+}  // namespace ingot

@@ -1,0 +1,31 @@
+#include "data/tokenize_command.h"
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+#include <string>
+
+#include "tools/command.h"
+
+namespace ingot {
+
+void add_tokenize(CLI::App& app, Command& command) {
+  const auto options = std::make_shared<TokenizeOptions>();
+  const auto input = std::make_shared<std::string>();
+  const auto text = std::make_shared<std::string>();
+  CLI::App* tokenize = app.add_subcommand("tokenize", "Text to token ids, or back");
+  tokenize->add_option("--tokenizer", options->tokenizer, "tokenizer.json")->required();
+  CLI::Option* from_file = tokenize->add_option("--input", *input, "A file; .jsonl line by line");
+  CLI::Option* from_text = tokenize->add_option("--text", *text, "The text itself");
+  from_text->excludes(from_file);
+  tokenize->add_option("--field", options->field, "Field of .jsonl lines")->capture_default_str();
+  tokenize->add_flag("--decode", options->decode, "Ids to text");
+  tokenize->add_flag("--json", options->json, "Print JSON");
+  tokenize->callback([&command, options, input, text, from_file, from_text] {
+    if (from_file->count() > 0) options->input = *input;
+    if (from_text->count() > 0) options->text = *text;
+    command = [options] { return tokenize_command(*options, std::cout); };
+  });
+}
+
+}  // namespace ingot

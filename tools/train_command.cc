@@ -1,0 +1,44 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "engine/trainer.h"
+#include "tools/command.h"
+
+namespace ingot {
+
+void add_train(CLI::App& app, Command& command) {
+  struct Flags {
+    std::string config, resume = "auto";
+    std::vector<std::string> overrides;
+    std::int64_t steps = 0;
+    bool quiet = false;
+  };
+  const auto flags = std::make_shared<Flags>();
+  CLI::App* train = app.add_subcommand("train", "Train a model");
+  train->add_option("RUN.json", flags->config, "Run config")->required();
+  train->add_option("--set", flags->overrides, "Change a key of the config: a.b=value");
+  train->add_option("--resume", flags->resume, "auto, none, or a checkpoint's folder")
+      ->capture_default_str();
+  train->add_option("--steps", flags->steps, "Stop after this step")->check(CLI::PositiveNumber);
+  train->add_flag("--quiet", flags->quiet, "Print errors only");
+  train->callback([&command, flags] {
+    command = [flags] {
+      const RunConfig config = load_run_config(flags->config, flags->overrides);
+      TrainOptions options{
+          .resume = flags->resume, .threads = thread_count(config.threads), .quiet = flags->quiet};
+      if (flags->steps > 0) options.steps = flags->steps;
+      const auto backend = make_backend(config.device, options.threads);
+      if (!flags->quiet) {
+        std::printf("ingot, built with g++ %s; %s\n%s\n", __VERSION__,
+                    backend->description().c_str(), to_json(config).dump().c_str());
+      }
+      return ingot::train(config, options, *backend, measured_peak_flops(config, options.threads));
+    };
+  });
+}
+
+}  // namespace ingot

@@ -1,0 +1,36 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "engine/verify.h"
+#include "tools/command.h"
+
+namespace ingot {
+
+void add_verify(CLI::App& app, Command& command) {
+  struct Flags {
+    std::string folder, golden, dtype = "fp32";
+    bool json = false;
+  };
+  const auto flags = std::make_shared<Flags>();
+  CLI::App* verify = app.add_subcommand("verify", "Compare with a reference run of a model");
+  verify->add_option("HF_DIR", flags->folder, "Hugging Face model folder")->required();
+  verify->add_option("GOLDEN", flags->golden, "Reference run (golden.safetensors)")->required();
+  verify->add_option("--dtype", flags->dtype, "Compute in fp32 or bf16")
+      ->check(CLI::IsMember({"fp32", "bf16", "fp16"}));
+  verify->add_flag("--json", flags->json, "Print every comparison as JSON");
+  verify->callback([&command, flags] {
+    command = [flags] {
+      const ComputeType compute = flags->dtype == "bf16"   ? ComputeType::bf16
+                                  : flags->dtype == "fp16" ? ComputeType::fp16
+                                                           : ComputeType::fp32;
+      const auto backend = make_backend(Device::cpu, thread_count(0));
+      const VerifyReport report = ingot::verify(flags->folder, flags->golden, compute, *backend);
+      std::puts((flags->json ? report.to_json() : report.to_table()).c_str());
+      return report.passed() ? 0 : static_cast<int>(ErrorCode::diverged);
+    };
+  });
+}
+
+}  // namespace ingot
