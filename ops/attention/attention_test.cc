@@ -223,5 +223,196 @@ TEST_F(Attention, MatchesTheFormulaAndItsGradientAtEverySize) {
   }
 }
 
+TEST_F(Attention, EveryInstructionSetAgrees) {
+  for (const cpu::Isa isa : cpu::kAllIsas) {
+    if (!cpu::supports(isa)) continue;
+    SCOPED_TRACE(cpu::isa_name(isa));
+    for (const Case& c : std::vector<Case>{{2, 67, 4, 2, 24, 8, 40}, {1, 97, 2, 2, 19, 3, 21}}) {
+      build(c, DType::f32, 2, isa);
+      expect_matches(c, separate(c), kFp32, 1e-6);
+      build(c, DType::bf16, 2, isa);
+      expect_matches(c, separate(c), kBf16, 1e-5);
+      build(c, DType::f16, 2, isa);
+      expect_matches(c, separate(c), kF16, 1e-5);
+    }
+  }
+}
+
+TEST_F(Attention, GradientsAreTheFiniteDifferences) {
+  const Case c{2, 9, 4, 2, 6, 2, 5};
+  build(c, DType::f32);
+  check_->expect_matches([&](const Leaves& values) { return reference(c, separate(c), values); },
+                         kFp32);
+}
+
+// Weights are one-hot then; sums of exponents stay finite because their largest is taken out.
+// Products of 24 numbers up to 40: a score of 10^4 is known to 10^-3 in fp32.
+TEST_F(Attention, LargeScoresDoNotOverflow) {
+  const Case c{1, 130, 2, 1, 24, 0, 24, 40};
+  build(c, DType::f32);
+  const Leaves values = leaves();
+  std::vector<double> lse;
+  EXPECT_LE(error(check_->value(output_), reference(c, separate(c), values, &lse)), 1e-3);
+  EXPECT_LE(error(check_->value(lse_), lse), 1e-6);
+  for (const auto& [name, leaf] : leaves_) {
+    for (const double g : check_->gradient(name)) ASSERT_TRUE(std::isfinite(g)) << name;
+  }
+  build(c, DType::bf16);
+  for (const auto& [name, leaf] : leaves_) {
+    for (const double g : check_->gradient(name)) ASSERT_TRUE(std::isfinite(g)) << name;
+  }
+}
+
+TEST_F(Attention, IsTheSameForAnyNumberOfThreadsAndEveryTime) {
+  const Case c{2, 200, 18, 18, 16, 8, 16};
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    std::vector<std::vector<double>> first;
+    for (const int threads : {1, 2, 3}) {
+      build(c, dtype, threads);
+      std::vector<std::vector<double>> results = {check_->value(output_), check_->value(lse_)};
+      for (const auto& [name, leaf] : leaves_) results.push_back(check_->gradient(name));
+      if (first.empty()) first = results;
+      EXPECT_TRUE(results == first) << threads << " threads";
+      check_
+          ->run_again();  // now over workspace that holds something; leaves add up, twice the same
+      EXPECT_TRUE(check_->value(output_) == first[0]);
+      for (double& value : results[2]) value *= 2;
+      EXPECT_TRUE(check_->gradient("q") == results[2]);
+    }
+  }
+}
+
+// Queries, keys and values as columns of one tensor: by heads of one operand, or by slices.
+TEST_F(Attention, OperandsMayShareATensor) {
+  const Case c{2, 70, 4, 2, 16, 0, 8};
+  const std::int64_t q = 4 * 16, k = 2 * 16, columns = q + k + 2 * 8;
+  const Views views{
+      {0, columns, 0, 16}, {0, columns, q, 16}, {0, columns, q + k, 8}, {0, columns, 0, 0}};
+  for (const bool sliced : {false, true}) {
+    check_ = std::make_unique<OpCheck>(DType::f32, cpu::attention_cpu_kernels());
+    const Tensor qkv = check_->leaf("qkv", {c.tokens(), columns});
+    leaves_ = {{"qkv", qkv}};
+    const auto heads = [&](std::int64_t offset, std::int64_t width, std::int64_t size) {
+      if (sliced) {
+        return AttentionHeads{.tensor = qkv.slice(offset, width), .stride = size, .size = size};
+      }
+      return AttentionHeads{.tensor = qkv, .offset = offset, .stride = size, .size = size};
+    };
+    output_ = attention(check_->program(), heads(0, q, 16), heads(q, k, 16), heads(q + k, 2 * 8, 8),
+                        {}, c.options());
+    lse_ = check_->program().find("lse");
+    check_->output(output_);
+    check_->run();
+    expect_matches(c, views, kFp32, 1e-6);
+  }
+}
+
+// Multi-head latent attention: heads [k | v] of one tensor, the shared rotary key a slice.
+TEST_F(Attention, KeysAndValuesMayBeHalvesOfTheSameHeads) {
+  const Case c{2, 70, 3, 3, 16, 8, 12};
+  check_ = std::make_unique<OpCheck>(DType::f32, cpu::attention_cpu_kernels());
+  leaves_ = {{"q", check_->leaf("q", {c.tokens(), 3 * 24})},
+             {"kv", check_->leaf("kv", {c.tokens(), 3 * 28})},
+             {"rope", check_->leaf("rope", {c.tokens(), 20})}};
+  const Tensor kv = leaves_[1].second;
+  output_ = attention(check_->program(), {.tensor = leaves_[0].second, .stride = 24, .size = 24},
+                      {.tensor = kv, .stride = 28, .size = 16},
+                      {.tensor = kv, .offset = 16, .stride = 28, .size = 12},
+                      leaves_[2].second.slice(12, 8), c.options());
+  lse_ = check_->program().find("lse");
+  check_->output(output_);
+  check_->output(leaves_[2].second.slice(0, 12));  // what the other columns are for
+  check_->run();
+  const Views views{{0, 72, 0, 24}, {1, 84, 0, 28}, {1, 84, 16, 28}, {2, 20, 12, 0}};
+  const Leaves values = leaves();
+  EXPECT_LE(error(check_->value(output_), reference(c, views, values)), kFp32.value);
+  const std::int64_t outputs = c.tokens() * 3 * 12;
+  Leaves gradients = reference_gradients(c, views, values, check_->upstream());
+  for (std::int64_t i = 0; i < c.tokens() * 12; ++i) {
+    gradients[2][i / 12 * 20 + i % 12] = check_->upstream()[outputs + i];
+  }
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_LE(error(check_->gradient(leaves_[i].first), gradients[i]), kFp32.gradient);
+  }
+}
+
+// Two ops on the same operands: the second gradient is added to the first.
+TEST_F(Attention, AddsToGradientsThatAreThere) {
+  const Case c{1, 70, 2, 1, 16, 4, 12};
+  check_ = std::make_unique<OpCheck>(DType::f32, cpu::attention_cpu_kernels());
+  leaves_ = {{"q", check_->leaf("q", {c.tokens(), 2 * 20})},
+             {"k", check_->leaf("k", {c.tokens(), 16})},
+             {"v", check_->leaf("v", {c.tokens(), 12})},
+             {"rope", check_->leaf("rope", {c.tokens(), 4})}};
+  for (int i = 0; i < 2; ++i) {
+    check_->output(attention(
+        check_->program(), {.tensor = leaves_[0].second, .stride = 20, .size = 20},
+        {.tensor = leaves_[1].second, .stride = 16, .size = 16},
+        {.tensor = leaves_[2].second, .stride = 12, .size = 12}, leaves_[3].second, c.options()));
+  }
+  check_->run();
+  // The outputs are the same, so the gradient is that of one op with the sum of both upstreams.
+  std::vector<double> upstream = check_->upstream();
+  const std::size_t half = upstream.size() / 2;
+  for (std::size_t i = 0; i < half; ++i) upstream[i] += upstream[half + i];
+  upstream.resize(half);
+  const Leaves gradients = reference_gradients(c, separate(c), leaves(), upstream);
+  for (std::size_t i = 0; i < leaves_.size(); ++i) {
+    EXPECT_LE(error(check_->gradient(leaves_[i].first), gradients[i]), kFp32.gradient);
+  }
+}
+
+TEST_F(Attention, CountsHalfOfTheSquare) {
+  Program program;
+  const Tensor x = program.activation("x", {2 * 100, 4 * 64}, DType::bf16);
+  const AttentionHeads heads{.tensor = x, .stride = 64, .size = 64};
+  attention(program, heads, heads, heads, {},
+            {.batch = 2, .sequence = 100, .query_heads = 4, .key_value_heads = 4, .scale = 1});
+  EXPECT_EQ(program.ops()[0].flops, 2.0 * 4 * (100 * 101 / 2) * 2 * (64 + 64));
+  // One operand counts once, however often it is named.
+  EXPECT_EQ(program.ops()[0].bytes, 200.0 * 256 * 2 * 2 + 200.0 * 4 * 4);
+}
+
+TEST_F(Attention, RefusesHeadsThatDoNotFit) {
+  Program program;
+  const Tensor x = program.activation("x", {6, 32}, DType::f32);
+  const AttentionHeads good{.tensor = x, .stride = 16, .size = 16};
+  const AttentionOptions options{
+      .batch = 2, .sequence = 3, .query_heads = 2, .key_value_heads = 2, .scale = 1};
+  attention(program, good, good, good, {}, options);
+  const auto refused = [&](AttentionHeads q, AttentionHeads k, AttentionHeads v, Tensor rope,
+                           const AttentionOptions& o) {
+    EXPECT_THROW(attention(program, q, k, v, rope, o), std::logic_error);
+  };
+  refused({.tensor = x, .offset = 1, .stride = 16, .size = 16}, good, good, {}, options);
+  refused({.tensor = x, .stride = 15, .size = 16}, good, good, {}, options);
+  refused(good, {.tensor = x, .stride = 16, .size = 8}, good, {}, options);
+  refused(good, good, good, x, options);
+  AttentionOptions other = options;
+  other.sequence = 4;
+  refused(good, good, good, {}, other);
+  other = options;
+  other.scale = 0;
+  refused(good, good, good, {}, other);
+  other = options;
+  other.query_heads = 3;
+  refused(good, good, good, {}, other);
+}
+
+TEST_F(Attention, RefusesGradientsThatWouldLeaveColumnsUnwritten) {
+  const auto differentiated = [](std::int64_t key_offset) {
+    OpCheck check(DType::f32, cpu::attention_cpu_kernels());
+    const Tensor x = check.leaf("x", {4, 48});
+    const auto heads = [&](std::int64_t offset) {
+      return AttentionHeads{.tensor = x, .offset = offset, .size = 16};
+    };
+    check.output(attention(check.program(), heads(0), heads(key_offset), heads(32), {},
+                           {.sequence = 4, .scale = 1}));
+    check.run();
+  };
+  differentiated(16);
+  EXPECT_THROW(differentiated(0), std::logic_error);  // keys are the queries: written twice
+}
+
 }  // namespace
 }  // namespace ingot

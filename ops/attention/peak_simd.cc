@@ -1,0 +1,34 @@
+#include "ops/attention/peak_simd.h"
+
+#include "ops/attention/flash_layout.h"
+
+namespace ingot::cpu::INGOT_ISA {
+namespace {
+
+template <class Format>
+double multiply_adds(std::int64_t rounds) {
+  constexpr int kSums = kStripRows * kStripVectors;
+  F16 sums[kSums];
+  F16 a = zero(), b = zero();
+#pragma GCC unroll 16
+  for (F16& sum : sums) {  // each of unknown value, or the compiler would compute one for all
+    sum = zero();
+    for (int part = 0; part < kParts; ++part) asm volatile("" : "+v"(sum.part[part]));
+  }
+  for (std::int64_t round = 0; round < rounds; ++round) {
+    for (int part = 0; part < kParts; ++part) asm volatile("" : "+v"(a.part[part]));
+#pragma GCC unroll 16
+    for (F16& sum : sums) sum = Format::multiply_add(a, b, sum);
+  }
+#pragma GCC unroll 16
+  for (F16& sum : sums) {
+    for (int part = 0; part < kParts; ++part) asm volatile("" ::"v"(sum.part[part]));
+  }
+  return 2.0 * static_cast<double>(rounds) * kSums * kLanes * Format::kPerWord;
+}
+
+}  // namespace
+
+const PeakKernels peak_kernels = {multiply_adds<Fp32>, multiply_adds<Bf16Format>};
+
+}  // namespace ingot::cpu::INGOT_ISA
