@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/config_codec.h"
@@ -41,6 +42,30 @@ struct Place {
   bool ours = false;  // written for ingot: unknown keys that look misspelled are mistakes
 };
 using Locate = std::function<Place(const std::string& pointer)>;
+
+// Collects mistakes at places of one model.
+class ModelComplaints {
+ public:
+  ModelComplaints(const Locate& locate, std::vector<Mistake>& mistakes)
+      : locate_(locate), mistakes_(mistakes), before_(mistakes.size()) {}
+
+  void add(const std::string& pointer, std::string what, std::string mend);
+  // "key" is value: mend
+  void wrong(const std::string& pointer, const std::string& key, const Json& value,
+             std::string mend);
+  void wrong(const std::string& key, const Json& value, std::string mend) {
+    wrong(pointer_step(key), key, value, std::move(mend));
+  }
+  bool none() const { return mistakes_.size() == before_; }
+
+ private:
+  const Locate& locate_;
+  std::vector<Mistake>& mistakes_;
+  const std::size_t before_;  // mistakes found elsewhere
+};
+
+// Sets model.rope; family and max_position_embeddings are read before.
+void read_rope(const Json& json, ModelConfig& model, ModelComplaints& complaints);
 
 // Keys given twice.
 void add_duplicates(const JsonLines& lines, const Locate& locate, std::vector<Mistake>& mistakes);

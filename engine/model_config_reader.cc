@@ -44,63 +44,22 @@ std::vector<std::string> spellings(const std::string& key) {
   return {key};
 }
 
-const std::vector<std::pair<std::string, RopeType>> kRopeTypes = {{"default", RopeType::plain},
-                                                                  {"linear", RopeType::linear},
-                                                                  {"llama3", RopeType::llama3},
-                                                                  {"yarn", RopeType::yarn}};
-
-struct RopeField {
-  FieldOf<RopeConfig> field;
-  bool required;
-};
-
-std::vector<RopeField> rope_fields(RopeType type) {
-  const auto factor = field("factor", &RopeConfig::factor, number(range(1, 1e6)), "");
-  const auto original =
-      field("original_max_position_embeddings", &RopeConfig::original_max_position_embeddings,
-            integer(1, std::int64_t{1} << 31), "");
-  switch (type) {
-    case RopeType::plain:
-      return {};
-    case RopeType::linear:
-      return {{factor, true}};
-    case RopeType::llama3:
-      return {
-          {factor, true},
-          {original, false},
-          {field("low_freq_factor", &RopeConfig::low_freq_factor, number(above(0)), ""), true},
-          {field("high_freq_factor", &RopeConfig::high_freq_factor, number(above(0)), ""), true}};
-    case RopeType::yarn:
-      return {
-          {factor, true},
-          {original, false},
-          {field("beta_fast", &RopeConfig::beta_fast, number(above(0)), ""), false},
-          {field("beta_slow", &RopeConfig::beta_slow, number(above(0)), ""), false},
-          {field("mscale", &RopeConfig::mscale, number(range(0, 1e6)), ""), false},
-          {field("mscale_all_dim", &RopeConfig::mscale_all_dim, number(range(0, 1e6)), ""), false},
-          {field("attention_factor", &RopeConfig::attention_factor,
-                 optional_of(number(range(0, 1e6)), Json(nullptr)), ""),
-           false},
-          {field("truncate", &RopeConfig::truncate, flag(), ""), false}};
-  }
-  return {};
-}
-
 class Reader {
  public:
   Reader(const Json& json, const Locate& locate, std::vector<Mistake>& mistakes)
-      : json_(json), locate_(locate), mistakes_(mistakes), known_mistakes_(mistakes.size()) {}
+      : json_(json), locate_(locate), complaints_(locate, mistakes) {}
 
   std::optional<ModelConfig> read() {
     if (!json_.is_object()) {
-      add("", "the model is " + shown(json_), "an object with the fields of a config.json");
+      complaints_.add("", "the model is " + shown(json_),
+                      "an object with the fields of a config.json");
       return std::nullopt;
     }
     if (!read_family()) return std::nullopt;
     draft_.config.mla.emplace();
     draft_.config.moe.emplace();
     read_fields();
-    read_rope();
+    read_rope(json_, draft_.config, complaints_);
     read_layer_types();
     read_dtype();
     read_quantization();
@@ -111,23 +70,10 @@ class Reader {
   }
 
  private:
-  bool good() const { return mistakes_.size() == known_mistakes_; }
+  bool good() const { return complaints_.none(); }
   ModelConfig& config() { return draft_.config; }
   bool is_deepseek() const { return draft_.config.family >= ModelFamily::deepseek_v2; }
   bool is_v3() const { return draft_.config.family == ModelFamily::deepseek_v3; }
-
-  void add(const std::string& pointer, std::string what, std::string mend) {
-    Place place = locate_(pointer);
-    mistakes_.push_back({std::move(what), std::move(place.where), std::move(mend), place.line});
-  }
-  // `"key" is value: mend`
-  void wrong(const std::string& pointer, const std::string& key, const Json& value,
-             std::string mend) {
-    add(pointer, "\"" + key + "\" is " + shown(value), std::move(mend));
-  }
-  void wrong(const std::string& key, const Json& value, std::string mend) {
-    wrong(pointer_step(key), key, value, std::move(mend));
-  }
 
   const Json* find(const std::string& key) const {
     const auto found = json_.find(key);
@@ -139,7 +85,7 @@ class Reader {
     for (int i = 0; i < kFamilies; ++i) names.emplace_back(name_of(static_cast<ModelFamily>(i)));
     const Json* const type = find("model_type");
     if (!type) {
-      add("", "\"model_type\" is missing in the model", list_of_words(names));
+      complaints_.add("", "\"model_type\" is missing in the model", list_of_words(names));
       return false;
     }
     for (int i = 0; i < kFamilies; ++i) {
@@ -147,8 +93,8 @@ class Reader {
       config().family = static_cast<ModelFamily>(i);
       return true;
     }
-    wrong("model_type", *type,
-          not_one_of(type->is_string() ? type->get<std::string>() : "", names));
+    complaints_.wrong("model_type", *type,
+                      not_one_of(type->is_string() ? type->get<std::string>() : "", names));
     return false;
   }
 
@@ -167,99 +113,8 @@ class Reader {
       if (!given) {
         each.field.read(Json::parse(fallback), {}, draft_);
       } else if (std::string expected = each.field.read(*given, {}, draft_); !expected.empty()) {
-        wrong(key, *given, std::move(expected));
+        complaints_.wrong(key, *given, std::move(expected));
       }
-    }
-  }
-
-  // rope_theta and rope_scaling {type or rope_type, ...}, or all of it in rope_parameters.
-  void read_rope() {
-    RopeConfig& rope = config().rope;
-    rope.interleaved = is_deepseek();
-    if (const Json* const given = find("rope_interleave"); given && is_v3() && !given->is_null()) {
-      if (given->is_boolean()) {
-        rope.interleaved = given->get<bool>();
-      } else {
-        wrong("rope_interleave", *given, "true or false");
-      }
-    }
-    read_theta(find("rope_theta"), "/rope_theta");
-    if (const Json* const part = find("partial_rotary_factor"); part && !part->is_null()) {
-      if (*part != 1) wrong("partial_rotary_factor", *part, "only 1 is supported");
-    }
-
-    std::string name = "rope_scaling";
-    const Json* scaling = find(name);
-    if (!scaling || scaling->is_null()) scaling = find(name = "rope_parameters");
-    if (!scaling || scaling->is_null()) return;
-    std::string pointer = "/" + name;
-    if (scaling->is_object() && scaling->contains("full_attention")) {  // one for each layer type
-      scaling = &scaling->at("full_attention");
-      pointer += "/full_attention";
-    }
-    if (!scaling->is_object()) {
-      wrong(pointer, name, *scaling, "an object or null");
-      return;
-    }
-    read_scaling(*scaling, pointer);
-  }
-
-  void read_theta(const Json* theta, const std::string& pointer) {
-    if (!theta || theta->is_null()) return;
-    const Codec<double> codec = number({1, 1e12, true});
-    if (std::string expected = codec.read(*theta, {}, config().rope.rope_theta); !expected.empty())
-      wrong(pointer, "rope_theta", *theta, std::move(expected));
-  }
-
-  void read_scaling(const Json& scaling, const std::string& pointer) {
-    RopeConfig& rope = config().rope;
-    const auto value = [&](const std::string& key) -> const Json* {
-      const auto found = scaling.find(key);
-      return found == scaling.end() || found->is_null() ? nullptr : &*found;
-    };
-    read_theta(value("rope_theta"), pointer + "/rope_theta");
-    if (const Json* const part = value("partial_rotary_factor"); part && *part != 1) {
-      wrong(pointer, "partial_rotary_factor", *part, "only 1 is supported");
-    }
-
-    const std::string key = value("rope_type") ? "rope_type" : "type";
-    if (const Json* const type = value(key)) {
-      std::vector<std::string> names;
-      for (const auto& [name, known] : kRopeTypes) names.push_back(name);
-      const auto known = std::find_if(kRopeTypes.begin(), kRopeTypes.end(),
-                                      [&](const auto& each) { return *type == each.first; });
-      if (known == kRopeTypes.end()) {
-        wrong(pointer + "/" + key, key, *type, not_one_of("", names));
-        return;
-      }
-      rope.rope_type = known->second;
-    }
-
-    rope.original_max_position_embeddings = config().max_position_embeddings;
-    for (const auto& [each, required] : rope_fields(rope.rope_type)) {
-      const Json* given = value(each.key);
-      std::string below = pointer + "/" + each.key;
-      if (each.key == "original_max_position_embeddings") {
-        // Some files give it beside the RoPE fields; transformers prefers that.
-        if (const Json* const outside = find(each.key); outside && !outside->is_null()) {
-          given = outside;
-          below = "/" + each.key;
-        }
-      }
-      if (!given) {
-        if (required) add(pointer, "\"" + each.key + "\" is missing in the RoPE fields", "");
-      } else if (std::string expected = each.read(*given, {}, rope); !expected.empty()) {
-        wrong(below, each.key, *given, std::move(expected));
-      }
-    }
-    if (rope.rope_type == RopeType::plain || rope.rope_type == RopeType::linear) {
-      rope.original_max_position_embeddings = 0;
-    }
-    if (rope.rope_type == RopeType::llama3 && rope.high_freq_factor <= rope.low_freq_factor) {
-      wrong(pointer, "high_freq_factor", rope.high_freq_factor, "larger than \"low_freq_factor\"");
-    }
-    if (rope.rope_type == RopeType::yarn && rope.beta_fast < rope.beta_slow) {
-      wrong(pointer, "beta_fast", rope.beta_fast, "not smaller than \"beta_slow\"");
     }
   }
 
@@ -267,12 +122,12 @@ class Reader {
     const Json* const types = find("layer_types");
     if (!types || types->is_null()) return;
     if (!types->is_array()) {
-      wrong("layer_types", *types, "a list of \"full_attention\"");
+      complaints_.wrong("layer_types", *types, "a list of \"full_attention\"");
       return;
     }
     for (const Json& type : *types) {
       if (type == "full_attention") continue;
-      wrong("layer_types", type, "only \"full_attention\" is supported");
+      complaints_.wrong("layer_types", type, "only \"full_attention\" is supported");
       return;
     }
   }
@@ -284,7 +139,7 @@ class Reader {
       const Json* const given = find(key);
       if (!given || given->is_null()) continue;
       if (std::string expected = codec.read(*given, {}, config().dtype); !expected.empty()) {
-        wrong(key, *given, std::move(expected));
+        complaints_.wrong(key, *given, std::move(expected));
       }
     }
   }
@@ -294,22 +149,24 @@ class Reader {
     if (!given || given->is_null()) return;
     const std::string pointer = "/quantization_config";
     if (!given->is_object()) {
-      wrong("quantization_config", *given, "an object or null");
+      complaints_.wrong("quantization_config", *given, "an object or null");
       return;
     }
     const Json method = given->value("quant_method", Json());
     if (method != "fp8") {
-      wrong(pointer + "/quant_method", "quant_method", method, "only \"fp8\" can be imported");
+      complaints_.wrong(pointer + "/quant_method", "quant_method", method,
+                        "only \"fp8\" can be imported");
     }
     const Json format = given->value("fmt", Json("e4m3"));
     if (format != "e4m3") {
-      wrong(pointer + "/fmt", "fmt", format, "only \"e4m3\" can be imported");
+      complaints_.wrong(pointer + "/fmt", "fmt", format, "only \"e4m3\" can be imported");
     }
     const Json sizes = given->value("weight_block_size", Json::array({128, 128}));
     const Codec<std::vector<std::int64_t>> codec = list_of(integer(1, 65536));
     std::vector<std::int64_t> read;
     if (!codec.read(sizes, {}, read).empty() || read.size() != 2) {
-      wrong(pointer + "/weight_block_size", "weight_block_size", sizes, "two positive integers");
+      complaints_.wrong(pointer + "/weight_block_size", "weight_block_size", sizes,
+                        "two positive integers");
       return;
     }
     config().quantization = {read[0], read[1]};
@@ -323,8 +180,8 @@ class Reader {
       if (!locate_(pointer_step(key)).ours) continue;
       const std::string_view near = nearest(key, known);
       if (near.empty()) continue;
-      add(pointer_step(key), "unknown key \"" + clipped(key) + "\" in the model",
-          "did you mean \"" + std::string(near) + "\"?");
+      complaints_.add(pointer_step(key), "unknown key \"" + clipped(key) + "\" in the model",
+                      "did you mean \"" + std::string(near) + "\"?");
     }
   }
 
@@ -343,9 +200,10 @@ class Reader {
     }
     if (model.num_nextn_predict_layers > 0) {
       const std::string key = "num_nextn_predict_layers";
-      if (!model.moe) wrong(key, model.num_nextn_predict_layers, "0 in a model without experts");
+      if (!model.moe)
+        complaints_.wrong(key, model.num_nextn_predict_layers, "0 in a model without experts");
       if (model.tie_word_embeddings) {
-        wrong("tie_word_embeddings", true, "with MTP modules only false is supported");
+        complaints_.wrong("tie_word_embeddings", true, "with MTP modules only false is supported");
       }
     }
     if (model.rope.rope_type == RopeType::plain) {
@@ -360,15 +218,15 @@ class Reader {
     if (model.mla && is_deepseek()) {
       model.head_dim = model.mla->qk_rope_head_dim;
       if (model.num_key_value_heads != heads) {
-        wrong("num_key_value_heads", model.num_key_value_heads,
-              "with latent attention it equals \"num_attention_heads\" (" + std::to_string(heads) +
-                  ")");
+        complaints_.wrong("num_key_value_heads", model.num_key_value_heads,
+                          "with latent attention it equals \"num_attention_heads\" (" +
+                              std::to_string(heads) + ")");
       }
     } else {
       model.head_dim = draft_.head_dim.value_or(model.hidden_size / heads);
       if (heads % model.num_key_value_heads != 0) {
-        wrong("num_key_value_heads", model.num_key_value_heads,
-              "a divisor of \"num_attention_heads\" (" + std::to_string(heads) + ")");
+        complaints_.wrong("num_key_value_heads", model.num_key_value_heads,
+                          "a divisor of \"num_attention_heads\" (" + std::to_string(heads) + ")");
       }
     }
     // The families whose class in transformers insists on it, and where the head width follows.
@@ -376,11 +234,11 @@ class Reader {
                              model.family == ModelFamily::deepseek_v2 ||
                              (!is_deepseek() && !draft_.head_dim);
     if (must_divide && model.hidden_size % heads != 0) {
-      wrong("num_attention_heads", heads,
-            "a divisor of \"hidden_size\" (" + std::to_string(model.hidden_size) + ")");
+      complaints_.wrong("num_attention_heads", heads,
+                        "a divisor of \"hidden_size\" (" + std::to_string(model.hidden_size) + ")");
     } else if (model.head_dim % 2 != 0) {
-      wrong(is_deepseek() ? "qk_rope_head_dim" : "head_dim", model.head_dim,
-            "an even number: RoPE rotates pairs");
+      complaints_.wrong(is_deepseek() ? "qk_rope_head_dim" : "head_dim", model.head_dim,
+                        "an even number: RoPE rotates pairs");
     }
   }
 
@@ -393,12 +251,14 @@ class Reader {
     experts.n_routed_experts = *draft_.n_routed_experts;
     experts.n_shared_experts = draft_.n_shared_experts.value_or(0);
     if (!draft_.num_experts_per_tok) {
-      add("", "\"num_experts_per_tok\" is missing in the model", "the routed experts of a token");
+      complaints_.add("", "\"num_experts_per_tok\" is missing in the model",
+                      "the routed experts of a token");
       return;
     }
     experts.num_experts_per_tok = *draft_.num_experts_per_tok;
     if (experts.n_shared_experts * experts.moe_intermediate_size > std::int64_t{1} << 20) {
-      wrong("n_shared_experts", experts.n_shared_experts, "together at most 1048576 wide");
+      complaints_.wrong("n_shared_experts", experts.n_shared_experts,
+                        "together at most 1048576 wide");
     }
     finish_gate(experts);
     finish_groups(experts);
@@ -408,21 +268,22 @@ class Reader {
   void finish_gate(const MoeConfig& experts) {
     const std::string family = "in " + std::string(name_of(config().family)) + " only ";
     if ((experts.scoring_func == ScoringFunc::sigmoid) != is_v3()) {
-      wrong("scoring_func", is_v3() ? "softmax" : "sigmoid",
-            family + (is_v3() ? "\"sigmoid\"" : "\"softmax\"") + " is supported");
+      complaints_.wrong("scoring_func", is_v3() ? "softmax" : "sigmoid",
+                        family + (is_v3() ? "\"sigmoid\"" : "\"softmax\"") + " is supported");
     }
     if ((experts.topk_method == TopkMethod::noaux_tc) != is_v3()) {
       const bool grouped = experts.topk_method == TopkMethod::group_limited_greedy;
-      wrong("topk_method",
-            !is_v3()  ? "noaux_tc"
-            : grouped ? "group_limited_greedy"
-                      : "greedy",
-            family + (is_v3() ? "\"noaux_tc\" is" : "\"greedy\" and \"group_limited_greedy\" are") +
-                " supported");
+      complaints_.wrong(
+          "topk_method",
+          !is_v3()  ? "noaux_tc"
+          : grouped ? "group_limited_greedy"
+                    : "greedy",
+          family + (is_v3() ? "\"noaux_tc\" is" : "\"greedy\" and \"group_limited_greedy\" are") +
+              " supported");
     }
     // transformers ignores it in V2, the published remote code doesn't scale then.
     if (!is_v3() && experts.norm_topk_prob) {
-      wrong("norm_topk_prob", true, family + "false is supported");
+      complaints_.wrong("norm_topk_prob", true, family + "false is supported");
     }
   }
 
@@ -433,29 +294,38 @@ class Reader {
     if (experts.topk_method == TopkMethod::greedy) experts.n_group = experts.topk_group = 1;
     const std::int64_t groups = experts.n_group, kept = experts.topk_group;
     if (top > routed) {
-      wrong("num_experts_per_tok", top,
-            "at most \"n_routed_experts\" (" + std::to_string(routed) + ")");
+      complaints_.wrong("num_experts_per_tok", top,
+                        "at most \"n_routed_experts\" (" + std::to_string(routed) + ")");
     } else if (routed % groups != 0 || (groups > 1 && routed / groups < 2)) {
-      wrong("n_group", groups,
-            "a divisor of \"n_routed_experts\" (" + std::to_string(routed) +
-                ") that leaves two experts or more in a group");
+      complaints_.wrong("n_group", groups,
+                        "a divisor of \"n_routed_experts\" (" + std::to_string(routed) +
+                            ") that leaves two experts or more in a group");
     } else if (kept > groups) {
-      wrong("topk_group", kept, "at most \"n_group\" (" + std::to_string(groups) + ")");
+      complaints_.wrong("topk_group", kept, "at most \"n_group\" (" + std::to_string(groups) + ")");
     } else if (top > kept * (routed / groups)) {
-      wrong("num_experts_per_tok", top,
-            "at most the " + std::to_string(kept * (routed / groups)) +
-                " experts of \"topk_group\" groups");
+      complaints_.wrong("num_experts_per_tok", top,
+                        "at most the " + std::to_string(kept * (routed / groups)) +
+                            " experts of \"topk_group\" groups");
     }
   }
 
   const Json& json_;
   const Locate& locate_;
-  std::vector<Mistake>& mistakes_;
-  const std::size_t known_mistakes_;
+  ModelComplaints complaints_;
   ModelDraft draft_;
 };
 
 }  // namespace
+
+void ModelComplaints::add(const std::string& pointer, std::string what, std::string mend) {
+  Place place = locate_(pointer);
+  mistakes_.push_back({std::move(what), std::move(place.where), std::move(mend), place.line});
+}
+
+void ModelComplaints::wrong(const std::string& pointer, const std::string& key, const Json& value,
+                            std::string mend) {
+  add(pointer, "\"" + key + "\" is " + shown(value), std::move(mend));
+}
 
 void add_duplicates(const JsonLines& lines, const Locate& locate, std::vector<Mistake>& mistakes) {
   for (const JsonLines::Duplicate& duplicate : lines.duplicates) {
