@@ -104,20 +104,31 @@ Matrix expected(const MatmulSpec& s, const Operands& o, std::vector<double>* mag
     const std::int64_t last = o.offsets.empty() ? o.a_rows : o.offsets[g + 1];
     const std::int64_t rows = s.a_transposed ? s.rows : last - first;
     const std::int64_t depth = s.a_transposed ? last - first : s.depth;
+    // Where B's element (0, 0) of the group lies, in rows and columns as stored.
+    std::int64_t b_row = 0, b_column = 0;
+    if (s.a_transposed) {
+      (s.b_transposed ? b_column : b_row) = first;
+    } else {
+      b_row = g * (s.b_transposed ? s.columns : s.depth);
+    }
+    std::vector<float> left(rows * depth), right(s.columns * depth);  // [row][k], [column][k]
+    for (std::int64_t k = 0; k < depth; ++k) {
+      for (std::int64_t i = 0; i < rows; ++i) {
+        left[i * depth + k] = s.a_transposed ? o.a.get(first + k, i) : o.a.get(first + i, k);
+      }
+      for (std::int64_t j = 0; j < s.columns; ++j) {
+        right[j * depth + k] =
+            s.b_transposed ? o.b.get(b_row + j, b_column + k) : o.b.get(b_row + k, b_column + j);
+      }
+    }
     for (std::int64_t i = 0; i < rows; ++i) {
       const std::int64_t row = s.a_transposed ? g * s.rows + i : first + i;
       for (std::int64_t j = 0; j < s.columns; ++j) {
         double sum = 0, absolute = 0;
         for (std::int64_t k = 0; k < depth; ++k) {
-          const float left = s.a_transposed ? o.a.get(first + k, i) : o.a.get(row, k);
-          const std::int64_t b_row = (s.b_transposed ? j : k);
-          const std::int64_t b_column = (s.b_transposed ? k : j);
-          const float right =
-              s.a_transposed
-                  ? (s.b_transposed ? o.b.get(b_row, first + b_column) : o.b.get(first + k, j))
-                  : o.b.get(b_row + g * (s.b_transposed ? s.columns : s.depth), b_column);
-          sum += double{left} * right;
-          absolute += std::fabs(double{left} * right);
+          const double product = double{left[i * depth + k]} * right[j * depth + k];
+          sum += product;
+          absolute += std::fabs(product);
         }
         if (s.bias) sum += o.bias[j];
         if (s.residual) sum += o.residual.get(row, j);
@@ -206,7 +217,7 @@ TEST(Matmul, RandomShapesStridesAndFlagsAreExact) {
     return from + static_cast<int>(random() % (to - from + 1));
   };
   const std::vector<Isa> isas = levels();
-  for (int round = 0; round < 1500; ++round) {
+  for (int round = 0; round < 1000; ++round) {
     MatmulSpec s;
     const bool large = round % 8 == 0;
     s.rows = large ? pick(1, 250) : pick(1, 50);
@@ -244,8 +255,8 @@ TEST(Matmul, RandomShapesStridesAndFlagsAreExact) {
 TEST(Matmul, DeepSumsAreCutAndStayExact) {
   for (const Isa isa : levels()) {
     for (const auto& [in, out] : kTypes) {
-      for (const std::int64_t depth : {1023, 1025, 2047, 2049, 3001}) {
-        MatmulSpec s{.rows = 13, .columns = 70, .depth = depth, .a = in, .b = in, .c = out};
+      for (const std::int64_t depth : {1025, 3001}) {
+        MatmulSpec s{.rows = 13, .columns = 35, .depth = depth, .a = in, .b = in, .c = out};
         s.accumulate = true;
         expect_exact({s}, 13, {}, isa);
         s.rows = 40;  // too many for the path of few rows

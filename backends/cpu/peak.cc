@@ -1,0 +1,52 @@
+#include "backends/cpu/peak.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+
+#include "backends/cpu/peak_simd.h"
+
+namespace ingot::cpu {
+namespace {
+
+double seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+double measured_peak_gflops(DType type, ThreadPool& pool, Isa isa) {
+  const PeakKernels& kernels = peak_kernels(isa);
+  const bool bf16 = type == DType::bf16 && kernels.multiply_add_bf16 != nullptr;
+  const auto kernel = bf16 ? kernels.multiply_add_bf16 : kernels.multiply_add_f32;
+  constexpr int kSlices = 20;
+  constexpr std::int64_t kIterations = 20000;  // some 0.1 ms
+  const std::int64_t tiles = 24L * pool.threads();
+  const double flops = kernel(1) * kIterations * static_cast<double>(tiles);
+  double best = 0;
+  for (int slice = 0; slice < kSlices; ++slice) {
+    const double start = seconds();
+    pool.parallel_for(tiles, [&](std::int64_t, int) { kernel(kIterations); });
+    best = std::max(best, flops / (seconds() - start));
+  }
+  return best * 1e-9;
+}
+
+double measured_read_gigabytes(std::span<const std::byte> memory, ThreadPool& pool, Isa isa) {
+  const auto kernel = peak_kernels(isa).read;
+  constexpr std::int64_t kBlock = 256 << 10;
+  const std::int64_t blocks = static_cast<std::int64_t>(memory.size()) / kBlock;
+  double best = 0;
+  for (int repeat = 0; repeat < 5; ++repeat) {
+    const double start = seconds();
+    pool.parallel_for(blocks, [&](std::int64_t block, int) {
+      const float sum =
+          kernel(reinterpret_cast<const float*>(memory.data() + block * kBlock), kBlock);
+      asm volatile("" : : "r"(&sum) : "memory");  // the sum is used, the reads stay
+    });
+    best = std::max(best, static_cast<double>(blocks * kBlock) / (seconds() - start));
+  }
+  return best * 1e-9;
+}
+
+}  // namespace ingot::cpu

@@ -1,0 +1,20 @@
+// Kernels behind peak.h.
+#pragma once
+
+#include <cstdint>
+
+#include "backends/cpu/isa.h"
+
+namespace ingot::cpu {
+
+struct PeakKernels {
+  // Multiply-adds on registers only; returns how many floating-point operations they were.
+  double (*multiply_add_f32)(std::int64_t iterations);
+  double (*multiply_add_bf16)(std::int64_t iterations);  // null: this level has no such instruction
+  // Reads `bytes` (a multiple of 256) and returns something that depends on them.
+  float (*read)(const float* from, std::int64_t bytes);
+};
+
+INGOT_KERNEL_TABLE(PeakKernels, peak_kernels)
+
+}  // namespace ingot::cpu
