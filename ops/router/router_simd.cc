@@ -48,88 +48,102 @@ float sigmoids(const float* logits, float* scores, std::int64_t count) {
   return horizontal_sum(sum);
 }
 
-// ---- Selection ----------------------------------------------------------------------------
+// ---- Selection: a lane for each of sixteen tokens ------------------------------------------
 
-// The best of the candidates so far, best first; of equal ones the earlier first. NaN counts as
-// -infinity, so that there are always as many as were offered, up to the capacity.
-struct Best {
-  float* values;
-  std::int32_t* ids;
-  std::int64_t capacity, count;
-
-  void offer(float value, std::int32_t id);
-  void offer_all(const float* candidates, std::int64_t first, std::int64_t last);
+// Scores and choices of up to sixteen tokens, a line of sixteen numbers for each expert, group or
+// place. No branch depends on a score: mispredicted ones cost three times the work.
+struct Lanes {
+  float* candidates;    // [experts]
+  float* group_scores;  // [groups]
+  float* best;          // [selected], the best first
+  std::int32_t* ids;    // [selected]
 };
 
-void Best::offer(float value, std::int32_t id) {
-  if (value != value) value = -__builtin_inff();
-  if (count < capacity) {
-    ++count;
-  } else if (!(value > values[count - 1])) {
-    return;
+// lines[expert][token] = scores[token][expert] + bias[expert]. NaN becomes the lowest number, so
+// that every candidate beats the -infinity of an empty place, and a token has as many experts as it
+// wants whatever its scores.
+void place_candidates(const RouteRows& task, const float* scores, int tokens, const Lanes& lanes) {
+  const std::int64_t experts = task.shape.experts;
+  for (int lane = 0; lane < kLanes; ++lane) {
+    const float* row = scores + (lane < tokens ? lane : 0) * experts;
+    for (std::int64_t e = 0; e < experts; ++e) lanes.candidates[e * kLanes + lane] = row[e];
   }
-  std::int64_t place = count - 1;
-  for (; place > 0 && value > values[place - 1]; --place) {
-    values[place] = values[place - 1];
-    ids[place] = ids[place - 1];
-  }
-  values[place] = value;
-  ids[place] = id;
-}
-
-void Best::offer_all(const float* candidates, std::int64_t first, std::int64_t last) {
-  for (std::int64_t i = first; i < last; i += kLanes) {
-    const int n = lanes_left(last - i);
-    // Sixteen at a time are turned down with one comparison.
-    if (count == capacity && !any(load_partial(candidates + i, n) > broadcast(values[count - 1]))) {
-      continue;
-    }
-    for (int lane = 0; lane < n; ++lane) {
-      offer(candidates[i + lane], static_cast<std::int32_t>(i + lane));
-    }
+  for (std::int64_t e = 0; e < experts; ++e) {
+    const float bias = task.bias == nullptr ? 0.0f : task.bias[e];
+    float* line = lanes.candidates + e * kLanes;
+    store(line, max(load(line) + bias, broadcast(-__FLT_MAX__)));
   }
 }
 
-float group_score(const float* scores, std::int64_t size, bool top_two) {
-  float first = -__builtin_inff(), second = -__builtin_inff();
-  for (std::int64_t i = 0; i < size; ++i) {
-    if (scores[i] > first) {
-      second = first;
-      first = scores[i];
-    } else if (scores[i] > second) {
-      second = scores[i];
-    }
+F16 group_score(const float* lines, std::int64_t experts, bool top_two) {
+  F16 first = broadcast(-__builtin_inff()), second = first;
+  for (std::int64_t e = 0; e < experts; ++e) {
+    const F16 score = load(lines + e * kLanes);
+    second = max(second, min(first, score));
+    first = max(first, score);
   }
   return top_two ? first + second : first;
 }
 
-void sort_ascending(std::int32_t* values, std::int64_t count) {
-  for (std::int64_t i = 1; i < count; ++i) {
-    const std::int32_t value = values[i];
-    std::int64_t place = i;
-    for (; place > 0 && values[place - 1] > value; --place) values[place] = values[place - 1];
-    values[place] = value;
+// Gives the experts of all but the best groups -infinity.
+void drop_groups(const RouterShape& shape, const Lanes& lanes) {
+  const std::int64_t size = shape.experts / shape.groups;
+  for (std::int64_t g = 0; g < shape.groups; ++g) {
+    store(lanes.group_scores + g * kLanes,
+          group_score(lanes.candidates + g * size * kLanes, size, shape.top_two));
+  }
+  const I16 one = broadcast_int(1);
+  for (std::int64_t g = 0; g < shape.groups; ++g) {
+    const F16 score = load(lanes.group_scores + g * kLanes);
+    I16 better = broadcast_int(0);  // groups before this one in rank
+    for (std::int64_t other = 0; other < shape.groups; ++other) {
+      const F16 rival = load(lanes.group_scores + other * kLanes);
+      better = better + ((other < g ? rival >= score : rival > score) & one);
+    }
+    const I16 kept = better < broadcast_int(static_cast<std::int32_t>(shape.kept_groups));
+    for (std::int64_t e = g * size; e < (g + 1) * size; ++e) {
+      float* line = lanes.candidates + e * kLanes;
+      store(line, select(kept, load(line), broadcast(-__builtin_inff())));
+    }
   }
 }
 
-// Writes the selected experts of one token, best first.
-void choose(const RouterShape& shape, const float* scores, float* scratch, std::int32_t* chosen) {
-  Best best{scratch, chosen, shape.selected, 0};
-  if (shape.groups == 1) {
-    best.offer_all(scores, 0, shape.experts);
-    return;
+// Offers each expert in turn; it takes the place of the first that it beats, and all from there on
+// move down by one. Equal ones stay in order.
+void select_best(const RouterShape& shape, const Lanes& lanes) {
+  for (std::int64_t k = 0; k < shape.selected; ++k) {
+    store(lanes.best + k * kLanes, broadcast(-__builtin_inff()));
   }
-  float* group_scores = scratch + shape.selected;
-  const std::int64_t size = shape.experts / shape.groups;
-  for (std::int64_t group = 0; group < shape.groups; ++group) {
-    group_scores[group] = group_score(scores + group * size, size, shape.top_two);
+  for (std::int64_t e = 0; e < shape.experts; ++e) {
+    F16 score = load(lanes.candidates + e * kLanes);
+    I16 id = broadcast_int(static_cast<std::int32_t>(e)), placed = broadcast_int(0);
+    for (std::int64_t k = 0; k < shape.selected; ++k) {
+      const F16 best = load(lanes.best + k * kLanes);
+      const I16 best_id = load_int(lanes.ids + k * kLanes);
+      placed = placed | (score > best);
+      store(lanes.best + k * kLanes, select(placed, score, best));
+      store_int(lanes.ids + k * kLanes, select(placed, id, best_id));
+      score = select(placed, best, score);
+      id = select(placed, best_id, id);
+    }
   }
-  auto* kept = reinterpret_cast<std::int32_t*>(group_scores + 2 * shape.groups);
-  Best groups{group_scores + shape.groups, kept, shape.kept_groups, 0};
-  groups.offer_all(group_scores, 0, shape.groups);
-  sort_ascending(kept, shape.kept_groups);  // ties between experts go to the lower index
-  for (std::int64_t i = 0; i < shape.kept_groups; ++i) {
-    best.offer_all(scores, kept[i] * size, (kept[i] + 1) * size);
+}
+
+// Writes the selected experts of up to sixteen tokens, best first.
+void choose(const RouteRows& task, const float* scores, int tokens, std::int32_t* chosen) {
+  const RouterShape& shape = task.shape;
+  Lanes lanes;
+  lanes.candidates = task.scratch;
+  lanes.group_scores = lanes.candidates + shape.experts * kLanes;
+  lanes.best = lanes.group_scores + shape.groups * kLanes;
+  lanes.ids = reinterpret_cast<std::int32_t*>(lanes.best + shape.selected * kLanes);
+  place_candidates(task, scores, tokens, lanes);
+  if (shape.groups > 1) drop_groups(shape, lanes);
+  select_best(shape, lanes);
+  for (int lane = 0; lane < tokens; ++lane) {
+    for (std::int64_t k = 0; k < shape.selected; ++k) {
+      chosen[lane * shape.selected + k] = lanes.ids[k * kLanes + lane];
+    }
   }
 }
 
@@ -143,46 +157,48 @@ void weigh(const RouterShape& shape, const float* scores, const std::int32_t* ch
 
 // ---- Forward ------------------------------------------------------------------------------
 
-void add_scaled(float* sums, const float* scores, float factor, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; i += kLanes) {
-    const int n = lanes_left(count - i);
-    const F16 sum = fma(load_partial(scores + i, n), broadcast(factor), load_partial(sums + i, n));
-    store_partial(sums + i, sum, n);
+// Counts a token that is not padding.
+void count(const RouteRows& task, const std::int32_t* chosen, const float* scores,
+           float score_sum) {
+  const std::int64_t experts = task.shape.experts;
+  for (std::int64_t k = 0; k < task.shape.selected; ++k) ++task.counts[chosen[k]];
+  ++task.counts[experts];
+  if (task.score_sums == nullptr) return;
+  const F16 factor = broadcast(1.0f / (score_sum + kTiny));
+  for (std::int64_t i = 0; i < experts; i += kLanes) {
+    const int n = lanes_left(experts - i);
+    const F16 sum = load_partial(task.score_sums + i, n);
+    store_partial(task.score_sums + i, fma(load_partial(scores + i, n), factor, sum), n);
   }
 }
 
 void route_rows(const RouteRows& task) {
   const RouterShape& shape = task.shape;
-  const std::int64_t experts = shape.experts;
+  const std::int64_t experts = shape.experts, selected = shape.selected;
   if (task.counts != nullptr) __builtin_memset(task.counts, 0, sizeof(float) * (experts + 1));
   if (task.score_sums != nullptr) __builtin_memset(task.score_sums, 0, sizeof(float) * experts);
-  for (std::int64_t row = 0; row < task.rows; ++row) {
-    const float* logits = task.logits + row * task.logits_stride;
-    float* scores = task.scores + row * experts;
-    float score_sum = 1;
-    if (shape.sigmoid) {
-      score_sum = sigmoids(logits, scores, experts);
-    } else {
-      softmax(logits, scores, experts);
-    }
-    const float* candidates = scores;
-    if (task.bias != nullptr) {
-      candidates = task.scratch;
-      for (std::int64_t i = 0; i < experts; i += kLanes) {
-        const int n = lanes_left(experts - i);
-        const F16 biased = load_partial(scores + i, n) + load_partial(task.bias + i, n);
-        store_partial(task.scratch + i, biased, n);
+  for (std::int64_t first = 0; first < task.rows; first += kLanes) {
+    const int tokens = lanes_left(task.rows - first);
+    float score_sums[kLanes];
+    for (int lane = 0; lane < tokens; ++lane) {
+      const float* logits = task.logits + (first + lane) * task.logits_stride;
+      float* scores = task.scores + (first + lane) * experts;
+      if (shape.sigmoid) {
+        score_sums[lane] = sigmoids(logits, scores, experts);
+      } else {
+        softmax(logits, scores, experts);
+        score_sums[lane] = 1;
       }
     }
-    std::int32_t* chosen = task.chosen + row * shape.selected;
-    choose(shape, candidates, task.scratch + experts, chosen);
-    weigh(shape, scores, chosen, task.weights + row * shape.selected);
-
-    if (task.counts == nullptr || (task.ids != nullptr && task.ids[row] < 0)) continue;
-    for (std::int64_t k = 0; k < shape.selected; ++k) ++task.counts[chosen[k]];
-    ++task.counts[experts];
-    if (task.score_sums != nullptr) {
-      add_scaled(task.score_sums, scores, 1.0f / (score_sum + kTiny), experts);
+    choose(task, task.scores + first * experts, tokens, task.chosen + first * selected);
+    for (int lane = 0; lane < tokens; ++lane) {
+      const std::int64_t row = first + lane;
+      const float* scores = task.scores + row * experts;
+      const std::int32_t* chosen = task.chosen + row * selected;
+      weigh(shape, scores, chosen, task.weights + row * selected);
+      if (task.counts != nullptr && (task.ids == nullptr || task.ids[row] >= 0)) {
+        count(task, chosen, scores, score_sums[lane]);
+      }
     }
   }
 }

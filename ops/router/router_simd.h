@@ -15,7 +15,7 @@ struct RouterShape {
 
 // Floats of scratch memory that route_rows() wants.
 constexpr std::int64_t route_scratch(const RouterShape& shape) {
-  return shape.experts + 3 * shape.groups + shape.selected;
+  return 16 * (shape.experts + shape.groups + 2 * shape.selected);
 }
 
 struct RouteRows {
