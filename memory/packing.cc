@@ -1,13 +1,16 @@
 #include "memory/packing.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <numeric>
 #include <string>
+#include <utility>
 
 #include "engine/error.h"
+#include "memory/hill_climb.h"
 #include "memory/overlap_check.h"
-#include "memory/placement.h"
+#include "memory/time_index.h"
 
 namespace ingot {
 namespace {
@@ -82,59 +85,74 @@ std::int64_t largest(std::span<const std::int64_t> values) {
   return values.empty() ? 0 : *std::max_element(values.begin(), values.end());
 }
 
-// SplitMix64.
-class Random {
+enum class Fit { first, best };
+
+// Where an item goes among those already placed: the lowest gap it fits in, or the tightest.
+std::int64_t find_gap(std::span<const TimeIndex::Entry> placed, const Item& item, Fit fit) {
+  constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::max();
+  std::int64_t top = 0, tightest = kNone, offset = 0;
+  for (const auto& entry : placed) {
+    if (!entry.meets(item)) continue;
+    const std::int64_t gap = entry.offset - top;
+    if (gap >= item.size && gap < tightest) {
+      tightest = gap;
+      offset = top;
+      if (fit == Fit::first) return offset;
+    }
+    top = std::max(top, entry.end);
+  }
+  return tightest == kNone ? top : offset;
+}
+
+using Order = std::vector<std::int32_t>;
+
+struct Placement {
+  Order order;
+  std::vector<std::int64_t> offsets;  // [items]
+  std::int64_t total = std::numeric_limits<std::int64_t>::max();
+};
+
+// Places items whose lives hang together, one after the other, in several orders.
+class GreedyPacker {
  public:
-  explicit Random(std::uint64_t seed) : state_(seed) {}
-  // In [0, n), n > 0. The bias of the remainder does not matter here.
-  std::size_t below(std::size_t n) {
-    std::uint64_t z = (state_ += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return (z ^ (z >> 31)) % n;
+  GreedyPacker(std::span<const Item> items, std::int32_t times)
+      : items_(items), index_(times), contention_(items.size()) {
+    const auto live = live_sizes(items, times);
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      contention_[i] = largest(std::span(live).subspan(items[i].first, life(i)));
+    }
+  }
+
+  // Until one is at most the target. The best first-fit placement is in first_fit(), as the climb
+  // needs it; best() may be another.
+  void run(std::int64_t target);
+
+  const Placement& first_fit() const { return first_fit_; }
+  const Placement& best() const {
+    return best_fit_.total < first_fit_.total ? best_fit_ : first_fit_;
   }
 
  private:
-  std::uint64_t state_;
-};
-
-// Packs items whose lives hang together. place_greedily() then climb() lower total() until it is
-// at most the target.
-class ComponentPacker {
- public:
-  ComponentPacker(std::span<const Item> items, std::int32_t times)
-      : items_(items), placement_(times), trial_offsets_(items.size()) {}
-
-  void place_greedily(std::int64_t target);
-  void climb(int tries, std::int64_t visits, std::uint64_t seed, std::int64_t target);
-
-  std::int64_t total() const { return total_; }
-  std::int64_t visits() const { return placement_.visits(); }
-  std::span<const std::int64_t> offsets() const { return offsets_; }
-
- private:
-  using Order = std::vector<std::int32_t>;
-
+  std::int64_t life(std::size_t i) const {
+    return std::int64_t{items_[i].last} - items_[i].first + 1;
+  }
   template <class Key>
   Order sorted(Key key) const;
-  bool try_order(const Order& order, Fit fit, bool accept_equal);
-  std::vector<std::int32_t> above(std::int64_t target) const;
+  void try_order(const Order& order, Fit fit, Placement& best);
 
   std::span<const Item> items_;
-  Placement placement_;
-  Order order_;  // that gave offsets_
-  Fit fit_ = Fit::first;
-  std::int64_t total_ = std::numeric_limits<std::int64_t>::max();
-  std::vector<std::int64_t> offsets_, trial_offsets_;
+  TimeIndex index_;
+  std::vector<std::int64_t> contention_;  // [items] most bytes alive at once during its life
+  Placement first_fit_, best_fit_;
 };
 
 // Largest key first; ties by start, then index.
 template <class Key>
-ComponentPacker::Order ComponentPacker::sorted(Key key) const {
+Order GreedyPacker::sorted(Key key) const {
   Order order(items_.size());
   std::iota(order.begin(), order.end(), 0);
   std::sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
-    const auto key_a = key(items_[a]), key_b = key(items_[b]);
+    const auto key_a = key(a), key_b = key(b);
     if (key_a != key_b) return key_a > key_b;
     if (items_[a].first != items_[b].first) return items_[a].first < items_[b].first;
     return a < b;
@@ -142,58 +160,41 @@ ComponentPacker::Order ComponentPacker::sorted(Key key) const {
   return order;
 }
 
-bool ComponentPacker::try_order(const Order& order, Fit fit, bool accept_equal) {
-  const auto total =
-      placement_.place_all(items_, order, fit, total_ - (accept_equal ? 0 : 1), trial_offsets_);
-  if (!total) return false;
-  total_ = *total;
-  offsets_ = trial_offsets_;
-  fit_ = fit;
-  return true;
-}
-
-void ComponentPacker::place_greedily(std::int64_t target) {
-  const auto life = [](const Item& item) { return std::int64_t{item.last} - item.first + 1; };
-  const Order orders[] = {
-      sorted([](const Item& item) { return item.size; }),
-      sorted(life),
-      sorted([&](const Item& item) {
-        return static_cast<double>(item.size) * static_cast<double>(life(item));
-      }),
-      sorted([](const Item& item) { return -std::int64_t{item.first}; }),
+void GreedyPacker::run(std::int64_t target) {
+  const auto size = [&](std::int32_t i) { return items_[i].size; };
+  const auto area = [&](std::int32_t i) {
+    return static_cast<double>(items_[i].size) * static_cast<double>(life(i));
   };
-  for (const Order& order : orders) {
-    for (const Fit fit : {Fit::first, Fit::best}) {
-      if (total_ <= target) return;
-      if (try_order(order, fit, /*accept_equal=*/false)) order_ = order;
-    }
+  // The order of the trials is that of success on transformers' programs (packing_benchmark).
+  const std::function<Order()> orders[] = {
+      [&] { return sorted(size); },
+      [&] { return sorted([&](std::int32_t i) { return std::pair(contention_[i], life(i)); }); },
+      [&] { return sorted([&](std::int32_t i) { return std::pair(contention_[i], size(i)); }); },
+      [&] { return sorted(area); },
+      [&] { return sorted([&](std::int32_t i) { return life(i); }); },
+      [&] { return sorted([&](std::int32_t i) { return -std::int64_t{items_[i].first}; }); },
+  };
+  for (const auto& order : orders) {
+    if (first_fit_.total > target) try_order(order(), Fit::first, first_fit_);
+  }
+  for (const auto& order : orders) {
+    if (best().total > target) try_order(order(), Fit::best, best_fit_);
   }
 }
 
-std::vector<std::int32_t> ComponentPacker::above(std::int64_t target) const {
-  std::vector<std::int32_t> high;
-  for (std::size_t i = 0; i < items_.size(); ++i) {
-    if (offsets_[i] + items_[i].size > target) high.push_back(static_cast<std::int32_t>(i));
+void GreedyPacker::try_order(const Order& order, Fit fit, Placement& best) {
+  index_.clear();
+  std::vector<std::int64_t> offsets(items_.size());
+  std::int64_t total = 0;
+  for (const std::int32_t i : order) {
+    const Item& item = items_[i];
+    const std::int64_t offset = find_gap(index_.around(item), item, fit);
+    total = std::max(total, offset + item.size);
+    if (total >= best.total) return;
+    index_.insert({offset, offset + item.size, item.first, item.last, i});
+    offsets[i] = offset;
   }
-  return high;
-}
-
-void ComponentPacker::climb(int tries, std::int64_t visits, std::uint64_t seed,
-                            std::int64_t target) {
-  Random random(seed);
-  const std::int64_t stop = placement_.visits() + visits;
-  for (int t = 0; t < tries && total_ > target && placement_.visits() < stop; ++t) {
-    // What ends above the target came too late: let one of those buffers choose earlier.
-    const auto high = above(target);
-    const std::int32_t chosen = high[random.below(high.size())];
-    Order order = order_;
-    const auto at = std::find(order.begin(), order.end(), chosen);
-    const auto to =
-        order.begin() +
-        static_cast<std::ptrdiff_t>(random.below(static_cast<std::size_t>(at - order.begin()) + 1));
-    std::rotate(to, at, at + 1);
-    if (try_order(order, fit_, /*accept_equal=*/true)) order_ = std::move(order);
-  }
+  best = {order, std::move(offsets), total};
 }
 
 // A maximal set of items whose lives hang together.
@@ -227,6 +228,26 @@ std::vector<Component> components(std::span<const Item> items,
   return found;
 }
 
+// What the packing of one component may cost and must reach.
+struct Goal {
+  std::int64_t exact;  // no need to go below
+  std::int64_t near;   // the climb ends here
+  std::int64_t work;   // left for the climb
+};
+
+Placement place(const Component& part, const PackingOptions& options, Goal& goal) {
+  GreedyPacker greedy(part.items, part.times);
+  greedy.run(goal.exact);
+  if (greedy.best().total <= goal.near || options.climb_tries <= 0) return greedy.best();
+  const Placement& start = greedy.first_fit();
+  HillClimb climb(part.items, part.times, start.order, start.offsets, goal.near);
+  const std::int64_t before = climb.work();
+  climb.run(options.climb_tries, goal.work, options.seed);
+  goal.work -= climb.work() - before;
+  if (climb.total() >= greedy.best().total) return greedy.best();
+  return {{}, climb.offsets(), climb.total()};
+}
+
 void check(std::span<const Buffer> buffers, const Packing& packing) {
   const auto fault = find_misplacement(buffers, packing.offsets, packing.total_bytes);
   if (!fault) return;
@@ -246,6 +267,9 @@ std::int64_t lower_bound(std::span<const Buffer> buffers, std::int64_t alignment
 }
 
 Packing pack(std::span<const Buffer> buffers, const PackingOptions& options) {
+  if (!(options.tolerance >= 0 && options.tolerance <= 1)) {
+    throw Error(ErrorCode::usage, "a packing tolerance that is not from 0 to 1", "memory packing");
+  }
   const auto sizes = aligned_sizes(buffers, options.alignment);
   std::int32_t times = 0;
   const auto items = compress_time(buffers, sizes, times);
@@ -273,20 +297,19 @@ Packing pack(std::span<const Buffer> buffers, const PackingOptions& options) {
   std::stable_sort(parts.begin(), parts.end(), [](const Component& a, const Component& b) {
     return a.lower_bound > b.lower_bound;
   });
-  std::int64_t target = packing.lower_bound_bytes - base;
-  std::int64_t visits = options.climb_visits;
+  const auto slack =
+      static_cast<std::int64_t>(options.tolerance * static_cast<double>(packing.lower_bound_bytes));
+  const std::int64_t bound = packing.lower_bound_bytes - base;
+  Goal goal{bound, bound + slack, options.climb_work};
   for (const Component& part : parts) {
-    ComponentPacker packer(part.items, part.times);
-    packer.place_greedily(target);
-    const std::int64_t greedy_visits = packer.visits();
-    packer.climb(options.climb_tries, visits, options.seed, target);
-    visits -= packer.visits() - greedy_visits;
-    target = std::max(target, packer.total());
+    const Placement placement = place(part, options, goal);
+    goal.exact = std::max(goal.exact, placement.total);
+    goal.near = std::max(goal.near, placement.total);
     for (std::size_t i = 0; i < part.items.size(); ++i) {
-      packing.offsets[part.indices[i]] = base + packer.offsets()[i];
+      packing.offsets[part.indices[i]] = base + placement.offsets[i];
     }
   }
-  packing.total_bytes = base + target;
+  packing.total_bytes = base + goal.exact;
   check(buffers, packing);
   return packing;
 }

@@ -1,8 +1,8 @@
 // Offsets for buffers in one arena (dynamic storage allocation, NP-complete; spec/memory.md G2).
 //
-// The best of several greedy orders, then a hill climb on the order, until the lower bound is met
-// or the effort is spent. Effort is counted in work, never in time: the same buffers and options
-// give the same offsets on every machine. What pack() returns has passed find_misplacement().
+// The best of several greedy orders, then a hill climb on the order if that is not near enough to
+// the lower bound. Effort is counted in work, never in time: the same buffers and options give the
+// same offsets on every machine. What pack() returns has passed find_misplacement().
 #pragma once
 
 #include <cstdint>
@@ -15,11 +15,13 @@ namespace ingot {
 
 struct PackingOptions {
   std::int64_t alignment = 256;  // of every offset, in bytes; sizes are rounded up to it
-  int climb_tries = 300;         // reorderings tried after the greedy orders; 0: greedy only
-  std::uint64_t seed = 1;        // of the hill climb
-  // Bound of the climb's work, in visits of a placed neighbour (about 1 ns each). The greedy orders
-  // always run, until one meets the lower bound.
-  std::int64_t climb_visits = 1'000'000'000;
+  // The climb starts only if greedy orders alone stay further above the lower bound than this
+  // part of it, and ends when it is that near.
+  double tolerance = 0.0005;
+  int climb_tries = 3000;  // reorderings; 0: greedy orders only, of which one usually suffices
+  std::uint64_t seed = 1;  // of the climb
+  // Bound of the climb's work, in buffers looked at (1 to 2 ns each).
+  std::int64_t climb_work = 100'000'000;
 };
 
 struct Packing {
