@@ -36,8 +36,8 @@ struct Case {
 const Case kCases[] = {
     {{0, 1}, 1, 1, 1},             // one expert
     {{0, 0, 5, 5, 9}, 9, 17, 33},  // experts without rows
-    {{0, 0, 0, 40}, 40, 32, 16},   // all rows to one expert
-    {{0, 3, 10, 20, 21}, 21, 40, 35},
+    {{0, 0, 0, 40}, 40, 16, 8},    // all rows to one expert
+    {{0, 3, 10, 20, 21}, 21, 20, 19},
     {{0, 2, 4}, 7, 8, 8},  // rows that are not in use
 };
 
