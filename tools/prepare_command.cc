@@ -28,7 +28,7 @@ void add_prepare(CLI::App& app, Command& command) {
   prepare->callback([&command, options, end_of_text] {
     command = [options, end_of_text] {
       if (!end_of_text->empty()) options->end_of_text = *end_of_text;
-      std::puts(summary_of(prepare(*options)).c_str());
+      std::puts(summary_of(ingot::prepare(*options)).c_str());
       return 0;
     };
   });
