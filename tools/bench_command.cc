@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/initialize.h"
+#include "engine/profile.h"
 #include "engine/random.h"
 #include "engine/training_engine.h"
 #include "memory/system_memory.h"
@@ -20,7 +21,7 @@ struct Flags {
   std::string config;
   std::vector<std::string> overrides;
   int steps = 5, warmup = 2;
-  bool json = false;
+  bool json = false, profile = false;
 };
 
 int bench_step(const Flags& flags) {
@@ -49,6 +50,13 @@ int bench_step(const Flags& flags) {
     const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (step >= flags.warmup && (fastest == 0 || seconds < fastest)) fastest = seconds;
+  }
+  if (flags.profile) {
+    Profile profile(engine.compiled().program);
+    engine.executor().set_observer(&profile);
+    engine.step(engine.micro_steps_per_update(), random_tokens);
+    engine.executor().set_observer(nullptr);
+    std::fprintf(stderr, "%s\n", profile.table(peak).c_str());
   }
   const double tokens_per_second = static_cast<double>(config.batch.tokens_per_step) / fastest;
   const double flops = training_flops_per_token(config.model, config.data.sequence_length,
@@ -92,6 +100,7 @@ void add_bench(CLI::App& app, Command& command) {
   step->add_option("--warmup", flags->warmup, "Steps before that")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
+  step->add_flag("--profile", flags->profile, "Time by op of one more step, on stderr");
   step->add_flag("--json", flags->json, "Print JSON");
   step->callback([&command, flags] { command = [flags] { return bench_step(*flags); }; });
 }
