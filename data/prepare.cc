@@ -249,11 +249,13 @@ class Preparation {
       part.shards.push_back({shard_name(name, part.shards.size()), writer->commit(),
                              std::exchange(empty_documents, 0), position});
       writer.reset();
-      save_state(output_, state_);
     };
     const auto add = [&](const EncodedPiece& piece) {
       const std::size_t count = piece.ids.size();
-      if (writer && writer->token_count() + count > options_.shard_tokens) close_shard();
+      if (writer && writer->token_count() + count > options_.shard_tokens) {
+        close_shard();
+        save_state(output_, state_);
+      }
       if (!writer && count > 0) {
         writer.emplace(output_ / shard_name(name, part.shards.size()),
                        state_.settings.vocabulary_size, state_.settings.tokenizer_hash);

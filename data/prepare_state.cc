@@ -1,7 +1,9 @@
 #include "data/prepare_state.h"
 
 #include <algorithm>
+#include <limits>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 
 #include "engine/error.h"
 #include "io/atomic_file.h"
@@ -24,6 +26,15 @@ std::uint64_t hash_from(const Json& json) {
   return *hash;
 }
 
+// A whole number that fits: get_to() would cut others to size.
+template <class Number>
+void read(const Json& json, Number& number) {
+  if (!json.is_number_unsigned()) throw std::runtime_error("not a whole number");
+  const auto value = json.get<std::uint64_t>();
+  if (value > std::numeric_limits<Number>::max()) throw std::runtime_error("too large a number");
+  number = static_cast<Number>(value);
+}
+
 Json json_of(const PrepareSettings& s) {
   return {{"inputs", s.inputs},
           {"files", s.files},
@@ -43,18 +54,18 @@ Json json_of(const PrepareSettings& s) {
 PrepareSettings settings_from(const Json& json) {
   PrepareSettings s;
   json.at("inputs").get_to(s.inputs);
-  json.at("files").get_to(s.files);
-  json.at("bytes").get_to(s.bytes);
+  read(json.at("files"), s.files);
+  read(json.at("bytes"), s.bytes);
   s.fingerprint = hash_from(json.at("fingerprint"));
   json.at("tokenizer").get_to(s.tokenizer);
-  json.at("trained_vocabulary").get_to(s.trained_vocabulary);
-  json.at("sample_bytes").get_to(s.sample_bytes);
+  read(json.at("trained_vocabulary"), s.trained_vocabulary);
+  read(json.at("sample_bytes"), s.sample_bytes);
   json.at("field").get_to(s.field);
   json.at("validation").get_to(s.validation);
-  json.at("shard_tokens").get_to(s.shard_tokens);
+  read(json.at("shard_tokens"), s.shard_tokens);
   s.tokenizer_hash = hash_from(json.at("tokenizer_hash"));
-  json.at("vocabulary_size").get_to(s.vocabulary_size);
-  json.at("end_of_text").get_to(s.end_of_text);
+  read(json.at("vocabulary_size"), s.vocabulary_size);
+  read(json.at("end_of_text"), s.end_of_text);
   return s;
 }
 
@@ -79,15 +90,15 @@ PreparedPart part_from(const Json& json, const PrepareSettings& settings) {
     PreparedShard shard;
     entry.at("name").get_to(shard.name);
     if (!is_shard_name(shard.name + ".bin")) throw std::runtime_error("not a shard's name");
-    entry.at("tokens").get_to(shard.header.token_count);
-    entry.at("documents").get_to(shard.header.document_count);
-    entry.at("empty_documents").get_to(shard.empty_documents);
+    read(entry.at("tokens"), shard.header.token_count);
+    read(entry.at("documents"), shard.header.document_count);
+    read(entry.at("empty_documents"), shard.empty_documents);
     shard.header.payload_hash = hash_from(entry.at("hash"));
     shard.header.token_bytes = token_bytes_for(settings.vocabulary_size);
     shard.header.vocabulary_size = settings.vocabulary_size;
     shard.header.tokenizer_hash = settings.tokenizer_hash;
-    entry.at("end").at(0).get_to(shard.end.file);
-    entry.at("end").at(1).get_to(shard.end.offset);
+    read(entry.at("end").at(0), shard.end.file);
+    read(entry.at("end").at(1), shard.end.offset);
     part.shards.push_back(std::move(shard));
   }
   return part;
@@ -124,20 +135,22 @@ std::optional<PrepareState> load_state(const fs::path& output) {
   const fs::path path = output / kStateName;
   std::error_code ignored;
   if (!fs::exists(path, ignored)) return std::nullopt;
+  return parse_state(read_text_file(path, kLargestState), path.string());
+}
+
+PrepareState parse_state(const std::string& text, const std::string& where) {
   try {
-    const Json json = Json::parse(read_text_file(path, kLargestState));
-    if (json.at("format").get<int>() != kFormat) throw std::runtime_error("another format");
+    const Json json = Json::parse(text);
+    if (json.at("format") != kFormat) throw std::runtime_error("another format");
     PrepareState state;
     state.settings = settings_from(json.at("settings"));
     json.at("tokenizer_ready").get_to(state.tokenizer_ready);
     state.train = part_from(json.at("train"), state.settings);
     state.validation = part_from(json.at("validation"), state.settings);
     return state;
-  } catch (const Error&) {
-    throw;
   } catch (const std::exception& error) {  // nlohmann's, and the ones above
     throw Error(ErrorCode::data, "not a state of `ingot prepare`: " + std::string(error.what()),
-                path.string(), "choose another --output, or start anew with --overwrite");
+                where, "choose another --output, or start anew with --overwrite");
   }
 }
 

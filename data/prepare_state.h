@@ -47,6 +47,8 @@ struct PrepareState {
 
 // Nothing when there is no prepare.json. Error(data) when it is damaged.
 std::optional<PrepareState> load_state(const std::filesystem::path& output);
+// Of the text of a prepare.json; `where` names it in the error.
+PrepareState parse_state(const std::string& json, const std::string& where);
 // Atomically. Error(device) when the folder is read-only or full.
 void save_state(const std::filesystem::path& output, const PrepareState& state);
 

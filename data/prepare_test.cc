@@ -164,6 +164,20 @@ TEST_F(Prepare, AHugeDocumentGivesTheTokensOfTheWhole) {
   EXPECT_GT(result.train_shards, 3u);
 }
 
+// What data/text_source.h promises of last_place_to_cut(), on places chosen all over real text.
+TEST_F(Prepare, CutsKeepTheTokensOfEveryKindOfTokenizer) {
+  for (const char* kind : {"gpt2", "llama3", "qwen2", "deepseek_v2", "deepseek_v3"}) {
+    const Tokenizer tokenizer = Tokenizer::load("data/testdata/" + std::string(kind) + ".json");
+    for (std::size_t i = 0; i < 300; ++i) {
+      const std::string text = real_text(i * 31, 1500);
+      const std::size_t cut = last_place_to_cut(std::string_view(text).substr(0, 1200));
+      auto parts = tokenizer.encode(text.substr(0, cut));
+      tokenizer.encode(text.substr(cut), parts);
+      ASSERT_EQ(parts, tokenizer.encode(text)) << kind << ": " << text.substr(cut - 20, 40);
+    }
+  }
+}
+
 TEST_F(Prepare, TheNumberOfThreadsChangesNothing) {
   put_mixed_text();
   prepare(options("two"));
