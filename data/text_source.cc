@@ -18,16 +18,16 @@ constexpr std::size_t kBlock = std::size_t{1} << 16;
 // How far past the wanted place validation_start() looks for a good one within a document.
 constexpr std::size_t kCutWindow = std::size_t{1} << 18;
 
-bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+bool is_visible(char c) { return c > ' ' && c <= '~'; }
 bool is_letter(char c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; }
 bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
 
 // A cut before text[i], 0 < i < text.size().
 bool cuts_after_line(std::string_view text, std::size_t i) {
-  return i >= 2 && text[i - 1] == '\n' && is_letter(text[i]) && !is_space(text[i - 2]);
+  return i >= 2 && text[i - 1] == '\n' && is_letter(text[i]) && is_visible(text[i - 2]);
 }
 bool cuts_before_word(std::string_view text, std::size_t i) {
-  return i + 1 < text.size() && text[i] == ' ' && is_letter(text[i + 1]) && is_letter(text[i - 1]);
+  return i + 1 < text.size() && text[i] == ' ' && is_letter(text[i + 1]) && is_visible(text[i - 1]);
 }
 
 // Reads exactly what lies at offset, unless the file ends before.

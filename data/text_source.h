@@ -111,11 +111,12 @@ std::uint64_t bytes_before(const TextInputs& inputs, TextPosition position);
 TextPosition validation_start(const TextInputs& inputs, double fraction);
 
 // Where to cut a text that goes on beyond its end, so that encoding both parts gives the tokens of
-// the whole: after a newline that stands between a character that is no white space and an ASCII
-// letter, or else before a space between two such. Pre-tokenizers of the GPT-2, Llama-3, Qwen and
-// DeepSeek kinds all separate there, whatever comes before and after. Without such a place in the
-// second half: after any newline, else between two UTF-8 characters; the tokens at the cut may then
-// differ. text: at least 2 bytes. Returns 1 .. text.size() - 1.
+// the whole: after a newline, or else before a space, that stands between a visible ASCII character
+// and an ASCII letter. Pre-tokenizers of the GPT-2, Llama-3, Qwen and DeepSeek kinds all separate
+// there, whatever comes before and after. (Not after an empty line: GPT-2's takes its newlines
+// together at the end of a text only.) Without such a place in the second half: after any newline,
+// else between two UTF-8 characters; the tokens at the cut may then differ.
+// text: at least 2 bytes. Returns 1 .. text.size() - 1.
 std::size_t last_place_to_cut(std::string_view text);
 
 // "path, line 12": for messages; reads the file up to the offset.

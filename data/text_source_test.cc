@@ -143,6 +143,9 @@ TEST(LastPlaceToCut, PrefersPlacesThatEveryPretokenizerSeparates) {
   EXPECT_EQ(cut("aaaa\n\nbb cc dd"), "aaaa\n\nbb cc");  // an empty line joins its newlines
   EXPECT_EQ(cut("aaaa\n  bb cc dd"), "aaaa\n  bb cc");
   EXPECT_EQ(cut("aaaa\r\nbb cc 1"), "aaaa\r\nbb");
+  EXPECT_EQ(cut("(a, (b, c  d"), "(a, (b,");
+  EXPECT_EQ(cut("12 34 aa\xe3\x80\x80\nbb"),
+            "12 34 aa\xe3\x80\x80\n");  // a wide space: the last resort
   EXPECT_EQ(cut("1234567\n123\n123"), "1234567\n123\n");
   EXPECT_EQ(cut("\xc3\xa4\xc3\xa4\xc3\xa4"), "\xc3\xa4\xc3\xa4");
   EXPECT_EQ(cut(std::string(8, '\x80')), std::string(7, '\x80'));
