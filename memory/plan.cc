@@ -4,6 +4,7 @@
 
 #include "memory/lifetimes.h"
 #include "memory/packing.h"
+#include "memory/timeline.h"
 
 namespace ingot {
 namespace {
@@ -11,31 +12,18 @@ namespace {
 constexpr std::size_t kLargestShown = 10;
 
 void describe_peak(const Program& program, const Lifetimes& lives, MemoryPlan& plan) {
-  std::vector<std::int64_t> change(program.ops().size() + 1, 0);
-  for (const Buffer& buffer : lives.buffers) {
-    change[buffer.first] += buffer.bytes;
-    change[buffer.last + 1] -= buffer.bytes;
+  std::vector<int> roles;
+  for (const int id : lives.tensors) {
+    roles.push_back(static_cast<int>(program.tensors()[id].role));
   }
-  std::int64_t live = 0, most = -1;
-  for (std::size_t op = 0; op + 1 < change.size(); ++op) {
-    live += change[op];
-    if (live > most) {
-      most = live;
-      plan.peak_op = op;
-    }
+  const Timeline timeline = make_timeline(lives.buffers, roles, kRoleCount,
+                                          static_cast<std::int64_t>(program.ops().size()));
+  plan.peak_op = static_cast<std::size_t>(timeline.peak_op);
+  const auto at_peak = timeline.roles_at(timeline.peak_op);
+  std::copy(at_peak.begin(), at_peak.end(), plan.by_role.begin());
+  for (const std::size_t i : largest_live(lives.buffers, timeline.peak_op, kLargestShown)) {
+    plan.largest.push_back(lives.tensors[i]);
   }
-  const auto peak = static_cast<std::int64_t>(plan.peak_op);
-  for (std::size_t i = 0; i < lives.buffers.size(); ++i) {
-    const Buffer& buffer = lives.buffers[i];
-    if (buffer.first > peak || buffer.last < peak) continue;
-    const int id = lives.tensors[i];
-    plan.by_role[static_cast<int>(program.tensors()[id].role)] += buffer.bytes;
-    plan.largest.push_back(id);
-  }
-  std::stable_sort(plan.largest.begin(), plan.largest.end(), [&](int a, int b) {
-    return program.tensors()[a].bytes() > program.tensors()[b].bytes();
-  });
-  if (plan.largest.size() > kLargestShown) plan.largest.resize(kLargestShown);
 }
 
 }  // namespace
