@@ -101,12 +101,24 @@ DatasetOptions dataset_options(const RunConfig& config, const std::vector<std::s
           .vocabulary_size = static_cast<std::uint64_t>(config.model.vocab_size)};
 }
 
+// How many more checkpoints will stand in the directory at once: a new one is there before the
+// oldest goes.
+std::int64_t checkpoints_to_come(const RunConfig& config) {
+  const auto& [directory, every, keep] = config.checkpoint;
+  const std::int64_t saves = every > 0 ? (config.schedule.steps + every - 1) / every : 1;
+  const std::int64_t most = keep > 0 ? std::min(saves, keep + 1) : saves;
+  const auto there = static_cast<std::int64_t>(CheckpointReader::list(directory).size());
+  return std::max<std::int64_t>(1, most - there);
+}
+
 // Everything is looked at before the first byte of the arena: a run that would fail at its first
 // save fails here.
 PlannedTraining checked_plan(const RunConfig& config, Backend& backend) {
   PlannedTraining plan = plan_training(config, backend);
-  require_free_space(config.checkpoint.directory, checkpoint_bytes(plan.compiled->program),
-                     "a checkpoint");
+  const std::int64_t copies = checkpoints_to_come(config);
+  require_free_space(config.checkpoint.directory,
+                     checkpoint_bytes(plan.compiled->program) * static_cast<std::uint64_t>(copies),
+                     copies == 1 ? "a checkpoint" : std::to_string(copies) + " checkpoints");
   return plan;
 }
 
@@ -162,7 +174,11 @@ bool Trainer::resume_from_newest() {
       directory_, [this](const std::string& name, const std::string& reason) {
         say("damaged checkpoint " + name + " passed over: " + reason);
       });
-  if (!reader) return false;
+  if (!reader) {
+    if (CheckpointReader::list(directory_).empty()) return false;
+    throw Error(ErrorCode::data, "every checkpoint of this run is damaged", directory_.string(),
+                "remove them to start again, or name another with --resume");
+  }
   load_checkpoint(*reader, engine_.executor());
   state_ = load_trainer_state(*reader);
   say("resumed from " + reader->path().string());
@@ -234,15 +250,16 @@ void Trainer::judge(const StepReport& report) {
 }
 
 void Trainer::diverged() {
-  // The inputs of the last micro-step are still in place: run it again and look at every op.
+  // The weights are those that the step began with: run it again and look at every op.
   NonfiniteHunt hunt(engine_.executor());
   engine_.executor().set_observer(&hunt);
-  engine_.executor().run(Part::micro_step, engine_.state());
+  loader_.seek(state_.data);
+  engine_.step(engine_.micro_steps_per_update(), next_batch_);
   engine_.executor().set_observer(nullptr);
   throw Error(ErrorCode::diverged,
               "loss or gradient norm not finite for " + std::to_string(nonfinite_steps_) +
-                  " steps in a row",
-              hunt.found().empty() ? "step " + std::to_string(state_.step) : hunt.found(),
+                  " steps in a row, first in " + hunt.found(),
+              "step " + std::to_string(state_.step),
               "lower optimizer.learning_rate or resume from an earlier checkpoint");
 }
 
@@ -250,13 +267,15 @@ void Trainer::step() {
   const Clock::time_point start = Clock::now();
   mark_ = "";
   schedule_step();
-  const StepReport report = engine_.step(engine_.micro_steps_per_update(), next_batch_);
+  const double loss_limit = config_.spike.z_score > 0 ? recent_losses_.limit(config_.spike.z_score)
+                                                      : std::numeric_limits<double>::infinity();
+  const StepReport report = engine_.step(engine_.micro_steps_per_update(), next_batch_, loss_limit);
   ++state_.step;
   ++steps_here_;
   state_.tokens += engine_.micro_steps_per_update() * engine_.tokens_per_micro_step();
-  state_.data = loader_.position();
   const double z = recent_losses_.z_score(report.loss);
   judge(report);
+  state_.data = loader_.position();
   const double seconds = seconds_since(start);
   if (steps_here_ == kWarmupSteps) {
     timing_start_ = Clock::now();

@@ -1,6 +1,7 @@
 #include "engine/training_engine.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace ingot {
@@ -91,7 +92,8 @@ StepReport TrainingEngine::finish_step() {
   return report;
 }
 
-StepReport TrainingEngine::step(std::int64_t micro_steps, const NextBatch& next_batch) {
+StepReport TrainingEngine::step(std::int64_t micro_steps, const NextBatch& next_batch,
+                                double loss_limit) {
   prepare_step(micro_steps);
   LossSum main, mtp;
   double balance = 0;
@@ -103,6 +105,7 @@ StepReport TrainingEngine::step(std::int64_t micro_steps, const NextBatch& next_
     mtp += losses.mtp;
     balance += losses.balance;
   }
+  state_.skip_update = !std::isfinite(main.loss) || main.mean() > loss_limit;
   StepReport report = finish_step();
   report.loss = main.mean();
   if (!plan_.compiled->losses.mtp.empty()) report.mtp_loss = mtp.mean();

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <span>
 #include <vector>
@@ -42,8 +43,10 @@ class TrainingEngine {
   };
 
   // One update over `micro_steps` batches. Uses and changes the scalars of state() that a step
-  // decides (micro_step, targets); the caller sets step, learning_rate, loss_scale and weights.
-  StepReport step(std::int64_t micro_steps, const NextBatch& next_batch);
+  // decides (micro_step, targets, skip_update); the caller sets step, learning_rate, loss_scale and
+  // weights. The update is skipped when the loss is not finite or above loss_limit.
+  StepReport step(std::int64_t micro_steps, const NextBatch& next_batch,
+                  double loss_limit = std::numeric_limits<double>::infinity());
 
   // The parts of step(), for those who look in between: prepare, each micro-step, finish.
   void prepare_step(std::int64_t micro_steps);

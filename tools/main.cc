@@ -2,6 +2,7 @@
 // Errors become one line on stderr and an exit code (engine/error.h).
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -42,6 +43,8 @@ int run(int argc, char** argv) {
 }  // namespace ingot
 
 int main(int argc, char** argv) {
+  // A file over the process' size limit is a failed write, told like a full disk, not a death.
+  std::signal(SIGXFSZ, SIG_IGN);
   using ingot::ErrorCode;
   try {
     return ingot::run(argc, argv);

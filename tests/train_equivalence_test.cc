@@ -1,0 +1,238 @@
+// Where a tensor lies in memory, what the memory held before, how many threads compute and how a
+// step is cut into micro-steps must not be seen in the numbers.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <memory>
+
+#include "engine/initialize.h"
+#include "memory/lifetimes.h"
+#include "memory/plan.h"
+#include "tests/tiny_run.h"
+
+namespace ingot {
+namespace {
+
+struct Options {
+  int threads = 2;
+  bool reuse = true;      // false: every tensor has a place of its own
+  bool poisoned = false;  // dead memory is filled with NaN
+};
+
+// Losses and norms of three steps, and gradients before the first update, as raw bytes.
+struct Outcome {
+  std::vector<double> numbers;
+  std::string gradients, weights;
+  bool operator==(const Outcome&) const = default;
+};
+
+// Fills what no tensor lives in with 0xFF bytes, NaN in every type: transient tensors when their
+// part begins and again when they die.
+class Poison final : public OpObserver {
+ public:
+  explicit Poison(const Executor& executor)
+      : executor_(executor), lives_(lifetimes(executor.program())) {}
+
+  void before(const Op& op) override {
+    const Program& program = executor_.program();
+    const std::span<const Op> part = program.ops(op.part);
+    if (&op != &part.front()) return;
+    const std::int64_t first = place_of(part.front()), last = place_of(part.back());
+    fill([&](const Buffer& buffer) { return buffer.first >= first && buffer.last <= last; });
+  }
+
+  void after(const Op& op) override {
+    const std::int64_t now = place_of(op);
+    fill([&](const Buffer& buffer) { return buffer.last == now; });
+  }
+
+  std::int64_t filled() const { return filled_; }
+
+ private:
+  std::int64_t place_of(const Op& op) const { return &op - executor_.program().ops().data(); }
+
+  template <class Dead>
+  void fill(Dead dead) {
+    const Program& program = executor_.program();
+    for (std::size_t i = 0; i < lives_.tensors.size(); ++i) {
+      const TensorInfo& info = program.tensors()[lives_.tensors[i]];
+      if (info.lifetime != Lifetime::transient || !dead(lives_.buffers[i])) continue;
+      std::memset(executor_.data(program.whole(lives_.tensors[i])), 0xFF, info.bytes());
+      ++filled_;
+    }
+  }
+
+  const Executor& executor_;
+  Lifetimes lives_;
+  std::int64_t filled_ = 0;
+};
+
+std::string bytes_of(const Executor& executor, Tensor t) {
+  std::string bytes(executor.program().info(t).bytes(), '\0');
+  executor.read(t, std::as_writable_bytes(std::span(bytes)));
+  return bytes;
+}
+
+std::string all_of(const Executor& executor, Tensor Weight::*which) {
+  std::string bytes;
+  for (const Weight& weight : executor.program().weights()) {
+    if (weight.*which) bytes += bytes_of(executor, weight.*which);
+  }
+  return bytes;
+}
+
+std::unique_ptr<TrainingEngine> make_engine(const RunConfig& config, Backend& backend,
+                                            bool reuse = true) {
+  PlannedTraining plan = plan_training(config, backend);
+  if (!reuse) plan.memory = plan_memory(plan.compiled->program, /*reuse=*/false);
+  auto engine = std::make_unique<TrainingEngine>(std::move(plan), backend, config);
+  initialize_weights(engine->executor(), 1, 1);
+  engine->state().learning_rate = 1e-2;
+  engine->state().mtp_weight = 0.3;
+  engine->state().balance_weight = 0.01;
+  engine->state().bias_update_rate = 0.001;
+  return engine;
+}
+
+// tokens [micro_batch * sequence] of a micro-step, and what follows each.
+struct Batch {
+  std::vector<std::int32_t> tokens, targets;
+};
+Batch batch_of(std::int64_t sequences, std::uint64_t seed) {
+  constexpr std::int64_t kSequence = 16;
+  Batch batch;
+  for (std::int64_t i = 0; i < sequences; ++i) {
+    const auto walk = learnable_tokens(kSequence + 1, 64, seed + i);
+    batch.tokens.insert(batch.tokens.end(), walk.begin(), walk.end() - 1);
+    batch.targets.insert(batch.targets.end(), walk.begin() + 1, walk.end());
+  }
+  return batch;
+}
+
+Outcome outcome_of(const RunConfig& config, const Options& options) {
+  cpu::CpuBackend backend = tiny_backend(options.threads);
+  const auto engine = make_engine(config, backend, options.reuse);
+  Poison poison(engine->executor());
+  if (options.poisoned) engine->executor().set_observer(&poison);
+  Outcome outcome;
+  for (std::int64_t step = 0; step < 3; ++step) {
+    engine->prepare_step(2);
+    for (std::int64_t micro = 0; micro < 2; ++micro) {
+      engine->state().micro_step = micro;
+      const Batch batch = batch_of(2, 100 * step + 10 * micro);
+      const auto losses = engine->micro_step(batch.tokens, batch.targets);
+      outcome.numbers.insert(outcome.numbers.end(),
+                             {losses.main.loss, losses.mtp.loss, losses.balance});
+    }
+    outcome.gradients += all_of(engine->executor(), &Weight::gradient);
+    outcome.numbers.push_back(engine->finish_step().grad_norm);
+    ++engine->state().updates;
+    const Batch held_back = batch_of(2, 7);
+    outcome.numbers.push_back(engine->evaluate(held_back.tokens, held_back.targets).loss);
+  }
+  outcome.weights = all_of(engine->executor(), &Weight::master);
+  EXPECT_EQ(poison.filled() > 0, options.poisoned);
+  for (const double number : outcome.numbers) EXPECT_TRUE(std::isfinite(number));
+  return outcome;
+}
+
+class Equivalence : public testing::TestWithParam<std::pair<const char*, const char*>> {
+ protected:
+  RunConfig config() const {
+    const TinyRun run(GetParam().first, GetParam().second);
+    return run.config("run");
+  }
+};
+
+TEST_P(Equivalence, APackedArenaAndOneWithoutReuseGiveTheSameBits) {
+  const RunConfig config = this->config();
+  EXPECT_EQ(outcome_of(config, {}), outcome_of(config, {.reuse = false}));
+}
+
+TEST_P(Equivalence, AnyNumberOfThreadsGivesTheSameBits) {
+  const RunConfig config = this->config();
+  const Outcome one = outcome_of(config, {.threads = 1});
+  for (const int threads : {2, 3}) EXPECT_EQ(outcome_of(config, {.threads = threads}), one);
+}
+
+TEST_P(Equivalence, PoisonInDeadMemoryIsNeverRead) {
+  const RunConfig config = this->config();
+  EXPECT_EQ(outcome_of(config, {.poisoned = true}), outcome_of(config, {}));
+}
+
+std::vector<std::pair<const char*, const char*>> every_family_and_type() {
+  std::vector<std::pair<const char*, const char*>> all;
+  for (const char* family : kFamilies) {
+    for (const char* compute : {"fp32", "bf16", "fp16"}) all.emplace_back(family, compute);
+  }
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Runs, Equivalence, testing::ValuesIn(every_family_and_type()),
+                         [](const auto& info) {
+                           return std::string(info.param.first) + "_" + info.param.second;
+                         });
+
+class Accumulation : public testing::TestWithParam<const char*> {};
+
+// The sums run in another order: a few roundings of fp32 apart, relative to each tensor's largest
+// element. Routers are equal: a token's row does not depend on the rows beside it.
+TEST_P(Accumulation, OfSingleSequencesIsOneStepOfAllOfThem) {
+  const TinyRun run(GetParam(), "fp32");
+  constexpr std::int64_t kSequences = 4;
+  cpu::CpuBackend backend = tiny_backend(2);
+  const Batch all = batch_of(kSequences, 50);
+  struct Result {
+    double main = 0, mtp = 0, balance = 0;
+    std::vector<std::vector<float>> gradients;
+  };
+  const auto result_of = [&](std::int64_t micro_batch) {
+    const RunConfig config =
+        run.config("run", {"batch.micro_batch=" + std::to_string(micro_batch)});
+    const auto engine = make_engine(config, backend);
+    const std::int64_t micro_steps = kSequences / micro_batch;
+    engine->prepare_step(micro_steps);
+    Result result;
+    for (std::int64_t micro = 0; micro < micro_steps; ++micro) {
+      const std::size_t count = engine->tokens_per_micro_step();
+      engine->state().micro_step = micro;
+      const auto losses = engine->micro_step(std::span(all.tokens).subspan(micro * count, count),
+                                             std::span(all.targets).subspan(micro * count, count));
+      result.main += losses.main.loss;
+      result.mtp += losses.mtp.loss;
+      result.balance += losses.balance / static_cast<double>(micro_steps);
+    }
+    for (const Weight& weight : engine->executor().program().weights()) {
+      if (!weight.gradient) continue;
+      const std::string bytes = bytes_of(engine->executor(), weight.gradient);
+      std::vector<float> values(bytes.size() / sizeof(float));
+      std::memcpy(values.data(), bytes.data(), bytes.size());
+      result.gradients.push_back(std::move(values));
+    }
+    return result;
+  };
+  const Result whole = result_of(kSequences);
+  for (const std::int64_t micro_batch : {1, 2}) {
+    const Result parts = result_of(micro_batch);
+    EXPECT_NEAR(parts.main, whole.main, 1e-6 * whole.main);
+    EXPECT_NEAR(parts.mtp, whole.mtp, 1e-6 * whole.mtp + 1e-12);
+    EXPECT_NEAR(parts.balance, whole.balance, 1e-6 * whole.balance + 1e-12);
+    for (std::size_t i = 0; i < whole.gradients.size(); ++i) {
+      double largest = 0, difference = 0;
+      for (std::size_t k = 0; k < whole.gradients[i].size(); ++k) {
+        largest = std::max(largest, std::fabs(double{whole.gradients[i][k]}));
+        difference =
+            std::max(difference, std::fabs(double{whole.gradients[i][k]} - parts.gradients[i][k]));
+      }
+      EXPECT_GT(largest, 0) << i;
+      EXPECT_LE(difference, 5e-6 * largest) << "weight " << i << ", micro-batch " << micro_batch;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, Accumulation, testing::ValuesIn(kFamilies),
+                         [](const auto& info) { return std::string(info.param); });
+
+}  // namespace
+}  // namespace ingot
