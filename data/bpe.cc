@@ -23,6 +23,30 @@ std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
   return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
 }
 
+template <class Word>
+std::uint64_t load(const char* p) {
+  Word word;
+  std::memcpy(&word, p, sizeof word);
+  return word;
+}
+
+// The bytes of a piece of 1 to 24 bytes, then zeros, in loads of fixed size: a memcpy of any size
+// costs more than all the rest of a look-up.
+std::array<std::uint64_t, 3> key_of(std::string_view piece) {
+  const char* p = piece.data();
+  const std::size_t size = piece.size();
+  // The last 8 bytes without those that the words before hold: 0 to 7.
+  const auto rest = [p, size](std::size_t before) {
+    return size == before ? 0 : load<std::uint64_t>(p + size - 8) >> (8 * (before + 8 - size));
+  };
+  if (size > 16) return {load<std::uint64_t>(p), load<std::uint64_t>(p + 8), rest(16)};
+  if (size >= 8) return {load<std::uint64_t>(p), rest(8), 0};
+  if (size >= 4)
+    return {load<std::uint32_t>(p) | load<std::uint32_t>(p + size - 4) << (8 * (size - 4)), 0, 0};
+  const auto byte = [p](std::size_t i) { return std::uint64_t{static_cast<unsigned char>(p[i])}; };
+  return {byte(0) | (size > 1 ? byte(1) << 8 : 0) | (size > 2 ? byte(2) << 16 : 0), 0, 0};
+}
+
 }  // namespace
 
 ByteStrings::ByteStrings(std::span<const std::string> strings, const std::vector<bool>& findable)
@@ -77,6 +101,7 @@ const BpeModel::PairSlot* BpeModel::find(std::uint32_t left, std::uint32_t right
 
 void BpeModel::encode(std::string_view piece, BpeScratch& scratch,
                       std::vector<std::uint32_t>& ids) const {
+  if (piece.empty()) return;
   if (piece.size() == 1 && byte_ids_[static_cast<unsigned char>(piece[0])] != kNoId &&
       !options_.ignore_merges) {
     ids.push_back(byte_ids_[static_cast<unsigned char>(piece[0])]);
@@ -87,18 +112,22 @@ void BpeModel::encode(std::string_view piece, BpeScratch& scratch,
     ids.insert(ids.end(), scratch.ids_.begin(), scratch.ids_.end());
     return;
   }
-  std::array<std::uint64_t, BpeScratch::kKeyBytes / 8> key{};
-  std::memcpy(key.data(), piece.data(), piece.size());
+  const BpeScratch::Key key = key_of(piece);
   const std::uint64_t hash = mix(key[0] ^ 0x9E3779B97F4A7C15u, key[1] ^ 0xE7037ED1A0B428DBu) ^
                              mix(key[2] ^ piece.size(), 0xA0761D6478BD642Fu);
-  BpeScratch::Slot& slot = scratch.slots_[hash % BpeScratch::kSlots];
-  if (slot.size == piece.size() && slot.key == key) {
-    ids.insert(ids.end(), slot.ids.begin(), slot.ids.begin() + slot.count);
+  // Two neighbours may hold the piece: a frequent one is in the first, what is new replaces the
+  // second.
+  BpeScratch::Slot* slots = &scratch.slots_[hash % BpeScratch::kSlots & ~std::uint64_t{1}];
+  for (int i = 0; i < 2; ++i) {
+    if (!slots[i].holds(key, piece.size())) continue;
+    ids.insert(ids.end(), slots[i].ids.begin(), slots[i].ids.begin() + slots[i].count);
+    if (i == 1) std::swap(slots[0], slots[1]);
     return;
   }
   encode_anew(piece, scratch);
   ids.insert(ids.end(), scratch.ids_.begin(), scratch.ids_.end());
   if (scratch.ids_.size() > BpeScratch::kIds) return;
+  BpeScratch::Slot& slot = slots[slots[0].size == 0 ? 0 : 1];
   slot.key = key;
   slot.size = static_cast<std::uint8_t>(piece.size());
   slot.count = static_cast<std::uint8_t>(scratch.ids_.size());

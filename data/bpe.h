@@ -44,12 +44,18 @@ class BpeScratch {
   static constexpr std::size_t kSlots = 1 << 15;
   static constexpr std::size_t kKeyBytes = 24;
   static constexpr std::size_t kIds = 9;
+  using Key = std::array<std::uint64_t, kKeyBytes / 8>;
   // One cache line. size 0: empty.
   struct alignas(64) Slot {
-    std::array<std::uint64_t, kKeyBytes / 8> key;  // the piece, then zeros
+    Key key;  // the piece, then zeros
     std::array<std::uint32_t, kIds> ids;
     std::uint8_t size;
     std::uint8_t count;
+
+    bool holds(const Key& piece, std::size_t piece_size) const {
+      return size == piece_size &&
+             !((key[0] ^ piece[0]) | (key[1] ^ piece[1]) | (key[2] ^ piece[2]));
+    }
   };
   struct Symbol {
     std::uint32_t id;

@@ -1,5 +1,6 @@
-// The "normalizer" of a tokenizer.json: none, or Unicode's form NFC. Same text as Hugging Face's
-// tokenizers (but for marks younger than Unicode 9, whose order the version of utf8proc decides).
+// The "normalizer" of a tokenizer.json: none, or Unicode's form NFC. Same text as from Hugging
+// Face's tokenizers, whose tables are older than utf8proc's: what they do not know neither composes
+// nor moves.
 #pragma once
 
 #include <string>

@@ -34,6 +34,13 @@ TEST(Normalizer, ComposesAcrossAsciiAndKeepsTheRest) {
   EXPECT_EQ(nfc(std::string("a\0e\u0301", 5)), std::string("a\0\u00e9", 4));
 }
 
+TEST(Normalizer, LeavesAloneWhatHuggingFaceDoesNotKnow) {
+  EXPECT_EQ(nfc("a\u1acd\u0323"), "a\u1acd\u0323");  // Unicode 14: class 230 would go behind 220
+  EXPECT_EQ(nfc("a\u1acd\u0301\u0323e\u0301"), "a\u1acd\u0323\u0301\u00e9");
+  EXPECT_EQ(nfc("\U00011935\U00011930"), "\U00011935\U00011930");
+  EXPECT_EQ(nfc("\u07fd"), "\u07fd");
+}
+
 TEST(Normalizer, NoneAndAsciiAreTheSameView) {
   std::string buffer;
   const std::string_view decomposed = "e\u0301", ascii = "plain";

@@ -34,20 +34,14 @@ struct Span {
   bool match;
 };
 
-bool is_ascii_punctuation(char32_t c) {
-  return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') ||
-         (c >= '{' && c <= '~');
-}
-
-bool belongs(SplitStep::Kind kind, char32_t c) {
-  const std::uint8_t classes = character_classes()[c];
+unsigned class_of(SplitStep::Kind kind) {
   switch (kind) {
     case SplitStep::Kind::number:
-      return classes & kNumber;
+      return kNumber;
     case SplitStep::Kind::white_space:
-      return classes & kSpace;
+      return kSpace;
     default:
-      return (classes & kPunctuation) || is_ascii_punctuation(c);
+      return kOldPunctuation;
   }
 }
 
@@ -94,9 +88,10 @@ void find_words(std::string_view text, Found&& found) {
 template <class Found>
 void find_all(SplitStep::Kind kind, std::string_view text, Found&& found) {
   if (kind == SplitStep::Kind::words) return find_words(text, found);
+  const unsigned wanted = class_of(kind);
   for (std::size_t at = 0; at < text.size();) {
     const CodePoint c = decode_valid(text.data() + at);
-    if (belongs(kind, c.value)) found(at, at + c.size);
+    if (character_classes()[c.value] & wanted) found(at, at + c.size);
     at += c.size;
   }
 }

@@ -27,7 +27,7 @@ struct SplitStep {
     regex,        // matches of `pattern`
     literal,      // the very string `pattern`
     number,       // each \p{N} character
-    punctuation,  // each \p{P} or ASCII punctuation character
+    punctuation,  // each kOldPunctuation character
     white_space,  // each White_Space character
     words,        // each run of word characters, and each of what is neither that nor white space
     byte_level,   // add_prefix_space, use_regex; always the last step and only there

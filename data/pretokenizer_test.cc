@@ -216,7 +216,9 @@ TEST(Regex, GivesUpOnEndlessMatchesWithAnError) {
 TEST(Unicode, ClassesOfKnownCharacters) {
   const auto& classes = character_classes();
   EXPECT_EQ(classes['a'], kLetter | kWord);
-  EXPECT_EQ(classes['_'], kPunctuation | kWord);
+  EXPECT_EQ(classes['_'], kPunctuation | kWord | kOldPunctuation);
+  EXPECT_EQ(classes['+'], kSymbol | kOldPunctuation);
+  EXPECT_EQ(classes[0x2E55], kPunctuation);  // Unicode 14
   EXPECT_EQ(classes['0'], kNumber | kWord);
   EXPECT_EQ(classes['\n'], kSpace);
   EXPECT_EQ(classes[0x85], kSpace);

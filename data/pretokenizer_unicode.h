@@ -13,6 +13,8 @@ namespace ingot {
 
 // Bits of a code point's class. At most one of the first five is set; kSpace is \s (White_Space),
 // kWord is \w (letters, marks, decimal and letter numbers, connector punctuation, joiners).
+// kOldPunctuation is what the "Punctuation" pre-tokenizer knows: \p{P} of Unicode 8 and the ASCII
+// symbols.
 enum CharacterClass : std::uint8_t {
   kLetter = 1,
   kMark = 2,
@@ -21,6 +23,7 @@ enum CharacterClass : std::uint8_t {
   kSymbol = 16,
   kSpace = 32,
   kWord = 64,
+  kOldPunctuation = 128,
 };
 
 inline constexpr std::size_t kCodePoints = 0x110000;
