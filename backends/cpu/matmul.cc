@@ -11,14 +11,14 @@
 namespace ingot::cpu {
 namespace {
 
-// Largest tile of C: with 96 x 512 words of A and a panel of B it stays in 1 MiB of L2.
-constexpr std::int64_t kTileRows = 96, kTileColumns = 256;
-// Steps along the depth, in words. One step up to kLongestStep, when A is used where it lies.
-constexpr std::int64_t kStep = 512, kLongestStep = 1024;
+// Largest tile of C, and the steps along its depth in 4-byte words: the rows of A (96 KiB) and the
+// sums (192 KiB) stay in L2 while B streams through, panel by panel. Measured on Zen 4: larger
+// ones gain nothing. When A is used where it lies, up to kLongestStep is one step.
+constexpr std::int64_t kTileRows = 96, kTileColumns = 512;
+constexpr std::int64_t kStep = 256, kLongestStep = 1024;
 // B is packed and used in portions of this size: they stay in L3, and the workspace stays small.
 constexpr std::int64_t kPackedBytes = 8 << 20;
-constexpr std::int64_t kTileOfB = 512 << 10;  // bytes of a tile's B, in L2
-constexpr int kMostBlocks = 64;               // of a batch
+constexpr int kMostBlocks = 64;  // of a batch
 
 constexpr std::int64_t round_up(std::int64_t value, std::int64_t unit) {
   return (value + unit - 1) / unit * unit;
@@ -272,18 +272,14 @@ void Matmul::choose_tiles(Batch& batch, int threads) const {
     std::int64_t tiles = 0;
     for (int i = 0; i < batch.count; ++i) {
       Block& block = batch.blocks[i];
-      const std::int64_t step_bytes = std::min(step_words(block.depth), words_of(block.depth)) * 4;
       block.tile_rows = block.thin ? block.rows : rows;
       block.tile_columns = block.thin ? kThinColumns : columns;
-      while (!block.thin && block.tile_columns > 64 && block.tile_columns * step_bytes > kTileOfB) {
-        block.tile_columns /= 2;
-      }
       block.panels = block.thin || spec_.b_packed ? 0 : divide_up(block.columns, kernels_->panel);
       block.tiles =
           divide_up(block.rows, block.tile_rows) * divide_up(block.columns, block.tile_columns);
       tiles += block.tiles;
     }
-    if (tiles >= 4 * threads || rows == 24) return;
+    if (tiles >= 8 * threads || rows == 24) return;
     if (columns > 64) {
       columns /= 2;
     } else {

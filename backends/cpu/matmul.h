@@ -5,10 +5,12 @@
 //   dx (+)= dy W         {rows = tokens, columns = in, depth = out}
 //   dW += dy^T x  (f32)  {rows = out, columns = in, depth = tokens, a_transposed, accumulate}
 //
-// How: our own register kernels (6 x 64 with AVX-512, 6 x 16 with AVX2) on packed panels of B.
-// Products of bf16 use vdpbf16ps where the CPU has it; otherwise, and for f16, operands are widened
-// to fp32 on the way. They reach 95 % of the machine's peak and, unlike oneDNN's, cost no
-// allocation and no second set of threads (measurements: matmul_benchmark).
+// How: our own register kernels (6 x 64 with AVX-512, 6 x 16 with AVX2) on packed panels of B; with
+// up to 32 rows (decoding) B is read once, where it lies. Products of bf16 use vdpbf16ps where the
+// CPU has it; otherwise, and for f16, operands are widened to fp32 on the way. On Zen 4 this gives
+// 80-93 % of the peak in all three products above, as much as oneDNN's with weights it has packed
+// before and more for the third, allocates nothing and needs no second set of threads
+// (matmul_benchmark).
 //
 // Sums are fp32. Each element of C is one chain of sums along the depth, cut at fixed places, so
 // the bits depend on the shape alone, not on the threads, the tiles or the workspace.
@@ -63,8 +65,8 @@ class Matmul {
 
   const MatmulSpec& spec() const { return spec_; }
 
-  // What run() needs: at most about 8 MiB for packed B (more only for a depth beyond 16000)
-  // and a quarter MiB per thread. A multiple of 64.
+  // What run() needs: at most 8 MiB for packed B (more only for a depth beyond 32000) and 0.3 MiB
+  // for each thread. A multiple of 64.
   std::int64_t workspace_bytes() const { return workspace_bytes_; }
 
   // a_rows: stored rows of A now (of all groups). workspace: workspace_bytes(), aligned to 64, its

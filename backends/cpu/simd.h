@@ -468,23 +468,40 @@ INGOT_SIMD void store_partial(T* to, F16 value, int count) {
 
 // ---- Across lanes -------------------------------------------------------------------------
 
+namespace detail {
+
+// Lanes i, i + 4, i + 8 and i + 12 made one by `fold`: (i, i + 8), (i + 4, i + 12), then these.
+template <typename Fold>
+INGOT_SIMD __m128 fold_to_four(F16 a, const Fold& fold) {
+#if defined(__AVX512F__)
+  const __m256 low = _mm512_castps512_ps256(a.part[0]);
+  const __m256 high = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a.part[0]), 1));
+  const __m256 eight = fold(low, high);
+#elif defined(__AVX2__)
+  const __m256 eight = fold(a.part[0], a.part[1]);
+#endif
+#if defined(__AVX2__)
+  return fold(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+#else
+  return fold(fold(a.part[0], a.part[2]), fold(a.part[1], a.part[3]));
+#endif
+}
+
+}  // namespace detail
+
 // Always in the order ((0+8)+(4+12)) + ..., at every level.
 INGOT_SIMD float horizontal_sum(F16 a) {
-  float lane[kLanes];
-  store(lane, a);
-  for (int width = kLanes / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) lane[i] += lane[i + width];
-  }
-  return lane[0];
+  const auto add = [](auto x, auto y) { return x + y; };
+  const __m128 four = detail::fold_to_four(a, add);
+  const __m128 two = four + _mm_movehl_ps(four, four);
+  return two[0] + two[1];
 }
 // NaN lanes may be passed over.
 INGOT_SIMD float horizontal_max(F16 a) {
-  float lane[kLanes];
-  store(lane, a);
-  for (int width = kLanes / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) lane[i] = lane[i] > lane[i + width] ? lane[i] : lane[i + width];
-  }
-  return lane[0];
+  const auto larger = [](auto x, auto y) { return x > y ? x : y; };
+  const __m128 four = detail::fold_to_four(a, larger);
+  const __m128 two = larger(four, _mm_movehl_ps(four, four));
+  return two[0] > two[1] ? two[0] : two[1];
 }
 INGOT_SIMD bool any(I16 mask) {
   I16 all = mask;
