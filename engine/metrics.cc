@@ -53,6 +53,15 @@ void add_short(Line& line, double value) {
   }
 }
 
+// 0.00029 -> "2.9e-4"
+void add_scientific(Line& line, double value) {
+  const int exponent = value > 0 ? static_cast<int>(std::floor(std::log10(value))) : 0;
+  const double mantissa = value / std::pow(10.0, exponent);
+  // 9.96 would be printed as 10.0
+  const bool carry = mantissa >= 9.95;
+  line.add("%.1fe%d", carry ? mantissa / 10 : mantissa, exponent + (carry ? 1 : 0));
+}
+
 void add_duration(Line& line, double seconds) {
   if (!(seconds < 360000000)) seconds = 360000000;
   const auto whole = static_cast<std::int64_t>(std::max(0.0, seconds));
@@ -147,9 +156,11 @@ int format_console_line(char* text, std::size_t size, const StepMetrics& m) {
   Line line(text, size);
   const double done =
       m.steps > 0 ? 100.0 * static_cast<double>(m.step) / static_cast<double>(m.steps) : 0;
-  line.add("step %lld/%lld %.1f%% | loss %.4f (%+.1fz) | norm %.3f | lr %.1e | ",
+  line.add("step %lld/%lld %.1f%% | loss %.4f (%+.1fz) | norm %.3f | lr ",
            static_cast<long long>(m.step), static_cast<long long>(m.steps), done, m.loss, m.loss_z,
-           m.grad_norm, m.learning_rate);
+           m.grad_norm);
+  add_scientific(line, m.learning_rate);
+  line.add(" | ");
   if (m.step_seconds < 10) {
     line.add("%.0f ms | ", m.step_seconds * 1e3);
   } else {
