@@ -33,8 +33,7 @@ void NonfiniteHunt::after(const Op& op) {
         const std::int64_t i = row * stride + column;
         const float value = element(buffer_.data(), info.dtype, i);
         if (std::isfinite(value)) continue;
-        found_ = op.name + " (" + std::string(op.kind->name) + ", " +
-                 std::string(name_of(op.phase)) + "), tensor '" + info.name + "', element " +
+        found_ = describe(program, op) + ", tensor '" + info.name + "', element " +
                  std::to_string(i) + ": " + (std::isnan(value) ? "nan" : "infinite");
         return;
       }

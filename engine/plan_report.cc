@@ -20,10 +20,6 @@ __attribute__((format(printf, 2, 3))) void add(std::string& text, const char* fo
 
 double mib(std::int64_t bytes) { return static_cast<double>(bytes) / kMiB; }
 
-std::string describe(const Op& op) {
-  return op.name + " (" + std::string(op.kind->name) + ", " + std::string(name_of(op.phase)) + ")";
-}
-
 }  // namespace
 
 std::string memory_report(const PlannedTraining& plan) {
@@ -49,7 +45,7 @@ std::string memory_report(const PlannedTraining& plan) {
   add(text, "  %-20s %10.1f   with the process itself, of a budget of %.1f\n", "predicted peak",
       mib(plan.predicted_peak_bytes()), mib(plan.budget_bytes));
   add(text, "  peak at %s; largest tensors alive there:\n",
-      describe(program.ops()[memory.peak_op]).c_str());
+      describe(program, program.ops()[memory.peak_op]).c_str());
   for (const int id : memory.largest) {
     const TensorInfo& info = program.tensors()[id];
     add(text, "    %10.1f  %-16s %s %s %s\n", mib(info.bytes()),
@@ -104,7 +100,7 @@ std::string memory_report_json(const PlannedTraining& plan, const RunConfig& con
         {"weights", std::string(name_of(storage_dtype(config.precision.compute)))},
         {"optimizer_state", "fp32"},
         {"offload", "none"}}},
-      {"peak", {{"op", describe(program.ops()[memory.peak_op])}, {"largest", largest}}},
+      {"peak", {{"op", describe(program, program.ops()[memory.peak_op])}, {"largest", largest}}},
       {"rejected", rejected}};
   return json.dump(2);
 }

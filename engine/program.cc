@@ -181,6 +181,26 @@ const Weight* Program::weight_of(Tensor t) const {
   return nullptr;
 }
 
+std::string describe(const Program& program, const Op& op) {
+  std::string name = op.name;
+  for (const auto* operands : {&op.inputs, &op.outputs}) {
+    for (const Tensor t : *operands) {
+      if (!t) continue;
+      const TensorInfo& info = program.info(t);
+      if (info.role != Role::weight && info.role != Role::gradient) continue;
+      // The update's ops may have every weight as operand: then the scope says more.
+      if (op.phase == Phase::update || !info.name.starts_with(op.name)) continue;
+      constexpr std::string_view kGradient = " gradient";
+      name = info.name;
+      if (name.ends_with(kGradient)) name.resize(name.size() - kGradient.size());
+      break;
+    }
+    if (name != op.name) break;
+  }
+  return name + (name.empty() ? "(" : " (") + std::string(op.kind->name) + ", " +
+         std::string(name_of(op.phase)) + ")";
+}
+
 Scope::Scope(Program& program, std::string_view name, int layer)
     : program_(program), outer_(program.scope()), outer_layer_(program.layer()) {
   program_.set_scope(outer_.empty() ? std::string(name) : outer_ + "." + std::string(name));

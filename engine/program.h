@@ -220,6 +220,10 @@ class Program {
   std::string scope_;
 };
 
+// An op in words: "layers.7.mlp.down_proj (linear_backward, backward)". Named by its weight where
+// it has one, else by its scope.
+std::string describe(const Program& program, const Op& op);
+
 // Adds a name to the scope of tensors and ops appended while it lives, e.g. Scope s(program,
 // "mlp").
 class Scope {

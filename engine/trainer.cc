@@ -246,7 +246,6 @@ void Trainer::judge(const StepReport& report) {
   // An overflow that a smaller loss scale can mend is no divergence.
   const bool bad = !std::isfinite(report.loss) || (!finite && loss_scale_.at_minimum());
   nonfinite_steps_ = bad ? nonfinite_steps_ + 1 : 0;
-  if (nonfinite_steps_ >= config_.nonfinite_limit) diverged();
 }
 
 void Trainer::diverged() {
@@ -275,7 +274,6 @@ void Trainer::step() {
   state_.tokens += engine_.micro_steps_per_update() * engine_.tokens_per_micro_step();
   const double z = recent_losses_.z_score(report.loss);
   judge(report);
-  state_.data = loader_.position();
   const double seconds = seconds_since(start);
   if (steps_here_ == kWarmupSteps) {
     timing_start_ = Clock::now();
@@ -285,6 +283,8 @@ void Trainer::step() {
   const bool last = state_.step == last_step_;
   const bool due = state_.step % std::max<std::int64_t>(1, config_.log.every) == 0;
   if (due || last || *mark_ != 0 || steps_here_ == 1) log(report, z, seconds);
+  if (nonfinite_steps_ >= config_.nonfinite_limit) diverged();
+  state_.data = loader_.position();
 }
 
 void Trainer::log(const StepReport& report, double loss_z, double seconds) {

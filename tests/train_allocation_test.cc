@@ -1,0 +1,111 @@
+// After its first two steps a run takes no memory from the heap on the thread that steps, logging
+// included. malloc counts its calls in this program, hence a test of its own.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "tests/tiny_run.h"
+
+namespace {
+thread_local std::int64_t allocations = 0;  // of this thread
+}
+
+extern "C" {
+// NOLINTBEGIN: glibc's own
+void* __libc_malloc(std::size_t size);
+void* __libc_calloc(std::size_t count, std::size_t size);
+void* __libc_realloc(void* block, std::size_t size);
+void* __libc_memalign(std::size_t alignment, std::size_t size);
+// NOLINTEND
+void* malloc(std::size_t size) noexcept {
+  ++allocations;
+  return __libc_malloc(size);
+}
+void* calloc(std::size_t count, std::size_t size) noexcept {
+  ++allocations;
+  return __libc_calloc(count, size);
+}
+void* realloc(void* block, std::size_t size) noexcept {
+  ++allocations;
+  return __libc_realloc(block, size);
+}
+void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept {
+  ++allocations;
+  return __libc_memalign(alignment, size);
+}
+int posix_memalign(void** block, std::size_t alignment, std::size_t size) noexcept {
+  ++allocations;
+  *block = __libc_memalign(alignment, size);
+  return *block == nullptr ? ENOMEM : 0;
+}
+}
+
+namespace ingot {
+namespace {
+
+// The CPU's kernels; notes the count of allocations whenever a part has run.
+class CountingBackend final : public Backend {
+ public:
+  std::string description() const override { return cpu_.description(); }
+  std::unique_ptr<Kernel> make_kernel(const Program& program, const Op& op) override {
+    return cpu_.make_kernel(program, op);
+  }
+  std::unique_ptr<DeviceMemory> allocate(std::int64_t bytes) override {
+    counts_.reserve(1000);
+    return cpu_.allocate(bytes);
+  }
+  void copy_to_device(std::byte* device, std::span<const std::byte> host) override {
+    cpu_.copy_to_device(device, host);
+  }
+  void copy_to_host(std::span<std::byte> host, const std::byte* device) override {
+    cpu_.copy_to_host(host, device);
+  }
+  void synchronize() override { counts_.push_back(allocations); }
+
+  const std::vector<std::int64_t>& counts() const { return counts_; }
+
+ private:
+  cpu::CpuBackend cpu_ = tiny_backend(2);
+  std::vector<std::int64_t> counts_;
+};
+
+TEST(Allocations, AreCounted) {
+  const std::int64_t before = allocations;
+  const std::vector<int> something(10);
+  EXPECT_EQ(allocations, before + 1);
+  EXPECT_EQ(something[3], 0);
+}
+
+class Allocation : public testing::TestWithParam<std::pair<const char*, const char*>> {};
+
+TEST_P(Allocation, StepsAfterTheSecondDoNoneLoggingIncluded) {
+  constexpr std::int64_t kSteps = 12, kPartsOfAStep = 3;  // two micro-steps and the update
+  const TinyRun run(GetParam().first, GetParam().second);
+  const RunConfig config = run.config("run", {"schedule.steps=12", "checkpoint.every=0",
+                                              "log.validate_every=0", "spike.z_score=1000"});
+  CountingBackend backend;
+  testing::internal::CaptureStdout();  // the console's lines are written too
+  ASSERT_EQ(train(config, {.threads = 2}, backend, /*peak_flops=*/1e9), 0);
+  const std::string said = testing::internal::GetCapturedStdout();
+  EXPECT_NE(said.find("step 12/12"), std::string::npos);
+  EXPECT_EQ(metric(run.directory("run"), "loss").size(), kSteps);
+  const std::vector<std::int64_t>& counts = backend.counts();
+  ASSERT_EQ(counts.size(), kSteps * kPartsOfAStep);
+  EXPECT_GT(counts.front(), 0);
+  for (std::size_t i = 2 * kPartsOfAStep; i < counts.size(); ++i) {
+    EXPECT_EQ(counts[i], counts[i - 1])
+        << "before the end of part " << i % kPartsOfAStep << " of step " << i / kPartsOfAStep + 1;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Runs, Allocation,
+                         testing::Values(std::pair{"llama", "fp32"}, std::pair{"qwen3", "bf16"},
+                                         std::pair{"deepseek_v2", "bf16"},
+                                         std::pair{"deepseek_v3", "bf16"},
+                                         std::pair{"deepseek_v3", "fp16"}),
+                         [](const auto& info) {
+                           return std::string(info.param.first) + "_" + info.param.second;
+                         });
+
+}  // namespace
+}  // namespace ingot
