@@ -1,0 +1,456 @@
+// Reference values of an independent float64 implementation, agreed with Hugging Face transformers
+// 5.23 (the project's model reference, Appendix A): weights by a rule, so that a few printed
+// numbers check forward, gradients, balance losses and the whole of a training step.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "engine/training_engine.h"
+#include "engine/weight_copy.h"
+#include "memory/plan.h"
+#include "tests/tiny_run.h"
+
+namespace ingot {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::int64_t kBatch = 2, kSequence = 12, kVocabulary = 256;
+// What the reference says of an fp32 engine: 2e-5 of the value, or of the largest for logits.
+constexpr double kTolerance = 2e-5;
+
+std::uint64_t splitmix64(std::uint64_t x) {
+  std::uint64_t z = x + 0x9E3779B97F4A7C15;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+  return z ^ (z >> 31);
+}
+
+std::uint64_t fnv1a(std::string_view name) {
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return hash;
+}
+
+float fill_value(const std::string& name, std::uint64_t index) {
+  const double u = static_cast<double>(splitmix64(fnv1a(name) + index) >> 40) / (1 << 24) - 0.5;
+  if (name.find("e_score_correction_bias") != name.npos) return static_cast<float>(0.2 * u);
+  if (name.find("norm") != name.npos && name.ends_with("weight")) {
+    return static_cast<float>(1 + 0.4 * u);
+  }
+  return static_cast<float>((name.ends_with(".bias") ? 0.2 : 0.4) * u);
+}
+
+void fill_weights(Executor& executor) {
+  for (const Weight& weight : executor.program().weights()) {
+    for (const WeightPart& part : weight.parts) {
+      std::vector<float> values(part.shape.elements());
+      for (std::size_t i = 0; i < values.size(); ++i) values[i] = fill_value(part.name, i);
+      write_weight_part(executor, weight, part, values);
+    }
+  }
+}
+
+// ids[b][t] = (37 (12 b + t) + 11) mod 256; the last token of a sequence has no target.
+struct Data {
+  std::vector<std::int32_t> tokens, targets;
+  Data() {
+    for (std::int64_t i = 0; i < kBatch * kSequence; ++i) {
+      const auto token = [](std::int64_t place) {
+        return static_cast<std::int32_t>((37 * place + 11) % 256);
+      };
+      tokens.push_back(token(i));
+      targets.push_back(i % kSequence + 1 < kSequence ? token(i + 1) : -1);
+    }
+  }
+};
+
+json yarn(double mscale) {
+  return {{"type", "yarn"},          {"factor", 40},   {"original_max_position_embeddings", 4096},
+          {"beta_fast", 32},         {"beta_slow", 1}, {"mscale", mscale},
+          {"mscale_all_dim", mscale}};
+}
+
+json model_json(const std::string& id) {
+  json model = {
+      {"vocab_size", kVocabulary}, {"hidden_size", 64},        {"intermediate_size", 128},
+      {"num_attention_heads", 4},  {"rms_norm_eps", 1e-6},     {"rope_theta", 10000},
+      {"hidden_act", "silu"},      {"attention_bias", false},  {"max_position_embeddings", 64},
+      {"num_hidden_layers", 2},    {"num_key_value_heads", 2}, {"tie_word_embeddings", false}};
+  if (id == "llama") {
+    model.update({{"model_type", "llama"},
+                  {"rope_scaling",
+                   {{"rope_type", "llama3"},
+                    {"factor", 8},
+                    {"low_freq_factor", 1},
+                    {"high_freq_factor", 4},
+                    {"original_max_position_embeddings", 32}}}});
+    return model;
+  }
+  if (id == "qwen2") {
+    model.erase("attention_bias");
+    model.update({{"model_type", "qwen2"}, {"tie_word_embeddings", true}});
+    return model;
+  }
+  if (id == "qwen3") {
+    model.update({{"model_type", "qwen3"}, {"head_dim", 32}});
+    return model;
+  }
+  model.update({{"model_type", "deepseek_v2"},
+                {"num_hidden_layers", 3},
+                {"num_key_value_heads", 4},
+                {"moe_intermediate_size", 32},
+                {"n_routed_experts", 8},
+                {"num_experts_per_tok", 2},
+                {"first_k_dense_replace", 1},
+                {"kv_lora_rank", 16},
+                {"q_lora_rank", 24},
+                {"qk_nope_head_dim", 8},
+                {"qk_rope_head_dim", 8},
+                {"v_head_dim", 8},
+                {"n_shared_experts", 2},
+                {"scoring_func", "softmax"},
+                {"norm_topk_prob", false},
+                {"topk_method", "greedy"},
+                {"routed_scaling_factor", 1.0}});
+  if (id == "v2lite") {
+    model["q_lora_rank"] = nullptr;
+  } else if (id == "v2group") {
+    model.update({{"topk_method", "group_limited_greedy"},
+                  {"n_group", 4},
+                  {"topk_group", 2},
+                  {"routed_scaling_factor", 16.0},
+                  {"rope_scaling", yarn(0.707)}});
+  } else {
+    model.update({{"model_type", "deepseek_v3"},
+                  {"n_shared_experts", 1},
+                  {"scoring_func", "sigmoid"},
+                  {"norm_topk_prob", true},
+                  {"topk_method", "noaux_tc"},
+                  {"n_group", 4},
+                  {"topk_group", 2},
+                  {"routed_scaling_factor", 2.5}});
+    if (id == "v3yarn") model["rope_scaling"] = yarn(1.0);
+    model["num_nextn_predict_layers"] = id == "v3+mtp" ? 1 : 0;
+  }
+  return model;
+}
+
+RunConfig run_config(const json& model) {
+  const json config = {
+      {"model", model},
+      {"data", {{"train", {"none.bin"}}, {"sequence_length", kSequence}}},
+      {"batch", {{"tokens_per_step", kBatch * kSequence}, {"micro_batch", kBatch}}},
+      {"optimizer",
+       {{"betas", {0.9, 0.95}}, {"epsilon", 1e-8}, {"weight_decay", 0.1}, {"clip_norm", 1.0}}},
+      {"precision", {{"compute", "fp32"}}},
+      {"loss", {{"balance_weight", 0.01}, {"balance_type", "sequence"}}}};
+  return parse_run_config(config.dump(), "run.json", ".");
+}
+
+// A training step's program with the weights of the rule.
+class Reference {
+ public:
+  explicit Reference(const json& model) : backend_(tiny_backend(2)), config_(run_config(model)) {
+    engine_ = std::make_unique<TrainingEngine>(plan_training(config_, backend_), backend_, config_);
+    fill_weights(engine_->executor());
+  }
+
+  // The numbers of valid targets are those of this data, whose last tokens have none.
+  TrainingEngine::MicroStepLosses micro_step() {
+    engine_->prepare_step(1);
+    engine_->state().target_tokens = kBatch * (kSequence - 1);
+    engine_->state().mtp_targets[0] = kBatch * (kSequence - 2);
+    return engine_->micro_step(data_.tokens, data_.targets);
+  }
+
+  // L2 norm of the gradient of one tensor of the checkpoint, or of all.
+  double gradient_norm(const std::string& name = "") const {
+    double squares = 0;
+    bool found = false;
+    for (const Weight& weight : engine_->executor().program().weights()) {
+      if (!weight.gradient) continue;
+      for (const WeightPart& part : weight.parts) {
+        if (!name.empty() && part.name != name) continue;
+        std::vector<float> values(part.shape.elements());
+        read_weight_part(engine_->executor(), weight, part, WeightState::gradient, values);
+        for (const float value : values) squares += static_cast<double>(value) * value;
+        found = true;
+      }
+    }
+    EXPECT_TRUE(found) << name;
+    return std::sqrt(squares);
+  }
+
+  std::vector<double> balances() const {
+    std::vector<double> values;
+    for (const RouterOutputs& router : engine_->compiled().losses.routers) {
+      values.push_back(engine_->executor().read_scalar(router.balance_loss));
+    }
+    return values;
+  }
+
+  std::vector<std::vector<std::int32_t>> loads() const {
+    std::vector<std::vector<std::int32_t>> all;
+    for (const RouterOutputs& router : engine_->compiled().losses.routers) {
+      std::vector<std::int32_t> load(8);
+      engine_->executor().read(router.load, std::as_writable_bytes(std::span(load)));
+      all.push_back(load);
+    }
+    return all;
+  }
+
+  TrainingEngine& engine() { return *engine_; }
+  const RunConfig& config() const { return config_; }
+  const Data& data() const { return data_; }
+
+ private:
+  cpu::CpuBackend backend_;
+  RunConfig config_;
+  std::unique_ptr<TrainingEngine> engine_;
+  Data data_;
+};
+
+void expect_close(double actual, double expected, const std::string& what) {
+  EXPECT_NEAR(actual, expected, kTolerance * std::fabs(expected)) << what;
+}
+
+TEST(FillRule, GivesThePrintedValues) {
+  EXPECT_EQ(splitmix64(0), 0xe220a8397b1dcdafu);
+  EXPECT_EQ(fnv1a("model.embed_tokens.weight"), 0xa88fd795d5c6d156u);
+  const std::map<std::string, std::array<double, 3>> printed = {
+      {"model.embed_tokens.weight", {-0.051483821, -0.059357025, 0.161241025}},
+      {"model.norm.weight", {0.819475114, 0.928520679, 0.864079833}},
+      {"model.layers.1.mlp.gate.e_score_correction_bias",
+       {-0.070000552, -0.047074676, -0.068060890}}};
+  for (const auto& [name, values] : printed) {
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      EXPECT_NEAR(fill_value(name, i), values[i], 1e-9) << name;
+    }
+  }
+}
+
+struct Forward {
+  const char* id;
+  std::int64_t parameters;  // without selection biases
+  double loss;
+  std::array<double, 4> first, last;  // logits[0, 0, 0..3], logits[1, 11, 252..255]
+  double squares;                     // sum of all logits squared
+};
+const Forward kForward[] = {
+    {"v3",
+     192568,
+     5.7961130558,
+     {-1.0922822, -0.5906760, 0.6397958, 0.0437525},
+     {0.0079005, -0.4990254, 0.5955440, -0.8235516},
+     5193.711602},
+    {"v3yarn",
+     192568,
+     5.8114610636,
+     {-1.0922822, -0.5906760, 0.6397958, 0.0437525},
+     {-1.0824940, -0.3749257, 0.5286955, -0.1172034},
+     5141.540707},
+    {"v2lite",
+     207856,
+     5.7671001140,
+     {-0.8658522, -1.1409100, -0.0648520, 0.9941203},
+     {-0.0701428, 0.0380681, 0.9514914, 0.4882667},
+     5323.977056},
+    {"v2group",
+     204856,
+     5.8509647117,
+     {-0.3022077, -0.3090233, 0.5479408, -0.1561749},
+     {0.4377930, -0.4270226, -0.0835478, 0.8016737},
+     5163.439909},
+    {"llama",
+     106816,
+     5.7671089416,
+     {-1.1064769, -0.1325258, 0.4954346, -0.4855400},
+     {0.1886521, 0.0638251, -0.2398745, -1.8454693},
+     4934.121517},
+    {"qwen2",
+     90688,
+     6.0077258072,
+     {1.8097238, -0.3285143, 0.6320410, -1.3029074},
+     {0.6343431, -0.6945004, -0.1914409, 0.4828029},
+     5521.300540},
+    {"qwen3",
+     131520,
+     5.8692619251,
+     {1.4007926, -0.2512356, 1.4978898, 0.5970994},
+     {0.5305688, 0.2344437, -0.1215896, -0.2539140},
+     5068.742011},
+};
+
+class AppendixA1 : public testing::TestWithParam<Forward> {};
+
+std::vector<float> logits_of(const ModelConfig& model, const Data& data) {
+  cpu::CpuBackend backend = tiny_backend(2);
+  Program program;
+  program.begin(Part::evaluation);
+  Builder b(program, model, {.batch = kBatch, .sequence = kSequence, .dtype = DType::f32});
+  const ModelInputs inputs = model_inputs(b, /*with_mtp=*/false);
+  std::vector<RouterOutputs> routers;
+  const Tensor logits = model_logits(b, model_hidden(b, inputs.tokens, routers));
+  program.info(logits).lifetime = Lifetime::parts;
+  BoundProgram bound(program, backend);
+  const MemoryPlan plan = plan_memory(program);
+  Executor executor(program, std::move(bound), plan.offsets, plan.arena_bytes, backend);
+  fill_weights(executor);
+  executor.write(inputs.tokens, std::as_bytes(std::span(data.tokens)));
+  executor.run(Part::evaluation, StepState{});
+  std::vector<float> values(kBatch * kSequence * kVocabulary);
+  executor.read(logits, std::as_writable_bytes(std::span(values)));
+  return values;
+}
+
+TEST_P(AppendixA1, LossAndLogits) {
+  const Forward& expected = GetParam();
+  Reference reference(model_json(expected.id));
+  const ParameterCount count = count_parameters(reference.config().model);
+  const std::int64_t biases = std::string(expected.id).starts_with("v3") ? 16 : 0;
+  EXPECT_EQ(count.total, expected.parameters + biases);
+  EXPECT_NEAR(reference.micro_step().main.mean(), expected.loss, 1e-5);
+
+  const std::vector<float> logits = logits_of(reference.config().model, reference.data());
+  double squares = 0, largest = 0;
+  for (const float value : logits) {
+    squares += static_cast<double>(value) * value;
+    largest = std::max(largest, std::fabs(static_cast<double>(value)));
+  }
+  expect_close(squares, expected.squares, "sum of squares");
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_NEAR(logits[i], expected.first[i], kTolerance * largest) << i;
+    EXPECT_NEAR(logits[logits.size() - 4 + i], expected.last[i], kTolerance * largest) << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, AppendixA1, testing::ValuesIn(kForward),
+                         [](const auto& info) { return std::string(info.param.id); });
+
+TEST(AppendixA1Variants, OneGroupAndAllDense) {
+  json one_group = model_json("v3");
+  one_group.update({{"n_group", 1}, {"topk_group", 1}});
+  EXPECT_NEAR(Reference(one_group).micro_step().main.mean(), 5.81306934, 1e-5);
+  json all_dense = model_json("v3");
+  all_dense["first_k_dense_replace"] = 3;
+  EXPECT_NEAR(Reference(all_dense).micro_step().main.mean(), 5.99399567, 1e-5);
+}
+
+// Norms of all gradients, embed_tokens, norm, and of layer 1: q_a_proj (or q_proj), kv_a_proj (or
+// k_proj), mlp.gate (or mlp.gate_proj), experts.3.up_proj.
+struct GradientNorms {
+  const char* id;
+  double all, embedding, norm, query, key, gate, expert;
+};
+const GradientNorms kGradientNorms[] = {
+    {"v3", 10.48454087, 5.276726, 0.1952279, 0.1343369, 0.6624616, 0.09833866, 0.5828754},
+    {"v3yarn", 11.63266754, 5.877890, 0.1880339, 0.3191290, 0.8041920, 0.1185367, 0.5537922},
+    {"v2lite", 9.71611680, 4.978014, 0.2198045, 0.1934583, 0.6942224, 0.2120212, 0.1359909},
+    {"v2group", 13.46839989, 6.702499, 0.2005076, 0.2591461, 0.8761355, 1.025008, 0.6158233},
+    {"llama", 8.30743346, 4.314144, 0.2250975, 0.4620729, 0.4532751, 0.9347127, 0},
+    {"qwen2", 6.76346079, 3.816734, 0.2218571, 0.4116585, 0.4224761, 0.8588596, 0},
+    {"qwen3", 6.40683529, 3.099052, 0.2028292, 0.3928037, 0.4208838, 0.7962950, 0},
+};
+
+class AppendixA2 : public testing::TestWithParam<GradientNorms> {};
+
+TEST_P(AppendixA2, GradientNorms) {
+  const GradientNorms& expected = GetParam();
+  Reference reference(model_json(expected.id));
+  reference.micro_step();
+  const std::string id = expected.id, layer = "model.layers.1.";
+  const bool latent = id.starts_with("v");
+  const std::string query = latent && id != "v2lite" ? "q_a_proj" : "q_proj";
+  const auto expect = [&](const std::string& name, double norm) {
+    expect_close(reference.gradient_norm(name), norm, name);
+  };
+  expect("", expected.all);
+  expect("model.embed_tokens.weight", expected.embedding);
+  expect("model.norm.weight", expected.norm);
+  expect(layer + "self_attn." + query + ".weight", expected.query);
+  expect(layer + "self_attn." + (latent ? "kv_a_proj_with_mqa" : "k_proj") + ".weight",
+         expected.key);
+  expect(layer + "mlp." + (latent ? "gate" : "gate_proj") + ".weight", expected.gate);
+  if (latent) expect(layer + "mlp.experts.3.up_proj.weight", expected.expert);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, AppendixA2, testing::ValuesIn(kGradientNorms),
+                         [](const auto& info) { return std::string(info.param.id); });
+
+TEST(AppendixA3, BalanceTermsOfEachRouter) {
+  const std::map<std::string, std::array<double, 2>> expected = {
+      {"v3", {1.05325379, 1.05261378}},
+      {"v3yarn", {1.05330286, 1.06997798}},
+      {"v2lite", {1.16748306, 1.37686040}},
+      {"v2group", {1.12448934, 1.16049373}}};
+  for (const auto& [id, terms] : expected) {
+    Reference reference(model_json(id));
+    const double sum = reference.micro_step().balance;
+    ASSERT_EQ(reference.balances().size(), 2u);
+    for (int i = 0; i < 2; ++i) expect_close(reference.balances()[i], terms[i], id);
+    expect_close(sum, terms[0] + terms[1], id);
+  }
+}
+
+struct TrainingStep {
+  double main, mtp;
+  std::array<double, 3> balances;  // of layers 1, 2 and the MTP module
+  double objective, norm;
+};
+const TrainingStep kTraining[] = {
+    {5.79611306, 5.83578316, {1.05325379, 1.05261378, 1.04190048}, 7.57832568, 10.57916594},
+    {4.61302498, 5.42879488, {1.05405910, 1.09616217, 1.07746268}, 6.27394028, 8.59118603},
+    {3.96629946, 5.14947421, {1.06206455, 1.08539716, 1.07741512}, 5.54339049, 7.35058675},
+    {3.31659765, 4.76420707, {1.06060259, 1.07024612, 1.05418976}, 4.77771016, 6.80760972},
+};
+
+// V3 with its MTP module, balance loss, clipping, AdamW and the update of the selection bias.
+TEST(AppendixA4, FourTrainingSteps) {
+  Reference reference(model_json("v3+mtp"));
+  TrainingEngine& engine = reference.engine();
+  StepState& state = engine.state();
+  state.learning_rate = 1e-3;
+  state.mtp_weight = 0.3;
+  state.balance_weight = 0.01;
+  state.bias_update_rate = 0.001;
+  for (std::size_t step = 0; step < std::size(kTraining); ++step) {
+    const TrainingStep& expected = kTraining[step];
+    const std::string at = "step " + std::to_string(step);
+    const auto losses = reference.micro_step();
+    EXPECT_EQ(losses.main.targets, kBatch * (kSequence - 1));
+    EXPECT_EQ(losses.mtp.targets, kBatch * (kSequence - 2));
+    expect_close(losses.main.mean(), expected.main, at);
+    expect_close(losses.mtp.mean(), expected.mtp, at);
+    const auto balances = reference.balances();
+    ASSERT_EQ(balances.size(), 3u);
+    for (int i = 0; i < 3; ++i) expect_close(balances[i], expected.balances[i], at);
+    expect_close(losses.main.mean() + 0.3 * losses.mtp.mean() + 0.01 * losses.balance,
+                 expected.objective, at);
+    if (step == 0) {
+      const std::vector<std::vector<std::int32_t>> loads = {
+          {0, 3, 6, 12, 10, 7, 7, 3}, {4, 3, 12, 6, 9, 9, 2, 3}, {4, 8, 6, 5, 5, 7, 3, 6}};
+      EXPECT_EQ(reference.loads(), loads);
+      const std::map<std::string, double> norms = {
+          {"model.embed_tokens.weight", 5.363445},
+          {"lm_head.weight", 1.793943},
+          {"model.layers.3.eh_proj.weight", 0.6306808},
+          {"model.layers.1.mlp.gate.weight", 0.1291277},
+          {"model.layers.3.mlp.gate.weight", 0.04645169},
+          {"model.layers.0.self_attn.kv_b_proj.weight", 3.555593}};
+      for (const auto& [name, norm] : norms) {
+        expect_close(reference.gradient_norm(name), norm, name);
+      }
+    }
+    const StepReport report = engine.finish_step();
+    EXPECT_FALSE(report.skipped);
+    expect_close(report.grad_norm, expected.norm, at);
+    ++state.updates;
+  }
+}
+
+}  // namespace
+}  // namespace ingot
