@@ -6,8 +6,8 @@ set -euo pipefail
 packages=(
   bazel-bootstrap bazel-rules-java  # Bazel 4.2.3; the second spares it a download
   g++ binutils git ca-certificates
-  libeigen3-dev nlohmann-json3-dev libcli11-dev libgtest-dev
-  libxxhash-dev libdnnl-dev libpcre2-dev libutf8proc-dev
+  nlohmann-json3-dev libcli11-dev libgtest-dev libxxhash-dev libpcre2-dev libutf8proc-dev
+  libeigen3-dev  # the text that quickstart.sh trains on
   clang-format
 )
 
@@ -39,4 +39,3 @@ need() {
 }
 need bazel-bootstrap 4.2.3
 need g++ 4:12
-need libdnnl-dev 2.6

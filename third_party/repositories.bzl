@@ -25,12 +25,6 @@ def ingot_repositories():
     # `files` maps a path on the machine to its place in the repository. List what is to be
     # seen through the target; `includes` are the -isystem folders (default: include).
     system_library(
-        name = "eigen",
-        apt = "libeigen3-dev",
-        files = {"/usr/include/eigen3": "eigen3"},
-        includes = ["eigen3"],
-    )
-    system_library(
         name = "nlohmann_json",
         apt = "nlohmann-json3-dev",
         files = {"/usr/include/nlohmann": "include/nlohmann"},
@@ -62,12 +56,6 @@ def ingot_repositories():
         apt = "libxxhash-dev",
         files = {"/usr/include/xxhash.h": "include/xxhash.h"},
         linkopts = ["-lxxhash"],
-    )
-    system_library(
-        name = "onednn",
-        apt = "libdnnl-dev",
-        files = {"/usr/include/oneapi": "include/oneapi"},
-        linkopts = ["-ldnnl"],
     )
     system_library(
         name = "pcre2",
