@@ -43,6 +43,10 @@ void cross_entropy_gradient(Gradients& gradients, const Op& op) {
                              std::move(attributes));
 }
 
+// Each chunk reads and writes the whole weight gradient: fewer rows than this are all memory
+// traffic.
+constexpr std::int64_t kLeastChunk = 256;
+
 }  // namespace
 
 const OpKind kCrossEntropy{.name = "cross_entropy",
@@ -56,7 +60,7 @@ std::int64_t chunk_rows_for(std::int64_t tokens, std::int64_t hidden, std::int64
       std::max<std::int64_t>(1, vocabulary / std::max<std::int64_t>(1, hidden));
   const std::int64_t rows = (tokens + chunks - 1) / chunks;
   const auto power = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(rows)));
-  return std::min(tokens, std::max<std::int64_t>(64, power));
+  return std::min(tokens, std::max(kLeastChunk, power));
 }
 
 Tensor cross_entropy(Program& program, Tensor hidden, Tensor weight, Tensor targets,
