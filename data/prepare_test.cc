@@ -173,8 +173,10 @@ TEST_F(Prepare, CutsKeepTheTokensOfEveryKindOfTokenizer) {
     for (std::size_t i = 0; i < 300; ++i) {
       const std::string text = real_text(i * 31, 1500);
       const std::size_t cut = last_place_to_cut(std::string_view(text).substr(0, 1200));
-      const bool at_line = text[cut - 1] == '\n';
-      if (!std::isgraph(text[cut - (at_line ? 2 : 1)])) continue;  // the last resort
+      // Anything else is the last resort, which promises nothing.
+      const bool at_line = text[cut - 1] == '\n' && std::isalpha(text[cut]);
+      const bool at_space = text[cut] == ' ' && std::isalpha(text[cut + 1]);
+      if (!(at_line || at_space) || !std::isgraph(text[cut - (at_line ? 2 : 1)])) continue;
       ++promised;
       auto parts = tokenizer.encode(text.substr(0, cut));
       tokenizer.encode(text.substr(cut), parts);

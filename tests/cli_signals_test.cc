@@ -83,7 +83,7 @@ TEST_F(Signals, KilledAtRandomMomentsTheRunGetsToTheSameEnd) {
   for (std::uint64_t attempt = 0;; ++attempt) {
     // Later and later, so that it ends; a random part hits saves, validations and the start.
     const double wait =
-        60.0 * static_cast<double>(attempt + 1) + 200 * random_uniform(5, 0, attempt);
+        15.0 * static_cast<double>(attempt + 1) + 60 * random_uniform(5, 0, attempt);
     const ProcessResult result =
         train("run", {.while_running = [wait](pid_t child) {
                 std::this_thread::sleep_for(milliseconds(static_cast<int>(wait)));
