@@ -28,12 +28,6 @@ SplitStep byte_level(bool use_regex) {
   return {.kind = SplitStep::Kind::byte_level, .use_regex = use_regex};
 }
 
-// One match of a step, or the gap between two.
-struct Span {
-  std::size_t begin, end;
-  bool match;
-};
-
 unsigned class_of(SplitStep::Kind kind) {
   switch (kind) {
     case SplitStep::Kind::number:
@@ -96,36 +90,25 @@ void find_all(SplitStep::Kind kind, std::string_view text, Found&& found) {
   }
 }
 
-std::vector<Span> with_gaps(const SplitStep& step, const Regex* regex, std::string_view text,
-                            RegexScratch& scratch) {
-  std::vector<Span> spans;
-  std::size_t end = 0;
-  const auto found = [&](std::size_t match_begin, std::size_t match_end) {
-    if (end < match_begin) spans.push_back({end, match_begin, step.invert});
-    spans.push_back({match_begin, match_end, !step.invert});
-    end = match_end;
-  };
+template <class Found>
+void find_all(const SplitStep& step, const Regex* regex, std::string_view text,
+              RegexScratch& scratch, Found&& found) {
   switch (step.kind) {
     case SplitStep::Kind::regex:
-      find_all(*regex, text, scratch, found);
-      break;
+      return find_all(*regex, text, scratch, found);
     case SplitStep::Kind::literal:
-      find_all(step.pattern, text, found);
-      break;
+      return find_all(step.pattern, text, found);
     default:
-      find_all(step.kind, text, found);
-      break;
+      return find_all(step.kind, text, found);
   }
-  if (end < text.size()) spans.push_back({end, text.size(), step.invert});
-  return spans;
 }
 
-// Joins neighbours as the behaviour says; `spans` are in order and without holes.
-void merge(SplitBehavior behavior, std::vector<Span>& spans) {
+// Joins neighbours as the behaviour says.
+void merge(SplitBehavior behavior, std::vector<SplitSpan>& spans) {
   const auto keep = [&spans](auto&& joins_the_one_before) {
-    std::vector<Span> merged;
+    std::vector<SplitSpan> merged;
     bool before = false;
-    for (const Span& span : spans) {
+    for (const SplitSpan& span : spans) {
       if (!merged.empty() && joins_the_one_before(before, span.match)) {
         merged.back().begin = std::min(merged.back().begin, span.begin);
         merged.back().end = std::max(merged.back().end, span.end);
@@ -147,7 +130,7 @@ void merge(SplitBehavior behavior, std::vector<Span>& spans) {
       std::reverse(spans.begin(), spans.end());
       return;
     case SplitBehavior::removed:
-      std::erase_if(spans, [](const Span& span) { return span.match; });
+      std::erase_if(spans, [](const SplitSpan& span) { return span.match; });
       return;
     case SplitBehavior::isolated:
       return;
@@ -208,12 +191,31 @@ void PreTokenizer::split_in_steps(std::string_view text, Scratch& scratch) const
 
 void PreTokenizer::apply(const SplitStep& step, const Regex* regex, std::string_view text,
                          Scratch& scratch) const {
-  std::vector<Span> spans = with_gaps(step, regex, text, scratch.regex);
-  merge(step.behavior, spans);
-  for (const Span& span : spans) {
-    if (span.begin < span.end)
-      scratch.next.push_back(text.substr(span.begin, span.end - span.begin));
+  const auto emit = [&](std::size_t begin, std::size_t end) {
+    if (begin < end) scratch.next.push_back(text.substr(begin, end - begin));
+  };
+  std::size_t done = 0;
+  if (step.behavior == SplitBehavior::isolated) {  // nearly always: matches and gaps as they come
+    find_all(step, regex, text, scratch.regex, [&](std::size_t begin, std::size_t end) {
+      emit(done, begin);
+      emit(begin, end);
+      done = end;
+    });
+    return emit(done, text.size());
   }
+  std::vector<SplitSpan>& spans = scratch.spans;
+  spans.clear();
+  const auto gap = [&](std::size_t end) {
+    if (done < end) spans.push_back({done, end, step.invert});
+  };
+  find_all(step, regex, text, scratch.regex, [&](std::size_t begin, std::size_t end) {
+    gap(begin);
+    spans.push_back({begin, end, !step.invert});
+    done = end;
+  });
+  gap(text.size());
+  merge(step.behavior, spans);
+  for (const SplitSpan& span : spans) emit(span.begin, span.end);
 }
 
 }  // namespace ingot

@@ -42,6 +42,12 @@ struct SplitStep {
   bool operator==(const SplitStep&) const = default;
 };
 
+// Of a text that a step looks at: a match or the gap between two.
+struct SplitSpan {
+  std::size_t begin, end;
+  bool match;
+};
+
 // GPT-2: ByteLevel with its own regex.
 std::vector<SplitStep> gpt2_split_steps();
 // Llama-3 (digits = 3), Qwen2 (digits = 1).
@@ -57,6 +63,7 @@ class PreTokenizer {
     friend class PreTokenizer;
     RegexScratch regex;
     std::vector<std::string_view> pieces, next;
+    std::vector<SplitSpan> spans;
     std::string prefixed;
   };
 

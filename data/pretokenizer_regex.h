@@ -5,6 +5,7 @@
 // Left to the library: other \p{...} follow PCRE2's version of Unicode (14 in Debian 12).
 #pragma once
 
+#include <bitset>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -43,6 +44,7 @@ class Regex {
  private:
   struct Code;
   std::shared_ptr<const Code> code_;  // immutable
+  std::optional<std::bitset<256>> first_bytes_;
   std::string pattern_, where_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -193,6 +194,27 @@ TEST(Regex, MeansWhatOnigurumaMeans) {
   EXPECT_EQ(matches(R"(a{b)", "a{b"), (Pieces{"a{b"}));
   EXPECT_EQ(matches(R"([]x]+)", "a]x"), (Pieces{"]x"}));
   EXPECT_EQ(matches(R"([[:digit:]a]+)", "1a["), (Pieces{"1a"}));
+}
+
+TEST(Regex, SpaceAtLineEndIsFoundLikeInPcre2) {
+  const Regex own(R"(\s+$)", "test"), pcre2(R"((?:\s)+$)", "test");
+  RegexScratch scratch;
+  fuzz::Rng rng(21);
+  for (int i = 0; i < 20000; ++i) {
+    std::string text;
+    for (std::size_t n = rng.below(12); n > 0; --n) {
+      text += std::array{" ", "\n", "\r", "\u2028", "\u0085", "x", "é", "\u180e"}[rng.below(8)];
+    }
+    for (std::size_t from = 0; from <= text.size(); ++from) {
+      if (from < text.size() && (text[from] & 0xC0) == 0x80) continue;
+      const auto a = own.find(text, from, scratch), b = pcre2.find(text, from, scratch);
+      ASSERT_EQ(a.has_value(), b.has_value()) << testing::PrintToString(text) << from;
+      if (!a) continue;
+      ASSERT_EQ(a->begin, b->begin) << testing::PrintToString(text) << from;
+      ASSERT_EQ(a->end, b->end) << testing::PrintToString(text) << from;
+    }
+  }
+  own.find(std::string(2'000'000, ' ') + "x", 0, scratch);  // at once
 }
 
 TEST(Regex, RefusesWhatItCannotMean) {
