@@ -1,7 +1,5 @@
 #include "ops/linear/linear_cpu.h"
 
-#include <algorithm>
-
 #include "backends/cpu/matmul.h"
 #include "ops/linear/bias_gradient_cpu.h"
 #include "ops/linear/mixed_linear_cpu.h"
@@ -9,80 +7,68 @@
 namespace ingot::cpu {
 namespace {
 
-int threads_of(const Context& context) { return context.pool.threads(); }
-
-std::unique_ptr<Kernel> make_linear(const Program& program, const Op& op, const Context& context) {
-  const Tensor x = op.inputs[0], weight = op.inputs[1], bias = op.inputs[2];
-  const Tensor residual = op.inputs[3], y = op.outputs[0];
-  if (program.dtype(x) != program.dtype(weight)) return make_mixed_linear(program, op, context);
-  const Matmul matmul({.rows = program.rows(x),
-                       .columns = y.columns,
-                       .depth = x.columns,
-                       .a = program.dtype(x),
-                       .b = program.dtype(weight),
-                       .c = program.dtype(y),
-                       .b_transposed = true,
-                       .a_stride = program.row_stride(x),
-                       .c_stride = program.row_stride(y),
-                       .residual_stride = residual ? program.row_stride(residual) : 0,
-                       .bias = static_cast<bool>(bias),
-                       .residual = static_cast<bool>(residual),
-                       .threads = threads_of(context)},
-                      context.isa);
-  const std::int64_t rows = program.rows(x);
+// The kernel of an op whose operands are those of the product: A, B, bias?, residual? -> C.
+std::unique_ptr<Kernel> product(MatmulSpec spec, std::int64_t rows, const Context& context) {
+  spec.threads = context.pool.threads();
+  const Matmul matmul(spec, context.isa);
+  const bool bias = spec.bias, residual = spec.residual;
   ThreadPool& pool = context.pool;
   return make_kernel(
       matmul.workspace_bytes(), [=, &pool](const KernelArguments& arguments, const StepState&) {
         matmul.run(pool, arguments.inputs[0], arguments.inputs[1], arguments.outputs[0],
-                   arguments.input<float>(2), arguments.inputs[3], arguments.workspace, rows);
+                   bias ? arguments.input<float>(2) : nullptr,
+                   residual ? arguments.inputs[3] : nullptr, arguments.workspace, rows);
       });
+}
+
+std::unique_ptr<Kernel> make_linear(const Program& program, const Op& op, const Context& context) {
+  const Tensor x = op.inputs[0], weight = op.inputs[1], residual = op.inputs[3];
+  const Tensor y = op.outputs[0];
+  if (program.dtype(x) != program.dtype(weight)) return make_mixed_linear(program, op, context);
+  return product({.rows = program.rows(x),
+                  .columns = y.columns,
+                  .depth = x.columns,
+                  .a = program.dtype(x),
+                  .b = program.dtype(weight),
+                  .c = program.dtype(y),
+                  .b_transposed = true,
+                  .a_stride = program.row_stride(x),
+                  .c_stride = program.row_stride(y),
+                  .residual_stride = residual ? program.row_stride(residual) : 0,
+                  .bias = static_cast<bool>(op.inputs[2]),
+                  .residual = static_cast<bool>(residual)},
+                 program.rows(x), context);
 }
 
 std::unique_ptr<Kernel> make_dgrad(const Program& program, const Op& op, const Context& context) {
   const Tensor dy = op.inputs[0], weight = op.inputs[1], dx = op.outputs[0];
   if (program.dtype(dx) != program.dtype(weight)) return make_mixed_dgrad(program, op, context);
-  const Matmul matmul({.rows = program.rows(dy),
-                       .columns = dx.columns,
-                       .depth = dy.columns,
-                       .a = program.dtype(dy),
-                       .b = program.dtype(weight),
-                       .c = program.dtype(dx),
-                       .a_stride = program.row_stride(dy),
-                       .c_stride = program.row_stride(dx),
-                       .accumulate = op.attributes.flag("accumulate"),
-                       .threads = threads_of(context)},
-                      context.isa);
-  const std::int64_t rows = program.rows(dy);
-  ThreadPool& pool = context.pool;
-  return make_kernel(
-      matmul.workspace_bytes(), [=, &pool](const KernelArguments& arguments, const StepState&) {
-        matmul.run(pool, arguments.inputs[0], arguments.inputs[1], arguments.outputs[0], nullptr,
-                   nullptr, arguments.workspace, rows);
-      });
+  return product({.rows = program.rows(dy),
+                  .columns = dx.columns,
+                  .depth = dy.columns,
+                  .a = program.dtype(dy),
+                  .b = program.dtype(weight),
+                  .c = program.dtype(dx),
+                  .a_stride = program.row_stride(dy),
+                  .c_stride = program.row_stride(dx),
+                  .accumulate = op.attributes.flag("accumulate")},
+                 program.rows(dy), context);
 }
 
 std::unique_ptr<Kernel> make_wgrad(const Program& program, const Op& op, const Context& context) {
   const Tensor dy = op.inputs[0], x = op.inputs[1];
   if (program.dtype(dy) != program.dtype(x)) return make_mixed_wgrad(program, op, context);
-  const Matmul matmul({.rows = dy.columns,
-                       .columns = x.columns,
-                       .depth = program.rows(dy),
-                       .a = program.dtype(dy),
-                       .b = program.dtype(x),
-                       .c = DType::f32,
-                       .a_transposed = true,
-                       .a_stride = program.row_stride(dy),
-                       .b_stride = program.row_stride(x),
-                       .accumulate = true,
-                       .threads = threads_of(context)},
-                      context.isa);
-  const std::int64_t rows = program.rows(dy);
-  ThreadPool& pool = context.pool;
-  return make_kernel(
-      matmul.workspace_bytes(), [=, &pool](const KernelArguments& arguments, const StepState&) {
-        matmul.run(pool, arguments.inputs[0], arguments.inputs[1], arguments.outputs[0], nullptr,
-                   nullptr, arguments.workspace, rows);
-      });
+  return product({.rows = dy.columns,
+                  .columns = x.columns,
+                  .depth = program.rows(dy),
+                  .a = program.dtype(dy),
+                  .b = program.dtype(x),
+                  .c = DType::f32,
+                  .a_transposed = true,
+                  .a_stride = program.row_stride(dy),
+                  .b_stride = program.row_stride(x),
+                  .accumulate = true},
+                 program.rows(dy), context);
 }
 
 }  // namespace
