@@ -27,6 +27,10 @@ RunConfig config_of_checkpoint(const CheckpointReader& reader) {
 
 }  // namespace
 
+ComputeType inference_compute(const ModelConfig& model) {
+  return model.dtype == DType::f32 ? ComputeType::fp32 : ComputeType::bf16;
+}
+
 ModelSource find_model(const std::filesystem::path& path) {
   if (std::filesystem::exists(path / "manifest.json")) {
     return {.folder = path, .config = config_of_checkpoint(CheckpointReader::open(path))};
@@ -34,8 +38,7 @@ ModelSource find_model(const std::filesystem::path& path) {
   if (std::filesystem::exists(path / "config.json")) {
     ModelSource source{.folder = path, .hugging_face = true};
     source.config.model = load_model_config(path, ErrorCode::data);
-    const DType dtype = source.config.model.dtype;
-    source.config.precision.compute = dtype == DType::f32 ? ComputeType::fp32 : ComputeType::bf16;
+    source.config.precision.compute = inference_compute(source.config.model);
     return source;
   }
   std::string damaged;

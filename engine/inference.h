@@ -23,6 +23,9 @@ struct ModelSource {
   bool hugging_face = false;
   RunConfig config;  // model and precision, and what else the source tells
 };
+// The type a model without a run config is computed in: fp32 for fp32 weights, else bf16.
+ComputeType inference_compute(const ModelConfig& model);
+
 // Throws Error(data) when there is no model at `path`.
 ModelSource find_model(const std::filesystem::path& path);
 

@@ -64,6 +64,10 @@ void check_shape(const TensorDeclaration& wanted, const TensorDeclaration& found
 
 std::vector<std::string> import_model(const std::filesystem::path& model_folder,
                                       const std::filesystem::path& directory) {
+  if (!CheckpointReader::list(directory).empty()) {
+    throw Error(ErrorCode::usage, "there are checkpoints of a run here", directory.string(),
+                "nothing is overwritten: name a new folder");
+  }
   const ModelFiles files = ModelFiles::open(model_folder);
   RunConfig config;
   config.model = load_model_config(model_folder, ErrorCode::data);
@@ -72,6 +76,11 @@ std::vector<std::string> import_model(const std::filesystem::path& model_folder,
       "model.layers." + std::to_string(config.model.num_hidden_layers) + ".eh_proj.weight";
   if (files.find(mtp_prefix) == nullptr) config.model.num_nextn_predict_layers = 0;
   config.checkpoint.directory = directory.string();
+  config.precision.compute = inference_compute(config.model);
+  // What is stored must be a config that reads back: no sequence longer than the model's.
+  config.data.sequence_length =
+      std::min(config.data.sequence_length, config.model.max_position_embeddings);
+  config.batch.tokens_per_step -= config.batch.tokens_per_step % config.data.sequence_length;
 
   std::vector<TensorDeclaration> tensors = model_tensors(config.model, StoredType::f32);
   std::map<std::string, TensorDeclaration> wanted;

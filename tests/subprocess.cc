@@ -45,8 +45,11 @@ ProcessResult run_ingot(const std::vector<std::string>& arguments, const Process
   if (child == 0) become(pointers.data(), out.c_str(), err.c_str(), options);
   if (options.while_running) options.while_running(child);
   int status = 0;
-  ::waitpid(child, &status, 0);
-  ProcessResult result{.out = contents_of(out), .err = contents_of(err)};
+  rusage usage{};
+  ::wait4(child, &status, 0, &usage);
+  ProcessResult result{.out = contents_of(out),
+                       .err = contents_of(err),
+                       .peak_bytes = std::int64_t{usage.ru_maxrss} * 1024};
   if (WIFEXITED(status)) {
     result.exit_code = WEXITSTATUS(status);
   } else {

@@ -20,6 +20,7 @@ struct ProcessResult {
   int exit_code = -1;  // -1: a signal ended it
   int signal = 0;
   std::string out, err;
+  std::int64_t peak_bytes = 0;  // resident at most
 };
 
 // arguments: without the program's name. The test's `data` has //tools:ingot.

@@ -13,6 +13,7 @@
 #include "engine/training_engine.h"
 #include "memory/system_memory.h"
 #include "tools/command.h"
+#include "tools/flag_checks.h"
 
 namespace ingot {
 namespace {
@@ -95,10 +96,10 @@ void add_bench(CLI::App& app, Command& command) {
   step->add_option("RUN.json", flags->config, "Run config")->required();
   step->add_option("--set", flags->overrides, "Change a key of the config: a.b=value");
   step->add_option("--steps", flags->steps, "Steps that count; the fastest is reported")
-      ->check(CLI::PositiveNumber)
+      ->check(count_from(1))
       ->capture_default_str();
   step->add_option("--warmup", flags->warmup, "Steps before that")
-      ->check(CLI::NonNegativeNumber)
+      ->check(count_from(0))
       ->capture_default_str();
   step->add_flag("--profile", flags->profile, "Time by op of one more step, on stderr");
   step->add_flag("--json", flags->json, "Print JSON");

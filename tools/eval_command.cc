@@ -11,6 +11,7 @@
 #include "data/loader.h"
 #include "engine/inference.h"
 #include "tools/command.h"
+#include "tools/flag_checks.h"
 
 namespace ingot {
 namespace {
@@ -61,10 +62,12 @@ void add_eval(CLI::App& app, Command& command) {
                    "Checkpoint, run directory or Hugging Face folder")
       ->required();
   eval->add_option("--data", flags->data, "Token shards")->required();
-  eval->add_option("--batches", flags->batches, "At most so many batches; 0: all");
-  eval->add_option("--sequence", flags->sequence, "Tokens of a sequence; 0: as in training");
+  eval->add_option("--batches", flags->batches, "At most so many batches; 0: all")
+      ->check(count_from(0));
+  eval->add_option("--sequence", flags->sequence, "Tokens of a sequence; 0: as in training")
+      ->check(count_from(0));
   eval->add_option("--batch", flags->batch, "Sequences at a time")
-      ->check(CLI::PositiveNumber)
+      ->check(count_from(1))
       ->capture_default_str();
   eval->add_flag("--json", flags->json, "Print JSON");
   eval->callback([&command, flags] { command = [flags] { return evaluate(*flags); }; });

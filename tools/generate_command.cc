@@ -8,6 +8,7 @@
 #include "engine/generator.h"
 #include "engine/inference.h"
 #include "tools/command.h"
+#include "tools/flag_checks.h"
 
 namespace ingot {
 namespace {
@@ -70,16 +71,16 @@ void add_generate(CLI::App& app, Command& command) {
   generate->add_option("--prompt", flags->prompt, "Text to go on from")->required();
   generate->add_option("--tokenizer", flags->tokenizer, "Default: the checkpoint's own");
   generate->add_option("--max-tokens", flags->max_tokens, "Most tokens to write")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 24))
+      ->check(count_from(1))
       ->capture_default_str();
   generate->add_option("--temperature", flags->sampling.temperature, "0: the likeliest token")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(0.0, 1e6))
       ->capture_default_str();
   generate->add_option("--top-p", flags->sampling.top_p, "Smallest set of this probability")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   generate->add_option("--top-k", flags->sampling.top_k, "The k likeliest tokens; 0: all")
-      ->check(CLI::NonNegativeNumber);
+      ->check(count_from(0));
   generate->add_option("--seed", flags->sampling.seed, "Of the random choice");
   generate->callback([&command, flags] { command = [flags] { return generate_text(*flags); }; });
 }

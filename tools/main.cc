@@ -2,10 +2,14 @@
 // Errors become one line on stderr and an exit code (engine/error.h).
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "engine/error.h"
 #include "engine/mistakes.h"
@@ -15,6 +19,21 @@ namespace ingot {
 namespace {
 
 void print_error(const char* line) { std::fprintf(stderr, "ingot: error: %s\n", line); }
+
+// What the parser says, with the word that is wrong where it only says that one is missing.
+Error usage_error(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
+  const std::string word = argc > 1 ? argv[1] : "-";
+  std::vector<std::string_view> names;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    names.push_back(command->get_name());
+  }
+  if (word.starts_with('-') || std::find(names.begin(), names.end(), word) != names.end()) {
+    return {ErrorCode::usage, error.what(), "command line", "see ingot --help-all"};
+  }
+  const std::string_view near = nearest(word, names);
+  return {ErrorCode::usage, "unknown command '" + clipped(word) + "'", "command line",
+          near.empty() ? "see ingot --help-all" : "did you mean '" + std::string(near) + "'?"};
+}
 
 int run(int argc, char** argv) {
   CLI::App app{"ingot: trains DeepSeek-style transformers in the memory you have", "ingot"};
@@ -32,8 +51,7 @@ int run(int argc, char** argv) {
   } catch (const CLI::CallForAllHelp& help) {
     return app.exit(help);
   } catch (const CLI::ParseError& error) {
-    print_error(
-        Error(ErrorCode::usage, error.what(), "command line", "see ingot --help-all").what());
+    print_error(usage_error(app, error, argc, argv).what());
     return static_cast<int>(ErrorCode::usage);
   }
   return command();

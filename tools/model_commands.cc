@@ -14,17 +14,17 @@ void add_import(CLI::App& app, Command& command) {
     std::string folder, directory;
   };
   const auto flags = std::make_shared<Flags>();
-  CLI::App* import = app.add_subcommand("import", "A Hugging Face folder to a checkpoint");
-  import->add_option("HF_DIR", flags->folder, "Hugging Face model folder")->required();
-  import->add_option("OUT_DIR", flags->directory, "Run directory for the checkpoint")->required();
-  import->callback([&command, flags] {
+  CLI::App* importer = app.add_subcommand("import", "A Hugging Face folder to a checkpoint");
+  importer->add_option("HF_DIR", flags->folder, "Hugging Face model folder")->required();
+  importer->add_option("OUT_DIR", flags->directory, "Run directory for the checkpoint")->required();
+  importer->callback([&command, flags] {
     command = [flags] {
       for (const std::string& name : import_model(flags->folder, flags->directory)) {
         std::fprintf(stderr, "not used by the model: %s\n", name.c_str());
-}
-return 0;
-};  // namespace ingot
-});
+      }
+      return 0;
+    };
+  });
 }
 
 void add_export(CLI::App& app, Command& command) {

@@ -7,6 +7,7 @@
 
 #include "engine/plan_report.h"
 #include "tools/command.h"
+#include "tools/flag_checks.h"
 
 namespace ingot {
 
@@ -22,13 +23,13 @@ void add_plan(CLI::App& app, Command& command) {
   plan->add_option("RUN.json", flags->config, "Run config")->required();
   plan->add_option("--set", flags->overrides, "Change a key of the config: a.b=value");
   plan->add_option("--budget", flags->budget, "Memory budget, e.g. 12GiB (memory.budget)");
-  plan->add_option("--world", flags->world, "Ranks")->check(CLI::PositiveNumber);
+  plan->add_option("--world", flags->world, "Ranks")->check(count_from(1));
   plan->add_flag("--json", flags->json, "Print one JSON object");
   plan->add_flag("--print-config", flags->print_config, "Print the resolved config and stop");
   plan->callback([&command, flags] {
     command = [flags] {
       std::vector<std::string> overrides = flags->overrides;
-      if (!flags->budget.empty()) overrides.push_back("memory.budget=\"" + flags->budget + "\"");
+      if (!flags->budget.empty()) overrides.push_back("memory.budget=" + flags->budget);
       const RunConfig config = load_run_config(flags->config, overrides);
       if (flags->print_config) {
         std::puts(to_json(config).dump(2).c_str());

@@ -7,6 +7,7 @@
 
 #include "engine/trainer.h"
 #include "tools/command.h"
+#include "tools/flag_checks.h"
 
 namespace ingot {
 
@@ -23,7 +24,8 @@ void add_train(CLI::App& app, Command& command) {
   train->add_option("--set", flags->overrides, "Change a key of the config: a.b=value");
   train->add_option("--resume", flags->resume, "auto, none, or a checkpoint's folder")
       ->capture_default_str();
-  train->add_option("--steps", flags->steps, "Stop after this step")->check(CLI::PositiveNumber);
+  train->add_option("--steps", flags->steps, "Stop after this step")
+      ->check(integer_between(1, std::int64_t{1} << 40));
   train->add_flag("--quiet", flags->quiet, "Print errors only");
   train->callback([&command, flags] {
     command = [flags] {

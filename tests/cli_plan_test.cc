@@ -1,0 +1,141 @@
+// `ingot plan` tells, before anything runs, what a run then takes.
+#include <gtest/gtest.h>
+
+#include <ctime>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "data/shard_testing.h"
+#include "tests/subprocess.h"
+#include "tests/tiny_run.h"
+
+namespace ingot {
+namespace {
+
+using nlohmann::json;
+
+const char* const kTinyRuns[] = {"llama_tiny", "qwen2_tiny", "qwen3_tiny", "deepseek_v2_tiny",
+                                 "deepseek_v3_tiny"};
+
+std::string run_config(const std::string& name) { return "configs/runs/" + name + ".json"; }
+
+std::set<std::string> keys_of(const json& object) {
+  std::set<std::string> keys;
+  for (const auto& [key, value] : object.items()) keys.insert(key);
+  return keys;
+}
+
+TEST(Plan, JsonHasTheKeysOfTheContract) {
+  const ProcessResult result = run_ingot({"plan", run_config("deepseek_v3_tiny"), "--json"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const json plan = json::parse(result.out);
+  // The last two are more than docs/design.md asks for.
+  EXPECT_EQ(keys_of(plan),
+            (std::set<std::string>{"parameters", "arena_bytes", "lower_bound_bytes", "breakdown",
+                                   "predicted_peak_rss_bytes", "predicted_step_seconds", "choices",
+                                   "rejected", "peak", "budget_bytes"}));
+  EXPECT_EQ(keys_of(plan["parameters"]), (std::set<std::string>{"total", "active"}));
+  EXPECT_EQ(keys_of(plan["choices"]),
+            (std::set<std::string>{"micro_batch", "activations", "weights", "optimizer_state",
+                                   "offload"}));
+  EXPECT_EQ(keys_of(plan["breakdown"]),
+            (std::set<std::string>{"weight", "master", "gradient", "optimizer_state", "activation",
+                                   "workspace", "communication", "input", "output"}));
+  std::int64_t sum = 0;
+  for (const auto& [role, bytes] : plan["breakdown"].items()) sum += bytes.get<std::int64_t>();
+  EXPECT_LE(sum, plan["arena_bytes"].get<std::int64_t>());
+  EXPECT_GT(sum, plan["arena_bytes"].get<std::int64_t>() * 99 / 100);
+  EXPECT_GT(plan["predicted_step_seconds"].get<double>(), 0);
+  EXPECT_EQ(plan["peak"]["largest"].size(), 10u);
+}
+
+TEST(Plan, RejectedChoicesSayWhatTheyWouldTake) {
+  const ProcessResult whole = run_ingot({"plan", run_config("llama_tiny"), "--json"});
+  ASSERT_EQ(whole.exit_code, 0) << whole.err;
+  const std::int64_t all = json::parse(whole.out)["predicted_peak_rss_bytes"];
+  const ProcessResult tight = run_ingot(
+      {"plan", run_config("llama_tiny"), "--json", "--budget", std::to_string(all * 2 / 3)});
+  ASSERT_EQ(tight.exit_code, 0) << tight.err;
+  const json plan = json::parse(tight.out);
+  EXPECT_LE(plan["predicted_peak_rss_bytes"].get<std::int64_t>(), all * 2 / 3);
+  ASSERT_FALSE(plan["rejected"].empty());
+  EXPECT_EQ(keys_of(plan["rejected"][0]), (std::set<std::string>{"choices", "arena_bytes", "why"}));
+  EXPECT_GT(plan["rejected"][0]["choices"]["micro_batch"], plan["choices"]["micro_batch"]);
+}
+
+TEST(Plan, PrintsTheWholeConfigThatGivesTheSamePlanAgain) {
+  const ProcessResult printed =
+      run_ingot({"plan", run_config("deepseek_v3_tiny"), "--print-config"});
+  ASSERT_EQ(printed.exit_code, 0) << printed.err;
+  const TestFolder folder;
+  put_file(folder / "printed.json", printed.out);
+  const ProcessResult again = run_ingot({"plan", folder / "printed.json", "--print-config"});
+  EXPECT_EQ(again.out, printed.out) << again.err;
+}
+
+class ShippedConfig : public testing::TestWithParam<const char*> {};
+
+// Of the processor's time, as other programs run beside tests.
+TEST_P(ShippedConfig, PacksTheArenaWithinAQuarterPercentOfTheLowerBound) {
+  const RunConfig config = load_run_config(GetParam(), {"memory.budget=\"64GiB\""});
+  cpu::CpuBackend backend = tiny_backend(1);
+  const std::clock_t start = std::clock();
+  const PlannedTraining plan = plan_training(config, backend);
+  const double seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+  EXPECT_LE(static_cast<double>(plan.memory.arena_bytes),
+            1.0025 * static_cast<double>(plan.memory.lower_bound_bytes));
+  if (std::string(GetParam()).ends_with("tiny.json")) {
+    EXPECT_LT(seconds, 1.0);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Runs, ShippedConfig,
+    testing::Values("configs/runs/llama_tiny.json", "configs/runs/qwen2_tiny.json",
+                    "configs/runs/qwen3_tiny.json", "configs/runs/deepseek_v2_tiny.json",
+                    "configs/runs/deepseek_v3_tiny.json", "configs/runs/quickstart.json",
+                    "configs/bench/dense_34m.json", "configs/bench/dense_124m.json",
+                    "configs/bench/moe_48m.json"),
+    [](const auto& info) {
+      const std::filesystem::path path = info.param;
+      return path.stem().string();
+    });
+
+class TinyConfig : public testing::TestWithParam<const char*> {};
+
+// What the plan says, the log says, and the kernel says of the process: steps, validation and a
+// save included.
+TEST_P(TinyConfig, PlanArenaAndProcessAgree) {
+  const TestFolder folder(fast_temporary_folder());
+  write_shard(folder / "train", learnable_tokens(20'000, 512, 1), 512);
+  write_shard(folder / "validation", learnable_tokens(20'000, 512, 2), 512);
+  const std::string run = folder / "run";
+  std::vector<std::string> words = {"train", run_config(GetParam()), "--steps", "3"};
+  for (const std::string& setting :
+       {"data.train=[\"" + std::string(folder / "train.bin") + "\"]",
+        "data.validation=[\"" + std::string(folder / "validation.bin") + "\"]",
+        "checkpoint.directory=" + run, std::string("log.every=1"),
+        std::string("log.validate_every=2"), std::string("checkpoint.every=2")}) {
+    words.push_back("--set");
+    words.push_back(setting);
+  }
+  const ProcessResult trained = run_ingot(words);
+  ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  words[0] = "plan";
+  words.erase(words.begin() + 2, words.begin() + 4);
+  words.push_back("--json");
+  const ProcessResult planned = run_ingot(words);
+  ASSERT_EQ(planned.exit_code, 0) << planned.err;
+  const json plan = json::parse(planned.out);
+  for (const double bytes : metric(run, "arena_bytes")) EXPECT_EQ(bytes, plan["arena_bytes"]);
+  const auto predicted = plan["predicted_peak_rss_bytes"].get<double>();
+  EXPECT_NEAR(static_cast<double>(trained.peak_bytes), predicted, 0.03 * predicted + (16 << 20));
+  RecordProperty("predicted_mib", static_cast<int>(predicted / (1 << 20)));
+  RecordProperty("actual_mib", static_cast<int>(trained.peak_bytes >> 20));
+}
+
+INSTANTIATE_TEST_SUITE_P(Runs, TinyConfig, testing::ValuesIn(kTinyRuns),
+                         [](const auto& info) { return std::string(info.param); });
+
+}  // namespace
+}  // namespace ingot

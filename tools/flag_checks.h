@@ -1,0 +1,28 @@
+// Checks of command line numbers whose messages a reader understands.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <cstdint>
+#include <string>
+
+namespace ingot {
+
+inline CLI::Validator integer_between(std::int64_t least, std::int64_t most) {
+  return CLI::Validator(
+      [=](const std::string& text) {
+        std::int64_t value = 0;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+        const bool whole = error == std::errc() && end == text.data() + text.size();
+        if (whole && value >= least && value <= most) return std::string();
+        return "'" + text + "' is not an integer from " + std::to_string(least) + " to " +
+               std::to_string(most);
+      },
+      "INTEGER");
+}
+
+// More than any count here; keeps sums and products of two flags inside 64 bits.
+constexpr std::int64_t kMostCount = std::int64_t{1} << 24;
+inline CLI::Validator count_from(std::int64_t least) { return integer_between(least, kMostCount); }
+
+}  // namespace ingot
