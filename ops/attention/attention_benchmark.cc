@@ -1,4 +1,5 @@
-// attention_benchmark [THREADS] [SECONDS]   GFLOP/s of attention, forward and backward.
+// attention_benchmark [THREADS] [SECONDS] [NUMBER]   GFLOP/s of attention, forward and backward; of
+// one line only, if its NUMBER is given.
 // FLOPs of the causal half only: two products forward, five backward. Fastest of the runs that fit
 // into SECONDS (default 1) for each number. The peak is measured in the same way, before each line.
 #include <algorithm>
@@ -141,7 +142,11 @@ int main(int argc, char** argv) {
                               {"1 x 4096, 64/64", 1, 4096, 8, 8, 64, 0, 64},
                               {"4 x 512, 192/128 mla", 4, 512, 8, 8, 128, 64, 128},
                               {"1 x 4096, 192/128 mla", 1, 4096, 8, 8, 128, 64, 128}};
+  int number = 0;
   for (const DType dtype : {DType::bf16, DType::f32}) {
-    for (const Setting& setting : settings) benchmark(setting, dtype, threads, seconds);
+    for (const Setting& setting : settings) {
+      if (argc <= 3 || number == std::atoi(argv[3])) benchmark(setting, dtype, threads, seconds);
+      ++number;
+    }
   }
 }

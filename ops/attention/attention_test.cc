@@ -210,6 +210,7 @@ TEST_F(Attention, MatchesTheFormulaAndItsGradientAtEverySize) {
                                          {1, 65, 8, 2, 16, 0, 80},
                                          {1, 200, 2, 2, 128, 64, 128},
                                          {1, 200, 6, 2, 64, 0, 64},
+                                         {4, 70, 6, 2, 24, 0, 16},
                                          {2, 129, 5, 5, 1, 1, 1},
                                          {1, 130, 18, 18, 8, 4, 12}}) {
     SCOPED_TRACE(testing::Message() << "sequence " << c.sequence << ", sizes " << c.key_size << "+"

@@ -1,8 +1,8 @@
 // The softmax is made again from the scores and the saved log sum of exponents:
 //   P = exp(S scale - lse)      dP = dO V^T      dS = P (dP - delta),  delta = rowsum(dO O)
 //   dV = P^T dO                 dK = dS^T Q scale                      dQ = dS K scale
-// Queries go by in units of 64, a few units share the packing of the keys; sums over queries stay
-// in fp32 for the whole sequence, so that every product is added in a fixed order.
+// Queries go by in units of 64, a few units share the packing of the keys; sums over queries are
+// kept in fp32 for the whole sequence, so that every product is added in a fixed order.
 #include "ops/attention/flash_layout.h"
 
 namespace ingot::cpu::INGOT_ISA {
@@ -24,7 +24,7 @@ struct UnitState {
 
 template <class Format>
 struct Layout {
-  Layout(std::byte* memory, std::int64_t key_size, std::int64_t value_size, std::int64_t sequence) {
+  Layout(std::byte* memory, std::int64_t key_size, std::int64_t value_size) {
     Carver carver(memory);
     block_words = kBlock / Format::kPerWord;
     key_stride = padded(words<Format>(key_size));
@@ -51,8 +51,6 @@ struct Layout {
       unit.lse = (float*)carver.take(kBlock);
       unit.delta = (float*)carver.take(kBlock);
     }
-    key_gradient = (float*)carver.take(sequence * key_columns);
-    value_gradient = (float*)carver.take(sequence * value_columns);
     bytes = carver.bytes();
   }
 
@@ -67,7 +65,6 @@ struct Layout {
   Word* score_gradient_pairs;  // dS: right [words(64), 64 queries]
   Word* scratch;
   UnitState units[kFlashUnits];
-  float *key_gradient, *value_gradient;  // [sequence, columns]
   std::int64_t bytes;
 };
 
@@ -79,6 +76,22 @@ float dot(const T* a, const T* b, std::int64_t count) {
     sum = fma(load_partial(a + i, n), load_partial(b + i, n), sum);
   }
   return horizontal_sum(sum);
+}
+
+// to = factor * sum of `parts` rows of sums; or added to it.
+template <class T>
+void sum_parts(const float* from, std::int64_t part_stride, std::int64_t parts, std::int64_t count,
+               float factor, T* to, bool add) {
+  for (std::int64_t c = 0; c < count; c += kLanes) {
+    const int n = lanes_left(count - c);
+    F16 sum = load_partial(from + c, n);
+    for (std::int64_t part = 1; part < parts; ++part) {
+      sum += load_partial(from + part * part_stride + c, n);
+    }
+    sum *= broadcast(factor);
+    if (add) sum += load_partial(to + c, n);
+    store_partial(to + c, sum, n);
+  }
 }
 
 template <class Format, class T>
@@ -149,8 +162,8 @@ void differentiate_softmax(const Layout<Format>& layout, const UnitState& unit, 
 
 // The block of keys [first, first + rows) and one unit that sees it.
 template <class Format>
-void accumulate(Layout<Format>& layout, UnitState& unit, std::int64_t first, std::int64_t rows,
-                std::int64_t key_size, std::int64_t value_size, float scale) {
+void accumulate(Layout<Format>& layout, UnitState& unit, const FlashSums& sums, std::int64_t first,
+                std::int64_t rows, std::int64_t key_size, std::int64_t value_size, float scale) {
   const bool diagonal = unit.first == first;
   std::int32_t visible[kBlockVectors];
   for (int v = 0; v < kBlockVectors; ++v) {
@@ -186,7 +199,7 @@ void accumulate(Layout<Format>& layout, UnitState& unit, std::int64_t first, std
                                    .left_stride = layout.block_words,
                                    .right = unit.gradient_pairs,
                                    .right_stride = layout.value_columns,
-                                   .product = layout.value_gradient + first * layout.value_columns,
+                                   .product = sums.value + first * layout.value_columns,
                                    .product_stride = layout.value_columns,
                                    .rows = rows,
                                    .columns = layout.value_columns,
@@ -195,7 +208,7 @@ void accumulate(Layout<Format>& layout, UnitState& unit, std::int64_t first, std
                                  .left_stride = layout.block_words,
                                  .right = unit.query_pairs,
                                  .right_stride = layout.key_columns,
-                                 .product = layout.key_gradient + first * layout.key_columns,
+                                 .product = sums.key + first * layout.key_columns,
                                  .product_stride = layout.key_columns,
                                  .rows = rows,
                                  .columns = layout.key_columns,
@@ -235,49 +248,17 @@ void pack_keys(const FlashKeys<T>& keys, std::int64_t first, std::int64_t rows,
        layout.keys_turned, layout.block_words);
 }
 
-// rows of `columns` sums, times factor, to or onto rows of T.
-template <class T>
-void write_gradient(const float* from, std::int64_t from_stride, float factor, std::int64_t rows,
-                    std::int64_t columns, T* to, std::int64_t to_stride, bool add) {
-  for (std::int64_t row = 0; row < rows; ++row) {
-    for (std::int64_t c = 0; c < columns; c += kLanes) {
-      T* place = to + row * to_stride + c;
-      const int n = lanes_left(columns - c);
-      F16 value = load_partial(from + row * from_stride + c, n) * factor;
-      if (add) value += load_partial(place, n);
-      store_partial(place, value, n);
-    }
-  }
-}
-
 template <class Format, class T>
 void end_unit(const FlashBackward<T>& task, UnitState& unit, Layout<Format>& layout) {
   if (task.query_gradient == nullptr) return;
   const std::int64_t stride = layout.key_columns;
+  const std::int64_t columns = task.keys.key_size + task.keys.rope_size;
   transpose((const Word*)unit.query_gradient, kBlock, stride, kBlock, layout.scratch, stride);
-  write_gradient(
-      (const float*)layout.scratch, stride, task.scale, unit.count,
-      task.keys.key_size + task.keys.rope_size,
-      task.query_gradient + unit.first * task.query_gradient_stride + unit.head * task.query_head,
-      task.query_gradient_stride, task.query_add);
-}
-
-template <class T>
-void write_key_gradients(const FlashBackward<T>& task, const float* key_gradient,
-                         std::int64_t key_columns, const float* value_gradient,
-                         std::int64_t value_columns) {
-  const FlashKeys<T>& keys = task.keys;
-  if (task.key_gradient != nullptr) {
-    write_gradient(key_gradient, key_columns, task.scale, task.sequence, keys.key_size,
-                   task.key_gradient, task.key_gradient_stride, task.key_add);
-  }
-  if (task.value_gradient != nullptr) {
-    write_gradient(value_gradient, value_columns, 1.0f, task.sequence, keys.value_size,
-                   task.value_gradient, task.value_gradient_stride, task.value_add);
-  }
-  if (task.rope_gradient != nullptr) {
-    write_gradient(key_gradient + keys.key_size, key_columns, 1.0f, task.sequence, keys.rope_size,
-                   task.rope_gradient, keys.rope_size, true);
+  T* to =
+      task.query_gradient + unit.first * task.query_gradient_stride + unit.head * task.query_head;
+  for (std::int64_t i = 0; i < unit.count; ++i) {
+    sum_parts((const float*)(layout.scratch + i * stride), 0, 1, columns, task.scale,
+              to + i * task.query_gradient_stride, task.query_add);
   }
 }
 
@@ -285,12 +266,11 @@ template <class Format, class T>
 void backward(const FlashBackward<T>& task) {
   const std::int64_t key_size = task.keys.key_size + task.keys.rope_size;
   const std::int64_t value_size = task.keys.value_size;
-  Layout<Format> layout(task.workspace, key_size, value_size, task.sequence);
-  fill_zero((Word*)layout.key_gradient, task.sequence * layout.key_columns);
-  fill_zero((Word*)layout.value_gradient, task.sequence * layout.value_columns);
-  const std::int64_t units = (task.sequence + kBlock - 1) / kBlock * task.group;
-  for (std::int64_t index = 0; index < units; index += kFlashUnits) {
-    const auto count = static_cast<int>(smaller(kFlashUnits, units - index));
+  Layout<Format> layout(task.workspace, key_size, value_size);
+  fill_zero((Word*)task.sums.key, task.sequence * layout.key_columns);
+  fill_zero((Word*)task.sums.value, task.sequence * layout.value_columns);
+  for (std::int64_t index = task.first_unit; index < task.last_unit; index += kFlashUnits) {
+    const auto count = static_cast<int>(smaller(kFlashUnits, task.last_unit - index));
     for (int u = 0; u < count; ++u) begin_unit<Format>(task, index + u, layout.units[u], layout);
     const std::int64_t last = layout.units[count - 1].first;
     for (std::int64_t first = 0; first <= last; first += kBlock) {
@@ -298,37 +278,41 @@ void backward(const FlashBackward<T>& task) {
       pack_keys<Format>(task.keys, first, rows, layout);
       for (int u = 0; u < count; ++u) {
         if (layout.units[u].first < first) continue;
-        accumulate<Format>(layout, layout.units[u], first, rows, key_size, value_size,
+        accumulate<Format>(layout, layout.units[u], task.sums, first, rows, key_size, value_size,
                            task.scale * kLog2E);
       }
     }
     for (int u = 0; u < count; ++u) end_unit<Format>(task, layout.units[u], layout);
   }
-  write_key_gradients(task, layout.key_gradient, layout.key_columns, layout.value_gradient,
-                      layout.value_columns);
 }
 
 template <class T>
-void sum_parts(const float* from, std::int64_t part_stride, std::int64_t parts, std::int64_t count,
-               float factor, T* to, bool add) {
-  for (std::int64_t c = 0; c < count; c += kLanes) {
-    const int n = lanes_left(count - c);
-    F16 sum = zero();
-    for (std::int64_t part = 0; part < parts; ++part) {
-      sum += load_partial(from + part * part_stride + c, n);
+void write_keys(const FlashKeyGradients<T>& task) {
+  const std::int64_t key_columns = FlashSums::columns(task.key_size + task.rope_size);
+  const std::int64_t value_columns = FlashSums::columns(task.value_size);
+  for (std::int64_t row = 0; row < task.rows; ++row) {
+    const float* key = task.sums.key + row * key_columns;
+    if (task.key != nullptr) {
+      sum_parts(key, task.part_stride, task.parts, task.key_size, task.scale,
+                task.key + row * task.key_stride, task.key_add);
     }
-    sum *= broadcast(factor);
-    if (add) sum += load_partial(to + c, n);
-    store_partial(to + c, sum, n);
+    if (task.value != nullptr) {
+      sum_parts(task.sums.value + row * value_columns, task.part_stride, task.parts,
+                task.value_size, 1.0f, task.value + row * task.value_stride, task.value_add);
+    }
+    if (task.rope != nullptr) {
+      sum_parts(key + task.key_size, task.part_stride, task.parts, task.rope_size, 1.0f,
+                task.rope + row * task.rope_size, true);
+    }
   }
 }
 
 std::int64_t workspace(const FlashSizes& sizes) {
-  return Layout<Fp32>(nullptr, sizes.key_size, sizes.value_size, sizes.sequence).bytes;
+  return Layout<Fp32>(nullptr, sizes.key_size, sizes.value_size).bytes;
 }
 
 template <class Format, class T>
-constexpr FlashBackwardKernels<T> kKernels = {backward<Format, T>, sum_parts<T>};
+constexpr FlashBackwardKernels<T> kKernels = {backward<Format, T>, write_keys<T>, sum_parts<T>};
 
 }  // namespace
 

@@ -48,7 +48,6 @@ struct FlashQueries {
 struct FlashSizes {
   std::int64_t key_size;  // with the rotary part
   std::int64_t value_size;
-  std::int64_t sequence;  // backward only
 };
 
 template <class T>
@@ -61,28 +60,50 @@ struct FlashForward {
   std::byte* workspace;  // FlashForwardTable::workspace() bytes, 64-byte aligned
 };
 
-// The gradients of one key/value head and of all `group` query heads that read it, for a whole
-// sequence with causal mask. Heads of one group lie *_head elements apart.
+// The sums over queries that make the gradients of one key/value head: fp32, columns rounded up to
+// sixteen.
+struct FlashSums {
+  static constexpr std::int64_t columns(std::int64_t size) { return (size + 15) / 16 * 16; }
+  float* key;    // [sequence, columns(key size)], not yet times scale
+  float* value;  // [sequence, columns(value size)]
+};
+
+// One key/value head and all `group` query heads that read it, for a whole sequence with causal
+// mask. Unit i is the block i / group of 64 queries of head i % group.
 template <class T>
 struct FlashBackward {
   FlashKeys<T> keys;
   std::int64_t sequence, group;
+  std::int64_t first_unit, last_unit;  // what this call works on: last is one too far
   const T* query;
-  std::int64_t query_stride, query_head;
+  std::int64_t query_stride, query_head;  // heads lie *_head elements apart
   const T *output, *output_gradient;
   std::int64_t output_stride, output_gradient_stride, output_head;
   const float* lse;
   std::int64_t lse_stride;  // heads are neighbours
   float scale;
-  // Null: not wanted. `add`: onto what is there. Strides and offsets as those of the operands.
-  T *query_gradient, *key_gradient, *value_gradient;
-  std::int64_t query_gradient_stride, key_gradient_stride, value_gradient_stride;
-  bool query_add, key_add, value_add;
-  float* rope_gradient;  // [sequence, rope_size]: always added to; not yet times scale
+  T* query_gradient;  // laid out like query; null: not wanted
+  std::int64_t query_gradient_stride;
+  bool query_add;        // onto what is there
+  FlashSums sums;        // overwritten
   std::byte* workspace;  // FlashBackwardTable::workspace() bytes, 64-byte aligned
 };
 
-// Workspace is in bytes; it grows with the sizes of a head, for backward with the sequence too.
+// Rows of the gradients of a key/value head, from sums that lie in `parts` places.
+template <class T>
+struct FlashKeyGradients {
+  FlashSums sums;                   // of the first part, at the first row
+  std::int64_t parts, part_stride;  // in floats
+  std::int64_t rows;
+  std::int64_t key_size, rope_size, value_size;
+  float scale;
+  T *key, *value;  // null: not wanted
+  std::int64_t key_stride, value_stride;
+  bool key_add, value_add;
+  float* rope;  // [rows, rope_size]: always added to; null: not wanted
+};
+
+// Workspace is in bytes and grows with the sizes of a head only.
 struct FlashForwardTable {
   std::int64_t (*workspace)(const FlashSizes& sizes);
   void (*f32)(const FlashForward<float>& task);
@@ -92,6 +113,7 @@ struct FlashForwardTable {
 template <class T>
 struct FlashBackwardKernels {
   void (*backward)(const FlashBackward<T>& task);
+  void (*write_keys)(const FlashKeyGradients<T>& task);
   // to = factor * sum of `parts` rows of `count` fp32, part_stride apart; or += when add.
   void (*sum_parts)(const float* from, std::int64_t part_stride, std::int64_t parts,
                     std::int64_t count, float factor, T* to, bool add);

@@ -189,43 +189,78 @@ static void multiply_triangle(const TileProduct& t) {
 
 // ---- Packing ------------------------------------------------------------------------------
 
-// Rows of memory as rows of a tile, the rest of `stride` filled with zeros.
-// from [rows, columns] of T, from_stride apart; to: rows `stride` words apart, from element
-// `first`.
+// Elements [from, to) of a row become zero.
+template <class T>
+INGOT_SIMD void clear(T* row, std::int64_t from, std::int64_t to) {
+  for (; from < to; from += kLanes) store_partial(row + from, zero(), lanes_left(to - from));
+}
+
+// Rows of memory as rows of a tile, from element `first` on; the rest of `stride` becomes zero.
+// from [rows, columns] of T, from_stride apart; to: rows `stride` words apart.
 template <class Format, class T>
 static void pack_rows(const T* from, std::int64_t from_stride, std::int64_t rows,
                       std::int64_t columns, Word* to, std::int64_t stride, std::int64_t first) {
+  using Element = typename Format::Element;
+  constexpr std::int64_t kWhole = kLanes * Format::kPerWord;
+  const std::int64_t end = stride * Format::kPerWord - first;
   for (std::int64_t row = 0; row < rows; ++row) {
-    auto* elements = (typename Format::Element*)(to + row * stride) + first;
-    const std::int64_t end = stride * Format::kPerWord - first;
-    for (std::int64_t c = 0; c < end; c += kLanes) {
-      const int given = c < columns ? lanes_left(columns - c) : 0;
-      store_partial(elements + c, load_partial(from + row * from_stride + c, given),
-                    lanes_left(end - c));
+    auto* elements = (Element*)(to + row * stride) + first;
+    const T* source = from + row * from_stride;
+    std::int64_t c = 0;
+    if constexpr (detail::same<T, Element>) {
+      for (; c + kWhole <= columns; c += kWhole) {
+        store((float*)(elements + c), load((const float*)(source + c)));
+      }
     }
+    for (; c + kLanes <= columns; c += kLanes) store(elements + c, load(source + c));
+    if (c < columns) {
+      const int given = lanes_left(columns - c), space = lanes_left(end - c);
+      store_partial(elements + c, load_partial(source + c, given), space);
+      c += space;
+    }
+    clear(elements, c, end);
   }
 }
 
-// Pairs of rows side by side, so that the reduction runs over rows: [words(rows), columns] words.
-// Missing rows and columns up to `stride` are zero. Fp32: a pair is one row.
+#if defined(__AVX512BF16__)
+// 32 elements of two rows, side by side.
+INGOT_SIMD void interleave(const BFloat16* first, const BFloat16* second, Word* to) {
+  const __m512i a = _mm512_loadu_si512(first), b = _mm512_loadu_si512(second);
+  const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8,
+                                       39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+  const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
+  _mm512_storeu_si512(to, _mm512_permutex2var_epi16(a, low, b));
+  _mm512_storeu_si512(to + kLanes, _mm512_permutex2var_epi16(a, high, b));
+}
+#endif
+
+// Pairs of rows side by side, so that the reduction runs over rows: [words(rows), columns] words
+// from word `first` on. A missing last row and columns up to `stride` are zero. Fp32: a pair is one
+// row.
 template <class Format, class T>
 static void pack_pairs(const T* from, std::int64_t from_stride, std::int64_t rows,
                        std::int64_t columns, Word* to, std::int64_t stride, std::int64_t first) {
-  for (std::int64_t row = 0; row < rows; row += Format::kPerWord) {
-    Word* out = to + row / Format::kPerWord * stride;
-    for (std::int64_t c = first; c < stride; c += kLanes) {
-      const int given = c - first < columns ? lanes_left(columns - (c - first)) : 0;
-      const T* source = from + row * from_stride + (c - first);
-      const int space = lanes_left(stride - c);
-      F16 value = load_partial(source, given);
-      if constexpr (Format::kPerWord == 2) {
-        const int second = row + 1 < rows ? given : 0;
-        const I16 low = shift_right_logical(float_to_bits(value), 16);
-        const I16 high = float_to_bits(load_partial(source + from_stride, second));
-        value = bits_to_float(low | high);
+  if constexpr (Format::kPerWord == 1) {
+    pack_rows<Format>(from, from_stride, rows, columns, to, stride, first);
+  } else {
+#if defined(__AVX512BF16__)
+    for (std::int64_t row = 0; row < rows; row += 2, to += stride) {
+      const T* upper = from + row * from_stride;
+      const T* lower = upper + from_stride;
+      std::int64_t c = 0;
+      for (; c + 2 * kLanes <= columns && row + 1 < rows; c += 2 * kLanes) {
+        interleave(upper + c, lower + c, to + first + c);
       }
-      store_partial((float*)(out + c), value, space);
+      for (; c < columns; c += kLanes) {
+        const int given = lanes_left(columns - c);
+        const I16 low = float_to_bits(load_partial(upper + c, given));
+        const I16 high = float_to_bits(load_partial(lower + c, row + 1 < rows ? given : 0));
+        store_partial((float*)(to + first + c), bits_to_float(shift_right_logical(low, 16) | high),
+                      lanes_left(stride - first - c));
+      }
+      clear((float*)to, first + c, stride);
     }
+#endif
   }
 }
 

@@ -211,7 +211,7 @@ std::unique_ptr<Kernel> make(const Shape& s, const Context& context,
   const std::int64_t token_tiles = (s.tokens() + kTileTokens - 1) / kTileTokens;
   const std::int64_t scratch =
       dots ? s.rows() * parts.keys * 4
-           : flash_forward(context.isa).workspace({s.key.size, s.value.size, 0});
+           : flash_forward(context.isa).workspace({s.key.size, s.value.size});
   const bool partial = dots || parts.count > 1;
   const std::int64_t partial_rows = partial ? s.streams() * parts.count * s.rows() : 0;
   ThreadPool& pool = context.pool;

@@ -157,7 +157,7 @@ template <class T>
 std::unique_ptr<Kernel> make(const Shape& s, const Context& context,
                              void (*forward)(const FlashForward<T>&),
                              const DecodeFunctions<T>& decode, const AbsorbFunctions<T>& absorb) {
-  const std::int64_t scratch = flash_forward(context.isa).workspace({s.width(), s.rank, 0});
+  const std::int64_t scratch = flash_forward(context.isa).workspace({s.width(), s.rank});
   ThreadPool& pool = context.pool;
   const std::int64_t all_scratch = pool.threads() * scratch;
   const std::int64_t partial_rows = s.batch * s.parts.count * s.rows();
