@@ -201,17 +201,18 @@ template <class Format, class T>
 static void pack_rows(const T* from, std::int64_t from_stride, std::int64_t rows,
                       std::int64_t columns, Word* to, std::int64_t stride, std::int64_t first) {
   using Element = typename Format::Element;
-  constexpr std::int64_t kWhole = kLanes * Format::kPerWord;
   const std::int64_t end = stride * Format::kPerWord - first;
   for (std::int64_t row = 0; row < rows; ++row) {
     auto* elements = (Element*)(to + row * stride) + first;
     const T* source = from + row * from_stride;
     std::int64_t c = 0;
-    if constexpr (detail::same<T, Element>) {
-      for (; c + kWhole <= columns; c += kWhole) {
-        store((float*)(elements + c), load((const float*)(source + c)));
+#if defined(__AVX512BF16__)
+    if constexpr (Format::kPerWord == 2) {
+      for (; c + 2 * kLanes <= columns; c += 2 * kLanes) {
+        _mm512_storeu_si512(elements + c, _mm512_loadu_si512(source + c));
       }
     }
+#endif
     for (; c + kLanes <= columns; c += kLanes) store(elements + c, load(source + c));
     if (c < columns) {
       const int given = lanes_left(columns - c), space = lanes_left(end - c);
@@ -224,13 +225,12 @@ static void pack_rows(const T* from, std::int64_t from_stride, std::int64_t rows
 
 #if defined(__AVX512BF16__)
 // 32 elements of two rows, side by side.
-INGOT_SIMD void interleave(const BFloat16* first, const BFloat16* second, Word* to) {
-  const __m512i a = _mm512_loadu_si512(first), b = _mm512_loadu_si512(second);
-  const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8,
-                                       39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
-  const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
-  _mm512_storeu_si512(to, _mm512_permutex2var_epi16(a, low, b));
-  _mm512_storeu_si512(to + kLanes, _mm512_permutex2var_epi16(a, high, b));
+INGOT_SIMD void interleave(__m512i first, __m512i second, F16& low, F16& high) {
+  const __m512i order = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40,
+                                         8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+  const __m512i upper = _mm512_add_epi16(order, _mm512_set1_epi16(16));
+  low.part[0] = (FloatPart)_mm512_permutex2var_epi16(first, order, second);
+  high.part[0] = (FloatPart)_mm512_permutex2var_epi16(first, upper, second);
 }
 #endif
 
@@ -249,7 +249,10 @@ static void pack_pairs(const T* from, std::int64_t from_stride, std::int64_t row
       const T* lower = upper + from_stride;
       std::int64_t c = 0;
       for (; c + 2 * kLanes <= columns && row + 1 < rows; c += 2 * kLanes) {
-        interleave(upper + c, lower + c, to + first + c);
+        F16 low, high;
+        interleave(_mm512_loadu_si512(upper + c), _mm512_loadu_si512(lower + c), low, high);
+        store_words(to + first + c, low);
+        store_words(to + first + c + kLanes, high);
       }
       for (; c < columns; c += kLanes) {
         const int given = lanes_left(columns - c);

@@ -122,42 +122,63 @@ void decode_tile(const Shape& s, const KernelArguments& arguments, const KeyPart
   if (task.keys > 0) functions.decode(task);
 }
 
-// Many rows: blocks of matrix products. Tile: some units (64 tokens of one head) of one part of one
-// stream. With a single part the output needs no combining and is written straight away.
+// Many rows: blocks of matrix products, in units of up to 64 rows: the tokens of one head, or, when
+// there are fewer tokens than heads in a group, the heads of one token.
+struct Units {
+  explicit Units(const Shape& s)
+      : by_token(s.sequence < s.group),
+        blocks(((by_token ? s.group : s.sequence) + kFlashBlock - 1) / kFlashBlock),
+        count(blocks * (by_token ? s.sequence : s.group)) {}
+
+  bool by_token;
+  std::int64_t blocks, count;
+};
+
+template <class T>
+FlashQueries<T> make_unit(const Shape& s, const KernelArguments& arguments, const KeyParts& parts,
+                          const Partials& partials, const Units& units, std::int64_t stream,
+                          std::int64_t part, std::int64_t index) {
+  const std::int64_t line = index / units.blocks, first = index % units.blocks * kFlashBlock;
+  const std::int64_t in_sequence = units.by_token ? line : first;
+  const std::int64_t in_group = units.by_token ? first : line;
+  const std::int64_t token = stream / s.kv_heads * s.sequence + in_sequence;
+  const std::int64_t head = stream % s.kv_heads * s.group + in_group;
+  const std::int64_t rows = units.by_token ? s.group : s.sequence;
+  FlashQueries<T> unit;
+  unit.query = arguments.input<T>(0) + s.query.at(token, head);
+  unit.query_stride = units.by_token ? s.query.head_stride : s.query.row_stride;
+  unit.count = static_cast<int>(std::min(kFlashBlock, rows - first));
+  for (int i = 0; i < unit.count; ++i) {
+    unit.visible[i] = arguments.input<std::int32_t>(3)[token + (units.by_token ? 0 : i)] + 1;
+  }
+  if (parts.count == 1) {  // nothing to combine
+    unit.output = arguments.output<T>(0) + token * s.output_columns() + head * s.value.size;
+    unit.output_stride = units.by_token ? s.value.size : s.output_columns();
+    unit.partial = unit.lse = nullptr;
+  } else {
+    const std::int64_t row = in_sequence * s.group + in_group;
+    unit.output = nullptr;
+    unit.partial = partials.output_of(stream, part, row);
+    unit.output_stride = units.by_token ? s.value.size : s.group * s.value.size;
+    unit.lse = partials.lse + partials.index(stream, part, row);
+  }
+  unit.lse_stride = units.by_token ? 1 : s.group;
+  return unit;
+}
+
+// Tile: some units of one part of one stream.
 template <class T>
 void flash_tile(const Shape& s, const KernelArguments& arguments, const KeyParts& parts,
-                const Partials& partials, std::int64_t tile, std::int64_t units_per_tile,
-                std::byte* workspace, void (*forward)(const FlashForward<T>&)) {
-  const std::int64_t units = (s.sequence + kFlashBlock - 1) / kFlashBlock * s.group;
-  const std::int64_t tiles = (units + units_per_tile - 1) / units_per_tile;
+                const Partials& partials, std::int64_t tile, const Units& units,
+                std::int64_t units_per_tile, std::byte* workspace,
+                void (*forward)(const FlashForward<T>&)) {
+  const std::int64_t tiles = (units.count + units_per_tile - 1) / units_per_tile;
   const std::int64_t stream = tile / (tiles * parts.count), part = tile / tiles % parts.count;
   const std::int64_t first_unit = tile % tiles * units_per_tile;
-  const std::int64_t sequence = stream / s.kv_heads, kv_head = stream % s.kv_heads;
   FlashQueries<T> queries[kFlashUnits];
-  const auto count = static_cast<int>(std::min(units_per_tile, units - first_unit));
-  const std::int32_t* positions = arguments.input<std::int32_t>(3);
+  const auto count = static_cast<int>(std::min(units_per_tile, units.count - first_unit));
   for (int u = 0; u < count; ++u) {
-    FlashQueries<T>& unit = queries[u];
-    const std::int64_t in_group = (first_unit + u) % s.group;
-    const std::int64_t first = (first_unit + u) / s.group * kFlashBlock;
-    const std::int64_t token = sequence * s.sequence + first;
-    const std::int64_t head = kv_head * s.group + in_group;
-    unit.query = arguments.input<T>(0) + s.query.at(token, head);
-    unit.query_stride = s.query.row_stride;
-    unit.count = static_cast<int>(std::min(kFlashBlock, s.sequence - first));
-    for (int i = 0; i < unit.count; ++i) unit.visible[i] = positions[token + i] + 1;
-    if (parts.count == 1) {
-      unit.output = arguments.output<T>(0) + token * s.output_columns() + head * s.value.size;
-      unit.output_stride = s.output_columns();
-      unit.partial = unit.lse = nullptr;
-    } else {
-      const std::int64_t row = first * s.group + in_group;
-      unit.output = nullptr;
-      unit.partial = partials.output_of(stream, part, row);
-      unit.output_stride = s.group * s.value.size;
-      unit.lse = partials.lse + partials.index(stream, part, row);
-    }
-    unit.lse_stride = s.group;
+    queries[u] = make_unit<T>(s, arguments, parts, partials, units, stream, part, first_unit + u);
   }
   forward({.keys = {.key = s.key_cache<T>(arguments, stream),
                     .key_stride = s.kv_heads * s.key.size,
@@ -202,12 +223,12 @@ std::unique_ptr<Kernel> make(const Shape& s, const Context& context,
   const bool split = s.rows() <= kMostSplitRows;
   const KeyParts parts = dots ? KeyParts(s.capacity, kCombineParts, kDecodePartKeys)
                               : KeyParts(s.capacity, split ? kCombineParts / 2 : 1, 512);
-  const std::int64_t units = (s.sequence + kFlashBlock - 1) / kFlashBlock * s.group;
+  const Units units(s);
   // Units of a tile share the packing of the keys; but some tens of tiles there should be.
   const std::int64_t units_per_tile =
-      std::clamp<std::int64_t>(units * s.streams() * parts.count / 32, 1, kFlashUnits);
+      std::clamp<std::int64_t>(units.count * s.streams() * parts.count / 32, 1, kFlashUnits);
   const std::int64_t tiles =
-      s.streams() * parts.count * (dots ? 1 : (units + units_per_tile - 1) / units_per_tile);
+      s.streams() * parts.count * (dots ? 1 : (units.count + units_per_tile - 1) / units_per_tile);
   const std::int64_t token_tiles = (s.tokens() + kTileTokens - 1) / kTileTokens;
   const std::int64_t scratch =
       dots ? s.rows() * parts.keys * 4
@@ -237,7 +258,7 @@ std::unique_ptr<Kernel> make(const Shape& s, const Context& context,
             decode_tile(s, arguments, parts, partials, tile, reinterpret_cast<float*>(own),
                         functions);
           } else {
-            flash_tile<T>(s, arguments, parts, partials, tile, units_per_tile, own, forward);
+            flash_tile<T>(s, arguments, parts, partials, tile, units, units_per_tile, own, forward);
           }
         });
         if (!partial) return;

@@ -1,31 +1,62 @@
 #include "ops/cached_attention/decode_simd.h"
 
-#include "ops/attention/tiles.h"
+#include "ops/attention/flash_layout.h"
 
 namespace ingot::cpu::INGOT_ISA {
 namespace {
 
-constexpr std::int64_t kValueKeys = 64;  // of 128 values in 16 bits: 16 KiB, half of a first cache
-constexpr int kValueVectors = 8;         // sums kept in registers
+constexpr std::int64_t kValueKeys = 32;  // of 128 values in 16 bits: 8 KiB
+
+// How T is multiplied: bf16 in pairs where the CPU can.
+template <class T>
+struct FormatOf {
+  using Type = Fp32;
+};
+template <>
+struct FormatOf<BFloat16> {
+  using Type = Bf16Format;
+};
+
+// Heads lie beside one another in a row of the cache: those of one head are short pieces far apart,
+// which the processor doesn't foresee.
+template <class T>
+INGOT_SIMD void prefetch(const T* rows, std::int64_t stride, std::int64_t count,
+                         std::int64_t size) {
+  constexpr std::int64_t kLine = 64 / sizeof(T);
+  for (std::int64_t i = 0; i < count; ++i) {
+    for (std::int64_t c = 0; c < size; c += kLine) __builtin_prefetch(rows + i * stride + c);
+  }
+}
+
+// A vector of words: 16 elements, or 32 where two make a word.
+template <class Format, class T>
+INGOT_SIMD F16 load_step(const T* from) {
+#if defined(__AVX512BF16__)
+  if constexpr (Format::kPerWord == 2) return {{(FloatPart)_mm512_loadu_si512(from)}};
+#endif
+  return load(from);
+}
 
 // Scores of one row against 16 keys, of which `count` are there.
 template <class T>
 F16 score_keys(const Decode<T>& task, const T* query, const T* key, int count) {
+  using Format = typename FormatOf<T>::Type;
+  constexpr std::int64_t kStep = kLanes * Format::kPerWord;
   F16 sums[kLanes];
 #pragma GCC unroll 16
   for (int i = 0; i < kLanes; ++i) sums[i] = zero();
   // Missing keys read the last one again: whole blocks need no branches inside.
   const T* rows[kLanes];
-  for (int i = 0; i < kLanes; ++i) {
-    rows[i] = key + (i < count ? i : count - 1) * task.key_stride;
-  }
+  for (int i = 0; i < kLanes; ++i) rows[i] = key + (i < count ? i : count - 1) * task.key_stride;
   std::int64_t c = 0;
-  for (; c + kLanes <= task.key_size; c += kLanes) {
-    const F16 q = load(query + c);
+  for (; c + kStep <= task.key_size; c += kStep) {
+    const F16 q = load_step<Format>(query + c);
 #pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i) sums[i] = fma(q, load(rows[i] + c), sums[i]);
+    for (int i = 0; i < kLanes; ++i) {
+      sums[i] = Format::multiply_add(q, load_step<Format>(rows[i] + c), sums[i]);
+    }
   }
-  if (c < task.key_size) {
+  for (; c < task.key_size; c += kLanes) {
     const int n = lanes_left(task.key_size - c);
     const F16 q = load_partial(query + c, n);
 #pragma GCC unroll 16
@@ -38,100 +69,135 @@ template <class T>
 void score(const Decode<T>& task, std::int64_t stride) {
   for (std::int64_t key = 0; key < task.keys; key += kLanes) {
     const int count = lanes_left(task.keys - key);
+    const T* rows = task.key + key * task.key_stride;
+    prefetch(rows + kLanes * task.key_stride, task.key_stride, lanes_left(task.keys - key - count),
+             task.key_size);
     for (int row = 0; row < task.rows; ++row) {
-      store(task.scores + row * stride + key,
-            score_keys(task, task.query[row], task.key + key * task.key_stride, count));
+      store(task.scores + row * stride + key, score_keys(task, task.query[row], rows, count));
     }
   }
 }
 
-// Scores of one row become weights that sum to one; hidden ones become zero.
-template <class T>
-void softmax(const Decode<T>& task, int row, float* scores, std::int64_t stride) {
-  const I16 visible = broadcast_int(static_cast<int>(task.visible[row]));
-  if (task.visible[row] <= 0) {
-    for (std::int64_t key = 0; key < stride; key += kLanes) store(scores + key, zero());
-    *task.lse[row] = -__builtin_inff();
+// Scores of one row become weights that sum to one, those of hidden keys zero. Weights are elements
+// of Format, from the start of the row on.
+template <class Format>
+void softmax(float* scores, std::int64_t stride, std::int64_t keys, float scale, float* lse) {
+  auto* weights = (typename Format::Element*)scores;
+  if (keys <= 0) {
+    for (std::int64_t key = 0; key < stride; key += kLanes) store(weights + key, zero());
+    *lse = -__builtin_inff();
     return;
   }
-  F16 largest = broadcast(-__builtin_inff());
+  const I16 visible = broadcast_int(static_cast<int>(keys));
+  const F16 hidden = broadcast(-__builtin_inff());
+  F16 largest = hidden;
   for (std::int64_t key = 0; key < stride; key += kLanes) {
     const I16 seen = lane_numbers() + broadcast_int(static_cast<int>(key)) < visible;
-    const F16 value = load(scores + key) * task.scale;
-    store(scores + key, select(seen, value, broadcast(-__builtin_inff())));
-    largest = max(largest, load(scores + key));
+    const F16 value = select(seen, load(scores + key) * scale, hidden);
+    store(scores + key, value);
+    largest = max(largest, value);
   }
   const float maximum = horizontal_max(largest);
   F16 sums = zero();
   for (std::int64_t key = 0; key < stride; key += kLanes) {
-    const I16 seen = lane_numbers() + broadcast_int(static_cast<int>(key)) < visible;
-    const F16 weight = select(seen, exp(load(scores + key) - maximum), zero());
+    const F16 weight = exp(load(scores + key) - maximum);
     store(scores + key, weight);
     sums += weight;
   }
-  const float sum = horizontal_sum(sums);
+  const F16 sum = broadcast(horizontal_sum(sums));
+  const F16 inverse = 1.0f / sum;
+  // In place: what is stored never lies beyond what was loaded.
   for (std::int64_t key = 0; key < stride; key += kLanes) {
-    store(scores + key, load(scores + key) * (1.0f / sum));
+    store(weights + key, load(scores + key) * inverse);
   }
-  float log_sum[kLanes];
-  store(log_sum, log(broadcast(sum)));
-  *task.lse[row] = maximum + log_sum[0];
+  store_partial(lse, log(sum) + maximum, 1);
 }
 
-// output += weights [keys] times values [keys, vectors of columns].
-template <int kVectors, class T>
-INGOT_SIMD void add_values(const float* weights, const T* value, std::int64_t stride,
-                           std::int64_t keys, float* output) {
-  F16 sums[kVectors];
-#pragma GCC unroll 8
-  for (int v = 0; v < kVectors; ++v) sums[v] = load(output + v * kLanes);
-  for (std::int64_t key = 0; key < keys; ++key) {
-    const F16 weight = broadcast(weights[key]);
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      sums[v] = fma(weight, load(value + key * stride + v * kLanes), sums[v]);
+// Two vectors of columns of the value rows of one word, kWhole or `columns` (fewer) of them.
+template <class Format, bool kWhole, class T>
+INGOT_SIMD void load_values(const T* first, [[maybe_unused]] const T* second, int columns, F16& low,
+                            F16& high) {
+  const int in_low = kWhole ? kLanes : lanes_left(columns);
+  const int in_high = kWhole ? kLanes : columns - in_low;
+  if constexpr (Format::kPerWord == 1) {
+    low = load_partial(first, in_low);
+    high = load_partial(first + kLanes, in_high);
+  } else {
+#if defined(__AVX512BF16__)
+    const auto mask = static_cast<__mmask32>(kWhole ? ~0u : (1u << columns) - 1);
+    interleave(_mm512_maskz_loadu_epi16(mask, first), _mm512_maskz_loadu_epi16(mask, second), low,
+               high);
+#endif
+  }
+}
+
+// Adds to two vectors of columns of kRows outputs, from row `row` on, the values of the keys
+// [first, last) times their weights.
+template <int kRows, bool kWhole, class T>
+void weigh_block(const Decode<T>& task, int row, std::int64_t column, std::int64_t first,
+                 std::int64_t last, std::int64_t stride) {
+  using Format = typename FormatOf<T>::Type;
+  const int columns = kWhole ? 2 * kLanes : static_cast<int>(task.value_size - column);
+  const int in_low = kWhole ? kLanes : lanes_left(columns);
+  F16 sums[kRows][2];
+#pragma GCC unroll 4
+  for (int i = 0; i < kRows; ++i) {
+    sums[i][0] = load_partial(task.output[row + i] + column, in_low);
+    sums[i][1] = load_partial(task.output[row + i] + column + kLanes, columns - in_low);
+  }
+  for (std::int64_t key = first; key < last; key += Format::kPerWord) {
+    const T* value = task.value + key * task.value_stride + column;
+    // The weight of a key that is not there is zero.
+    const T* next = key + 1 < last ? value + task.value_stride : value;
+    F16 low, high;
+    load_values<Format, kWhole>(value, next, columns, low, high);
+#pragma GCC unroll 4
+    for (int i = 0; i < kRows; ++i) {
+      const auto* weights = (const Word*)(task.scores + (row + i) * stride);
+      const F16 weight = bits_to_float(broadcast_int(weights[key / Format::kPerWord]));
+      sums[i][0] = Format::multiply_add(weight, low, sums[i][0]);
+      sums[i][1] = Format::multiply_add(weight, high, sums[i][1]);
     }
   }
-#pragma GCC unroll 8
-  for (int v = 0; v < kVectors; ++v) store(output + v * kLanes, sums[v]);
+#pragma GCC unroll 4
+  for (int i = 0; i < kRows; ++i) {
+    store_partial(task.output[row + i] + column, sums[i][0], in_low);
+    store_partial(task.output[row + i] + column + kLanes, sums[i][1], columns - in_low);
+  }
 }
 
-template <class T>
-void weigh_values(const Decode<T>& task, int row, std::int64_t first, std::int64_t keys,
-                  const float* weights) {
-  const T* value = task.value + first * task.value_stride;
-  float* output = task.output[row];
-  std::int64_t c = 0;
-  for (; c + kValueVectors * kLanes <= task.value_size; c += kValueVectors * kLanes) {
-    add_values<kValueVectors>(weights, value + c, task.value_stride, keys, output + c);
+template <int kRows, class T>
+int weigh_rows(const Decode<T>& task, int row, std::int64_t first, std::int64_t last,
+               std::int64_t stride) {
+  for (; row + kRows <= task.rows; row += kRows) {
+    std::int64_t column = 0;
+    for (; column + 2 * kLanes <= task.value_size; column += 2 * kLanes) {
+      weigh_block<kRows, true>(task, row, column, first, last, stride);
+    }
+    if (column < task.value_size) {
+      weigh_block<kRows, false>(task, row, column, first, last, stride);
+    }
   }
-  for (; c + kLanes <= task.value_size; c += kLanes) {
-    add_values<1>(weights, value + c, task.value_stride, keys, output + c);
-  }
-  if (c == task.value_size) return;
-  const int n = lanes_left(task.value_size - c);
-  F16 sum = load_partial(output + c, n);
-  for (std::int64_t key = 0; key < keys; ++key) {
-    sum = fma(broadcast(weights[key]), load_partial(value + key * task.value_stride + c, n), sum);
-  }
-  store_partial(output + c, sum, n);
+  return row;
 }
 
 template <class T>
 void decode(const Decode<T>& task) {
-  const std::int64_t stride = (task.keys + kLanes - 1) / kLanes * kLanes;
+  using Format = typename FormatOf<T>::Type;
+  const std::int64_t stride = padded(task.keys);
   score(task, stride);
   for (int row = 0; row < task.rows; ++row) {
-    softmax(task, row, task.scores + row * stride, stride);
-    for (std::int64_t c = 0; c < task.value_size; c += kLanes) {
-      store_partial(task.output[row] + c, zero(), lanes_left(task.value_size - c));
-    }
+    softmax<Format>(task.scores + row * stride, stride, task.visible[row], task.scale,
+                    task.lse[row]);
+    clear(task.output[row], 0, task.value_size);
   }
   for (std::int64_t key = 0; key < task.keys; key += kValueKeys) {
-    const std::int64_t count = task.keys - key < kValueKeys ? task.keys - key : kValueKeys;
-    for (int row = 0; row < task.rows; ++row) {
-      weigh_values(task, row, key, count, task.scores + row * stride + key);
-    }
+    const std::int64_t last = smaller(task.keys, key + kValueKeys);
+    prefetch(task.value + last * task.value_stride, task.value_stride,
+             smaller(kValueKeys, task.keys - last), task.value_size);
+    int row = weigh_rows<4>(task, 0, key, last, stride);
+    row = weigh_rows<2>(task, row, key, last, stride);
+    weigh_rows<1>(task, row, key, last, stride);
   }
 }
 
