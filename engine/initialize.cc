@@ -20,35 +20,49 @@ std::uint64_t stream_of(std::string_view name) {
   return hash;
 }
 
-std::vector<float> fresh_values(const Weight& weight, const WeightPart& part, std::uint64_t seed) {
-  std::vector<float> values(part.shape.elements(), static_cast<float>(weight.init_value));
-  if (weight.init_std <= 0) return values;
-  const std::uint64_t stream = stream_of(part.name);
-  const auto deviation = static_cast<float>(weight.init_std);
-  for (std::size_t i = 0; i < values.size(); i += 2) {
-    const auto pair = random_normal_pair(seed, stream, i / 2);
+// Values made at a time: small, so that a large matrix needs no fp32 copy of itself on the way in.
+// Even, because random numbers come in pairs.
+constexpr std::int64_t kPiece = 1 << 18;
+
+// Elements [first, first + count) of a part.
+struct Piece {
+  const Weight* weight;
+  const WeightPart* part;
+  std::int64_t first, count;
+};
+
+void fill(const Piece& piece, std::uint64_t seed, std::vector<float>& values) {
+  values.assign(piece.count, static_cast<float>(piece.weight->init_value));
+  if (piece.weight->init_std <= 0) return;
+  const std::uint64_t stream = stream_of(piece.part->name);
+  const auto deviation = static_cast<float>(piece.weight->init_std);
+  for (std::int64_t i = 0; i < piece.count; i += 2) {
+    const auto pair = random_normal_pair(seed, stream, (piece.first + i) / 2);
     values[i] = pair[0] * deviation;
-    if (i + 1 < values.size()) values[i + 1] = pair[1] * deviation;
+    if (i + 1 < piece.count) values[i + 1] = pair[1] * deviation;
   }
-  return values;
 }
 
 }  // namespace
 
 void initialize_weights(Executor& executor, std::uint64_t seed, int threads) {
-  struct Task {
-    const Weight* weight;
-    const WeightPart* part;
-  };
-  std::vector<Task> tasks;
+  std::vector<Piece> pieces;
   for (const Weight& weight : executor.program().weights()) {
-    for (const WeightPart& part : weight.parts) tasks.push_back({&weight, &part});
+    for (const WeightPart& part : weight.parts) {
+      const std::int64_t elements = part.shape.elements();
+      for (std::int64_t first = 0; first < elements; first += kPiece) {
+        pieces.push_back({&weight, &part, first, std::min(kPiece, elements - first)});
+      }
+    }
   }
   std::atomic<std::size_t> next{0};
   const auto work = [&] {
-    for (std::size_t i = next++; i < tasks.size(); i = next++) {
-      write_weight_part(executor, *tasks[i].weight, *tasks[i].part,
-                        fresh_values(*tasks[i].weight, *tasks[i].part, seed));
+    std::vector<float> values;
+    for (std::size_t i = next++; i < pieces.size(); i = next++) {
+      const Piece& piece = pieces[i];
+      fill(piece, seed, values);
+      const WeightPart place{piece.part->name, piece.part->offset + piece.first, {piece.count}};
+      write_weight_part(executor, *piece.weight, place, values);
     }
   };
   std::vector<std::jthread> helpers;
