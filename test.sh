@@ -12,7 +12,7 @@ passed=0 failed=0
 # count COMMAND...: runs it, shows what it prints, adds its last line "N passed, N failed" to the sum.
 count() {
   local line
-  line=$("$@" | tee /dev/stderr | tail -n 1)
+  line=$("$@" | tee >(cat >&2) | tail -n 1)
   if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
     ((passed += BASH_REMATCH[1], failed += BASH_REMATCH[2]))
   else
