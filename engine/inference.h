@@ -64,8 +64,9 @@ Tokenizer source_tokenizer(const ModelSource& source, const std::string& given);
 std::vector<std::string> import_model(const std::filesystem::path& model_folder,
                                       const std::filesystem::path& directory);
 
-// A checkpoint -> a Hugging Face folder, in `dtype`.
+// A checkpoint -> a Hugging Face folder, in `dtype`, or in that of the model's config: what was
+// imported goes out as it came, what was trained from a config without one in bf16.
 void export_model(const std::filesystem::path& checkpoint, const std::filesystem::path& folder,
-                  DType dtype);
+                  std::optional<DType> dtype = {});
 
 }  // namespace ingot

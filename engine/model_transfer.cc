@@ -75,6 +75,11 @@ std::vector<std::string> import_model(const std::filesystem::path& model_folder,
   const std::string mtp_prefix =
       "model.layers." + std::to_string(config.model.num_hidden_layers) + ".eh_proj.weight";
   if (files.find(mtp_prefix) == nullptr) config.model.num_nextn_predict_layers = 0;
+  // What the weights are stored in says more than the config, which may be silent.
+  if (const StoredTensor* embedding = files.find("model.embed_tokens.weight")) {
+    const auto stored = dtype_of(embedding->values->type);
+    if (stored && is_float(*stored)) config.model.dtype = *stored;
+  }
   config.checkpoint.directory = directory.string();
   config.precision.compute = inference_compute(config.model);
   // What is stored must be a config that reads back: no sequence longer than the model's.
@@ -134,7 +139,7 @@ std::vector<std::string> import_model(const std::filesystem::path& model_folder,
 }
 
 void export_model(const std::filesystem::path& checkpoint, const std::filesystem::path& folder,
-                  DType dtype) {
+                  std::optional<DType> chosen) {
   const ModelSource source = find_model(checkpoint);
   if (source.hugging_face) {
     throw Error(ErrorCode::usage, "this is a Hugging Face folder already", checkpoint.string(),
@@ -142,7 +147,7 @@ void export_model(const std::filesystem::path& checkpoint, const std::filesystem
   }
   const CheckpointReader reader = CheckpointReader::open(source.folder);
   ModelConfig model = source.config.model;
-  model.dtype = dtype;
+  const DType dtype = model.dtype = chosen.value_or(model.dtype);
   std::vector<TensorDeclaration> tensors = model_tensors(model, stored_type_of(dtype));
   // The released layout repeats embedding and head in each MTP module (spec 5.3).
   std::map<std::string, std::string> copies;

@@ -61,7 +61,7 @@ TEST_P(Transfer, AnExportOfAnImportIsTheOriginalBitForBit) {
   const ProcessResult imported = run_ingot({"import", model(), path("run")});
   ASSERT_EQ(imported.exit_code, 0) << imported.err;
   EXPECT_EQ(imported.err, "");  // every tensor found its place
-  ASSERT_EQ(run_ingot({"export", path("run"), path("hf"), "--dtype", "fp32"}).exit_code, 0);
+  ASSERT_EQ(run_ingot({"export", path("run"), path("hf")}).exit_code, 0);
   EXPECT_EQ(tensors_of(SafetensorsFile(path("hf/model.safetensors"))),
             tensors_of(SafetensorsFile(model() + "/model.safetensors")));
   const ProcessResult verified =
@@ -72,7 +72,7 @@ TEST_P(Transfer, AnExportOfAnImportIsTheOriginalBitForBit) {
 
 TEST_P(Transfer, ABf16ExportKeepsNamesAndRoundsOnce) {
   ASSERT_EQ(run_ingot({"import", model(), path("run")}).exit_code, 0);
-  ASSERT_EQ(run_ingot({"export", path("run"), path("hf")}).exit_code, 0);
+  ASSERT_EQ(run_ingot({"export", path("run"), path("hf"), "--dtype", "bf16"}).exit_code, 0);
   const SafetensorsFile exported(path("hf/model.safetensors"));
   const SafetensorsFile original(model() + "/model.safetensors");
   ASSERT_EQ(exported.entries().size(), original.entries().size());

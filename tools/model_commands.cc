@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "engine/inference.h"
@@ -29,20 +30,20 @@ void add_import(CLI::App& app, Command& command) {
 
 void add_export(CLI::App& app, Command& command) {
   struct Flags {
-    std::string checkpoint, folder, dtype = "bf16";
+    std::string checkpoint, folder, dtype;
   };
   const auto flags = std::make_shared<Flags>();
   CLI::App* exporter = app.add_subcommand("export", "A checkpoint to a Hugging Face folder");
   exporter->add_option("CHECKPOINT", flags->checkpoint, "Checkpoint or run directory")->required();
   exporter->add_option("HF_DIR", flags->folder, "Folder to make")->required();
-  exporter->add_option("--dtype", flags->dtype, "Of the weights")
-      ->check(CLI::IsMember({"bf16", "fp16", "fp32"}))
-      ->capture_default_str();
+  exporter->add_option("--dtype", flags->dtype, "Of the weights; without it the model's own")
+      ->check(CLI::IsMember({"bf16", "fp16", "fp32"}));
   exporter->callback([&command, flags] {
     command = [flags] {
-      const DType dtype = flags->dtype == "fp32"   ? DType::f32
-                          : flags->dtype == "fp16" ? DType::f16
-                                                   : DType::bf16;
+      std::optional<DType> dtype;
+      if (flags->dtype == "fp32") dtype = DType::f32;
+      if (flags->dtype == "fp16") dtype = DType::f16;
+      if (flags->dtype == "bf16") dtype = DType::bf16;
       export_model(flags->checkpoint, flags->folder, dtype);
       return 0;
     };
