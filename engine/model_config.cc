@@ -46,6 +46,7 @@ void write_rope(const RopeConfig& rope, Json& json) {
   Json& scaling = json["rope_scaling"];
   const auto type = [&](const char* name) { scaling["type"] = scaling["rope_type"] = name; };
   scaling["factor"] = rope.factor;
+  if (rope.mscale_all_dim != 0) scaling["mscale_all_dim"] = rope.mscale_all_dim;
   if (rope.rope_type == RopeType::linear) {
     type("linear");
     return;
@@ -61,7 +62,6 @@ void write_rope(const RopeConfig& rope, Json& json) {
   scaling["beta_fast"] = rope.beta_fast;
   scaling["beta_slow"] = rope.beta_slow;
   if (rope.mscale != 0) scaling["mscale"] = rope.mscale;
-  if (rope.mscale_all_dim != 0) scaling["mscale_all_dim"] = rope.mscale_all_dim;
   if (rope.attention_factor) scaling["attention_factor"] = *rope.attention_factor;
   if (!rope.truncate) scaling["truncate"] = false;
 }

@@ -35,10 +35,10 @@ struct RopeConfig {
   std::int64_t original_max_position_embeddings = 0;  // llama3, yarn
   double low_freq_factor = 1, high_freq_factor = 4;   // llama3
   double beta_fast = 32, beta_slow = 1;               // yarn
-  double mscale = 0, mscale_all_dim = 0;              // yarn; 0 is "not given"
-  std::optional<double> attention_factor;             // yarn; overrides the one from mscale
-  bool truncate = true;                               // yarn
-  bool interleaved = false;  // pairs (2i, 2i+1) as in MLA; else (i, i + head_dim / 2)
+  double mscale = 0, mscale_all_dim = 0;   // yarn; all_dim with MLA all but plain; 0: "not given"
+  std::optional<double> attention_factor;  // yarn; overrides the one from mscale
+  bool truncate = true;                    // yarn
+  bool interleaved = false;                // pairs (2i, 2i+1) as in MLA; else (i, i + head_dim / 2)
 
   bool operator==(const RopeConfig&) const = default;
 };
@@ -95,9 +95,9 @@ struct ModelConfig {
   std::int64_t head_dim = 0;             // with MLA qk_rope_head_dim: always the rotated width
   std::int64_t max_position_embeddings = 0;
 
-  bool qkv_bias = false;  // qwen2: always; llama, qwen3: attention_bias; never with MLA
-  bool o_bias = false;    // llama, qwen3: attention_bias
-  bool mlp_bias = false;  // llama: gate, up and down_proj have one
+  bool qkv_bias = false;  // qwen2: always; others: attention_bias; MLA: of q_a and kv_a_proj
+  bool o_bias = false;    // attention_bias; never in qwen2
+  bool mlp_bias = false;  // llama, deepseek_v2: in the dense feed-forward and the shared experts
   bool qk_norm = false;   // qwen3: RMSNorm over each head of q and k, before RoPE
   bool tie_word_embeddings = false;
   double rms_norm_eps = 1e-6;

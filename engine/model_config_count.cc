@@ -14,7 +14,9 @@ Count latent_attention(const ModelConfig& model) {
   const Count query = mla.q_lora_rank ? *mla.q_lora_rank * (d + 1 + query_width) : d * query_width;
   const Count key_value = d * (rank + mla.qk_rope_head_dim) + rank +
                           rank * heads * (mla.qk_nope_head_dim + mla.v_head_dim);
-  return query + key_value + heads * mla.v_head_dim * d;
+  Count biases = model.o_bias ? d : 0;
+  if (model.qkv_bias) biases += mla.q_lora_rank.value_or(0) + rank + mla.qk_rope_head_dim;
+  return query + key_value + heads * mla.v_head_dim * d + biases;
 }
 
 Count grouped_attention(const ModelConfig& model) {
@@ -38,8 +40,11 @@ Count expert_layer(const ModelConfig& model, Count experts) {
   const MoeConfig& moe = *model.moe;
   const Count router = moe.n_routed_experts * model.hidden_size +
                        (moe.has_selection_bias() ? moe.n_routed_experts : 0);
-  return router + feed_forward(model, moe.moe_intermediate_size) * experts +
-         feed_forward(model, moe.moe_intermediate_size * moe.n_shared_experts);
+  const Count expert = 3 * model.hidden_size * moe.moe_intermediate_size;  // never has biases
+  const Count shared = moe.n_shared_experts == 0
+                           ? 0
+                           : feed_forward(model, moe.moe_intermediate_size * moe.n_shared_experts);
+  return router + expert * experts + shared;
 }
 
 }  // namespace

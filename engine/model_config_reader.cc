@@ -296,10 +296,13 @@ class Reader {
     if (top > routed) {
       complaints_.wrong("num_experts_per_tok", top,
                         "at most \"n_routed_experts\" (" + std::to_string(routed) + ")");
-    } else if (routed % groups != 0 || (groups > 1 && routed / groups < 2)) {
+    } else if (routed % groups != 0) {
       complaints_.wrong("n_group", groups,
-                        "a divisor of \"n_routed_experts\" (" + std::to_string(routed) +
-                            ") that leaves two experts or more in a group");
+                        "a divisor of \"n_routed_experts\" (" + std::to_string(routed) + ")");
+    } else if (is_v3() && groups > 1 && routed == groups) {
+      complaints_.wrong("n_group", groups,
+                        "at most " + std::to_string(routed / 2) +
+                            ": the score of a group is that of its two best experts");
     } else if (kept > groups) {
       complaints_.wrong("topk_group", kept, "at most \"n_group\" (" + std::to_string(groups) + ")");
     } else if (top > kept * (routed / groups)) {

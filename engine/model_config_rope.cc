@@ -16,36 +16,38 @@ struct RopeField {
   bool required;
 };
 
-std::vector<RopeField> rope_fields(RopeType type) {
-  const auto factor = field("factor", &RopeConfig::factor, number(range(1, 1e6)), "");
-  const auto original =
-      field("original_max_position_embeddings", &RopeConfig::original_max_position_embeddings,
-            integer(1, std::int64_t{1} << 31), "");
-  switch (type) {
-    case RopeType::plain:
-      return {};
-    case RopeType::linear:
-      return {{factor, true}};
-    case RopeType::llama3:
-      return {
-          {factor, true},
-          {original, false},
-          {field("low_freq_factor", &RopeConfig::low_freq_factor, number(above(0)), ""), true},
-          {field("high_freq_factor", &RopeConfig::high_freq_factor, number(above(0)), ""), true}};
-    case RopeType::yarn:
-      return {
-          {factor, true},
-          {original, false},
-          {field("beta_fast", &RopeConfig::beta_fast, number(above(0)), ""), false},
-          {field("beta_slow", &RopeConfig::beta_slow, number(above(0)), ""), false},
-          {field("mscale", &RopeConfig::mscale, number(range(0, 1e6)), ""), false},
-          {field("mscale_all_dim", &RopeConfig::mscale_all_dim, number(range(0, 1e6)), ""), false},
-          {field("attention_factor", &RopeConfig::attention_factor,
-                 optional_of(number(range(0, 1e6)), Json(nullptr)), ""),
-           false},
-          {field("truncate", &RopeConfig::truncate, flag(), ""), false}};
+std::vector<RopeField> rope_fields(RopeType type, bool latent_attention) {
+  if (type == RopeType::plain) return {};
+  const auto positive = [](const char* key, double RopeConfig::*member) {
+    return field(key, member, number(above(0)), "");
+  };
+  const auto scale = [](const char* key, double RopeConfig::*member) {
+    return RopeField{field(key, member, number(range(0, 1e6)), ""), false};
+  };
+  std::vector<RopeField> fields = {
+      {field("factor", &RopeConfig::factor, number(range(1, 1e6)), ""), true}};
+  // YaRN's; but transformers' latent attention scales its scores by it whatever the type.
+  if (latent_attention || type == RopeType::yarn) {
+    fields.push_back(scale("mscale_all_dim", &RopeConfig::mscale_all_dim));
   }
-  return {};
+  if (type == RopeType::linear) return fields;
+  fields.push_back(
+      {field("original_max_position_embeddings", &RopeConfig::original_max_position_embeddings,
+             integer(1, std::int64_t{1} << 31), ""),
+       false});
+  if (type == RopeType::llama3) {
+    fields.push_back({positive("low_freq_factor", &RopeConfig::low_freq_factor), true});
+    fields.push_back({positive("high_freq_factor", &RopeConfig::high_freq_factor), true});
+    return fields;
+  }
+  fields.push_back({positive("beta_fast", &RopeConfig::beta_fast), false});
+  fields.push_back({positive("beta_slow", &RopeConfig::beta_slow), false});
+  fields.push_back(scale("mscale", &RopeConfig::mscale));
+  fields.push_back({field("attention_factor", &RopeConfig::attention_factor,
+                          optional_of(number(range(0, 1e6)), Json(nullptr)), ""),
+                    false});
+  fields.push_back({field("truncate", &RopeConfig::truncate, flag(), ""), false});
+  return fields;
 }
 
 class RopeReader {
@@ -73,7 +75,10 @@ class RopeReader {
 
     std::string name = "rope_scaling";
     const Json* scaling = find(name);
-    if (!scaling || scaling->is_null()) scaling = find(name = "rope_parameters");
+    // transformers takes an empty rope_scaling for none.
+    if (!scaling || scaling->is_null() || *scaling == Json::object()) {
+      scaling = find(name = "rope_parameters");
+    }
     if (!scaling || scaling->is_null()) return;
     std::string pointer = "/" + name;
     if (scaling->is_object() && scaling->contains("full_attention")) {  // one for each layer type
@@ -120,7 +125,8 @@ class RopeReader {
     }
 
     rope.original_max_position_embeddings = model_.max_position_embeddings;
-    for (const auto& [each, required] : rope_fields(rope.rope_type)) {
+    const bool latent_attention = model_.family >= ModelFamily::deepseek_v2;
+    for (const auto& [each, required] : rope_fields(rope.rope_type, latent_attention)) {
       const Json* given = value(each.key);
       std::string below = pointer + "/" + each.key;
       if (each.key == "original_max_position_embeddings") {

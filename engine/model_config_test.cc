@@ -139,6 +139,45 @@ TEST(ModelConfig, YarnTakesTheTrainedLengthFromMaxPositionsWhenMissing) {
   EXPECT_EQ(config.rope.mscale, 0);
 }
 
+TEST(ModelConfig, EmptyRopeScalingIsNone) {
+  const Json linear = {{"rope_type", "linear"}, {"factor", 2}, {"rope_theta", 5e5}};
+  const ModelConfig config =
+      parsed(tiny_llama({{"rope_scaling", Json::object()}, {"rope_parameters", linear}}));
+  EXPECT_EQ(config.rope.rope_type, RopeType::linear);
+  EXPECT_EQ(config.rope.rope_theta, 5e5);
+}
+
+// transformers' latent attention looks at mscale_all_dim whatever the type is.
+TEST(ModelConfig, LatentAttentionReadsMscaleAllDimOfEveryScaling) {
+  const Json linear = {{"rope_type", "linear"}, {"factor", 2}, {"mscale_all_dim", 0.5}};
+  const ModelConfig v3 = parsed(tiny_v3({{"rope_scaling", linear}}));
+  EXPECT_EQ(v3.rope.mscale_all_dim, 0.5);
+  EXPECT_EQ(parsed(to_hf_json(v3)), v3);
+  EXPECT_EQ(parsed(tiny_llama({{"rope_scaling", linear}})).rope.mscale_all_dim, 0);
+}
+
+TEST(ModelConfig, DeepSeekMayHaveBiases) {
+  const ModelConfig v3 = parsed(tiny_v3({{"attention_bias", true}}));
+  EXPECT_TRUE(v3.qkv_bias && v3.o_bias);
+  EXPECT_FALSE(v3.mlp_bias);
+  const ModelConfig v2 = parsed(tiny_v3({{"model_type", "deepseek_v2"}, {"mlp_bias", true}}));
+  EXPECT_FALSE(v2.qkv_bias || v2.o_bias);
+  EXPECT_TRUE(v2.mlp_bias);
+  EXPECT_EQ(parsed(to_hf_json(v3)), v3);
+  EXPECT_EQ(parsed(to_hf_json(v2)), v2);
+}
+
+// Its score is that of the best expert, which one expert has too.
+TEST(ModelConfig, GroupsOfV2MayHoldOneExpert) {
+  const Json v2 = {{"model_type", "deepseek_v2"},
+                   {"topk_method", "group_limited_greedy"},
+                   {"n_routed_experts", 8},
+                   {"n_group", 8},
+                   {"topk_group", 3},
+                   {"num_experts_per_tok", 3}};
+  EXPECT_EQ(parsed(v2).moe->n_group, 8);
+}
+
 TEST(ModelConfig, TakesTokenIdsAsNumberListOrNull) {
   EXPECT_EQ(parsed(tiny_llama({{"eos_token_id", {7, 9}}})).eos_token_ids,
             (std::vector<std::int64_t>{7, 9}));
@@ -169,7 +208,6 @@ TEST(ModelConfig, RefusesByNameWhatItCantCompute) {
   const std::map<std::string, Json> refused = {
       {"hidden_act", "gelu"},
       {"attention_dropout", 0.1},
-      {"attention_bias", true},
       {"moe_layer_freq", 2},
       {"scoring_func", "softmax"},
       {"topk_method", "greedy"},
@@ -206,9 +244,11 @@ TEST(ModelConfig, RefusesSizesThatDontFitTogether) {
   EXPECT_NE(mistake(tiny_v3({{"num_key_value_heads", 2}})), "");
   EXPECT_NE(mistake(tiny_v3({{"qk_rope_head_dim", 7}})), "");
   EXPECT_EQ(mistake(tiny_v3({{"n_group", 3}})),
-            "config.json: \"n_group\" is 3: a divisor of \"n_routed_experts\" (8) that leaves two "
-            "experts or more in a group");
-  EXPECT_NE(mistake(tiny_v3({{"n_group", 8}})), "");
+            "config.json: \"n_group\" is 3: a divisor of \"n_routed_experts\" (8)");
+  EXPECT_EQ(
+      mistake(tiny_v3({{"n_group", 8}})),
+      "config.json: \"n_group\" is 8: at most 4: the score of a group is that of its two best "
+      "experts");
   EXPECT_NE(mistake(tiny_v3({{"topk_group", 5}})), "");
   EXPECT_EQ(mistake(tiny_v3({{"num_experts_per_tok", 5}})),
             "config.json: \"num_experts_per_tok\" is 5: at most the 4 experts of \"topk_group\" "
@@ -420,6 +460,16 @@ TEST(ParameterCount, CountsEveryBias) {
   EXPECT_EQ(count_parameters(parsed(tiny_llama({{"attention_bias", true}}))).total,
             without + 2 * 192);
   EXPECT_EQ(count_parameters(parsed(tiny_llama({{"mlp_bias", true}}))).total, without + 2 * 320);
+  // q_a 24, kv_a 16 + 8, o 64; three layers. Without q_a the query has none.
+  const auto v3 = [](const Json& changes) { return count_parameters(parsed(tiny_v3(changes))); };
+  EXPECT_EQ(v3({{"attention_bias", true}}).total, v3({}).total + 3 * 112);
+  EXPECT_EQ(v3({{"attention_bias", true}, {"q_lora_rank", nullptr}}).total,
+            v3({{"q_lora_rank", nullptr}}).total + 3 * 88);
+  // One dense layer 2 * 128 + 64, two with a shared expert 2 * 32 + 64; no routed expert.
+  const auto v2 = [&](bool biased) {
+    return v3({{"model_type", "deepseek_v2"}, {"norm_topk_prob", false}, {"mlp_bias", biased}});
+  };
+  EXPECT_EQ(v2(true).total, v2(false).total + 320 + 2 * 128);
 }
 
 TEST(TrainingFlops, EqualTheCheckValuesOfV3) {

@@ -45,8 +45,8 @@ RopeFrequencies rope_frequencies_of(const ModelConfig& config) {
 Builder::Builder(Program& program, const ModelConfig& config, BuildOptions options)
     : program(program), config(config), options(options) {
   const RopeFrequencies frequencies = rope_frequencies_of(config);
-  softmax_scale =
-      rope_softmax_factor(frequencies) / std::sqrt(static_cast<double>(config.query_key_dim()));
+  softmax_scale = 1 / std::sqrt(static_cast<double>(config.query_key_dim()));
+  if (config.mla) softmax_scale *= rope_softmax_factor(frequencies);
   const std::int64_t count = options.capacity > 0 ? options.capacity : options.sequence;
   const std::string table_name = "rope_table." + std::to_string(count);
   rope_table = program.find(table_name);

@@ -23,20 +23,31 @@ Tensor multi_head_latent_attention(Builder& b, Tensor x, Tensor residual) {
   const Scope scope(program, "self_attn");
 
   // Everything that is projected from x, in one product: the query (or its latent c_q) and
-  // [c_kv | k_rope], eq. 9, 12 and 15.
+  // [c_kv | k_rope], eq. 9, 12 and 15. Only a q_proj beside a biased latent stands alone: it has no
+  // bias.
   const std::int64_t first = mla.q_lora_rank.value_or(query_width);
-  const Tensor down = linear(program, x,
-                             b.matrix({{mla.q_lora_rank ? "q_a_proj" : "q_proj", first},
-                                       {"kv_a_proj_with_mqa", rank + rotary}},
-                                      x.columns));
-  Tensor q = down.slice(0, first);
-  const Tensor k_rope = down.slice(first + rank, rotary);
+  const MatrixRows query_rows{mla.q_lora_rank ? "q_a_proj" : "q_proj", first};
+  const MatrixRows latent_rows{"kv_a_proj_with_mqa", rank + rotary};
+  const auto project = [&](const std::vector<MatrixRows>& rows, bool biased) {
+    return linear(program, x, b.matrix(rows, x.columns),
+                  {.bias = biased ? b.bias(rows) : Tensor{}});
+  };
+  Tensor q, latent;
+  if (b.config.qkv_bias && !mla.q_lora_rank) {
+    q = project({query_rows}, false);
+    latent = project({latent_rows}, true);
+  } else {
+    const Tensor down = project({query_rows, latent_rows}, b.config.qkv_bias);
+    q = down.slice(0, first);
+    latent = down.slice(first, rank + rotary);
+  }
+  const Tensor k_rope = latent.slice(rank, rotary);
   if (mla.q_lora_rank) {
     const Tensor c_q =
         rms_norm(program, q, b.gain("q_a_layernorm", first), {.epsilon = kLatentEpsilon});
     q = linear(program, c_q, b.matrix({{"q_b_proj", query_width}}, first));
   }
-  const Tensor c_kv = rms_norm(program, down.slice(first, rank), b.gain("kv_a_layernorm", rank),
+  const Tensor c_kv = rms_norm(program, latent.slice(0, rank), b.gain("kv_a_layernorm", rank),
                                {.epsilon = kLatentEpsilon});
 
   // Each query head is [nope | rotary]; the rotary key is one head that all share (eq. 14-15).
@@ -69,8 +80,9 @@ Tensor multi_head_latent_attention(Builder& b, Tensor x, Tensor residual) {
         {.tensor = kv, .offset = 0, .stride = nope + value, .size = nope},
         {.tensor = kv, .offset = nope, .stride = nope + value, .size = value}, k_rope, options);
   }
-  return linear(program, context, b.matrix({{"o_proj", residual.columns}}, heads * value),
-                {.residual = residual});
+  const std::vector<MatrixRows> out = {{"o_proj", residual.columns}};
+  return linear(program, context, b.matrix(out, heads * value),
+                {.bias = b.config.o_bias ? b.bias(out) : Tensor{}, .residual = residual});
 }
 
 }  // namespace ingot

@@ -67,7 +67,7 @@ double rope_attention_factor(const RopeFrequencies& f) {
 }
 
 double rope_softmax_factor(const RopeFrequencies& f) {
-  if (f.scaling != RopeScaling::yarn || f.mscale_all_dim == 0) return 1;
+  if (f.scaling == RopeScaling::none || f.mscale_all_dim == 0) return 1;
   const double mscale = yarn_mscale(f.factor, f.mscale_all_dim);
   return mscale * mscale;
 }

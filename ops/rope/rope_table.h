@@ -19,7 +19,7 @@ struct RopeFrequencies {
   double low_frequency_factor = 1, high_frequency_factor = 4;  // llama3
   double beta_fast = 32, beta_slow = 1;                        // yarn
   bool truncate = true;                   // yarn: whole channels bound the ramp
-  double mscale = 0, mscale_all_dim = 0;  // yarn; 0: not given
+  double mscale = 0, mscale_all_dim = 0;  // yarn; mscale_all_dim: also the others; 0: not given
   double attention_factor = 0;            // yarn; overrides mscale unless 0
 };
 
@@ -29,7 +29,8 @@ std::vector<double> rope_frequencies(const RopeFrequencies& frequencies);
 // The factor that cos and sin are multiplied by: 1 except for some YaRN configs.
 double rope_attention_factor(const RopeFrequencies& frequencies);
 
-// The factor on the softmax scale, mscale^2: 1 unless YaRN with mscale_all_dim.
+// The factor on the softmax scale of latent attention, mscale^2: 1 unless a scaling has
+// mscale_all_dim. Other attention knows no such factor.
 double rope_softmax_factor(const RopeFrequencies& frequencies);
 
 // [positions, 2 * half]: for each position the half cosines, then the half sines, both times

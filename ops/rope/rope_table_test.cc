@@ -94,6 +94,12 @@ TEST(RopeTable, FactorsOfYarn) {
   explicit_factor.attention_factor = 1.5;
   EXPECT_DOUBLE_EQ(rope_attention_factor(explicit_factor), 1.5);
 
+  // Of mscale_all_dim the scores know under every scaling, cos and sin under YaRN only.
+  RopeFrequencies linear = v2;
+  linear.scaling = RopeScaling::linear;
+  EXPECT_DOUBLE_EQ(rope_attention_factor(linear), 1);
+  EXPECT_NEAR(rope_softmax_factor(linear), 1.5896261652, 1e-10);
+
   EXPECT_DOUBLE_EQ(rope_attention_factor({.half = 4}), 1);
   EXPECT_DOUBLE_EQ(rope_softmax_factor({.half = 4}), 1);
 }
