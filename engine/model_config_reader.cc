@@ -198,13 +198,9 @@ class Reader {
       model.mla.reset();
       model.moe.reset();
     }
-    if (model.num_nextn_predict_layers > 0) {
-      const std::string key = "num_nextn_predict_layers";
-      if (!model.moe)
-        complaints_.wrong(key, model.num_nextn_predict_layers, "0 in a model without experts");
-      if (model.tie_word_embeddings) {
-        complaints_.wrong("tie_word_embeddings", true, "with MTP modules only false is supported");
-      }
+    if (model.num_nextn_predict_layers > 0 && !model.moe) {
+      complaints_.wrong("num_nextn_predict_layers", model.num_nextn_predict_layers,
+                        "0 in a model without experts");
     }
     if (model.rope.rope_type == RopeType::plain) {
       model.rope.original_max_position_embeddings = 0;

@@ -212,7 +212,6 @@ TEST(ModelConfig, RefusesByNameWhatItCantCompute) {
       {"scoring_func", "softmax"},
       {"topk_method", "greedy"},
       {"partial_rotary_factor", 0.5},
-      {"tie_word_embeddings", true},
       {"torch_dtype", "float64"},
       {"layer_types", {"full_attention", "sliding_attention"}},
       {"rope_scaling", {{"type", "longrope"}, {"factor", 4}}},

@@ -167,6 +167,19 @@ class Reference {
     return engine_->micro_step(data_.tokens, data_.targets);
   }
 
+  std::vector<float> gradient(const std::string& name) const {
+    for (const Weight& weight : engine_->executor().program().weights()) {
+      for (const WeightPart& part : weight.parts) {
+        if (part.name != name) continue;
+        std::vector<float> values(part.shape.elements());
+        read_weight_part(engine_->executor(), weight, part, WeightState::gradient, values);
+        return values;
+      }
+    }
+    ADD_FAILURE() << "no tensor " << name;
+    return {};
+  }
+
   // L2 norm of the gradient of one tensor of the checkpoint, or of all.
   double gradient_norm(const std::string& name = "") const {
     double squares = 0;
@@ -450,6 +463,43 @@ TEST(AppendixA4, FourTrainingSteps) {
     expect_close(report.grad_norm, expected.norm, at);
     ++state.updates;
   }
+}
+
+// Both token embeddings and both heads read the one matrix, so its gradient is the sum of those of
+// an embedding and a head with the same values.
+TEST(TiedEmbeddings, WithMtpTheirGradientIsThatOfEmbeddingAndHead) {
+  json model = model_json("v3+mtp");
+  Reference untied(model);
+  Executor& executor = untied.engine().executor();
+  for (const Weight& weight : executor.program().weights()) {
+    for (const WeightPart& part : weight.parts) {
+      if (part.name != "lm_head.weight") continue;
+      std::vector<float> values(part.shape.elements());
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        values[i] = fill_value("model.embed_tokens.weight", i);
+      }
+      write_weight_part(executor, weight, part, values);
+    }
+  }
+  model["tie_word_embeddings"] = true;
+  Reference tied(model);
+  untied.engine().state().mtp_weight = tied.engine().state().mtp_weight = 0.3;
+  const auto expected = untied.micro_step(), losses = tied.micro_step();
+  expect_close(losses.main.mean(), expected.main.mean(), "loss");
+  expect_close(losses.mtp.mean(), expected.mtp.mean(), "MTP loss");
+  const auto sum = tied.gradient("model.embed_tokens.weight");
+  const auto embedding = untied.gradient("model.embed_tokens.weight");
+  const auto head = untied.gradient("lm_head.weight");
+  ASSERT_EQ(sum.size(), embedding.size());
+  ASSERT_EQ(sum.size(), head.size());
+  double largest = 0, error = 0;
+  for (std::size_t i = 0; i < sum.size(); ++i) {
+    const double value = static_cast<double>(embedding[i]) + head[i];
+    largest = std::max(largest, std::fabs(value));
+    error = std::max(error, std::fabs(sum[i] - value));
+  }
+  EXPECT_GT(largest, 0.1);
+  EXPECT_LE(error, kTolerance * largest);
 }
 
 }  // namespace
