@@ -28,7 +28,9 @@ TEST_P(Golden, AgreesInFp16) { expect_agreement(GetParam(), ComputeType::fp16); 
 
 INSTANTIATE_TEST_SUITE_P(Models, Golden,
                          testing::Values("deepseek_v3", "deepseek_v3_yarn", "deepseek_v2_lite",
-                                         "deepseek_v2_group", "llama", "qwen2_tied"),
+                                         "deepseek_v2_group", "llama", "qwen2_tied",
+                                         "deepseek_v3_odd", "deepseek_v2_biases",
+                                         "llama_yarn_biases", "qwen3_tied"),
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace
