@@ -55,7 +55,21 @@ class Golden {
     return values;
   }
 
+  // Token ids, all of them in the vocabulary.
+  std::vector<std::int32_t> tokens(const std::string& name, std::int64_t vocabulary) const {
+    std::vector<std::int32_t> ids = integers(name);
+    for (const std::int32_t id : ids) {
+      require(id >= 0 && id < vocabulary, "'" + name + "' has ids outside the model's vocabulary");
+    }
+    return ids;
+  }
+
   std::vector<std::int64_t> shape(const std::string& name) const { return file_.at(name).shape; }
+  void require(bool condition, const std::string& otherwise) const {
+    if (condition) return;
+    throw Error(ErrorCode::data, otherwise, file_.file().path().string(),
+                "use the reference run that belongs to this model");
+  }
   bool has(const std::string& name) const { return file_.find(name) != nullptr; }
 
  private:
@@ -134,11 +148,17 @@ class Verification {
         compute_(compute),
         backend_(backend) {
     const auto shape = golden_.shape("tokens");
-    if (shape.size() != 2 || shape[1] < 2) {
-      throw Error(ErrorCode::data, "'tokens' is not [batch, sequence + 1]", golden.string());
-    }
+    golden_.require(shape.size() == 2 && shape[0] >= 1 && shape[1] >= 2,
+                    "'tokens' is not [batch, sequence + 1]");
     batch_ = shape[0];
     sequence_ = shape[1] - 1;
+    const auto steps = golden_.shape("train.losses");
+    golden_.require(
+        steps.size() == 1 && steps[0] >= 1 && golden_.shape("train.grad_norms") == steps,
+        "'train.losses' and 'train.grad_norms' are not [steps]");
+    golden_.require(
+        golden_.shape("train.tokens") == std::vector<std::int64_t>{steps[0], shape[0], shape[1]},
+        "'train.tokens' is not [steps, batch, sequence + 1]");
   }
 
   VerifyReport run() {
@@ -164,7 +184,9 @@ class Verification {
     std::vector<RouterOutputs> routers;
     const Tensor logits = model_logits(b, model_hidden(b, inputs.tokens, routers));
     program.info(logits).lifetime = Lifetime::parts;
-    const auto greedy = golden_.integers("greedy");
+    constexpr std::size_t kPrompt = 8;
+    const auto greedy = golden_.tokens("greedy", model_.vocab_size);
+    golden_.require(greedy.size() > kPrompt, "'greedy' has no tokens after the prompt");
     const auto generation =
         append_generation(program, model_,
                           {.chunk = 8,
@@ -175,7 +197,7 @@ class Verification {
     Executor executor(program, std::move(bound), plan.offsets, plan.arena_bytes, backend_);
     load_model_files(files_, model_, executor);
 
-    const auto rows = golden_.integers("tokens");
+    const auto rows = golden_.tokens("tokens", model_.vocab_size);
     std::vector<std::int32_t> tokens(batch_ * sequence_), targets(tokens.size());
     split_tokens(rows, sequence_, tokens, targets);
     executor.write(inputs.tokens, std::as_bytes(std::span(tokens)));
@@ -184,7 +206,6 @@ class Verification {
     compare("logits", relative_error(read_floats(executor, logits), golden_.floats("logits")),
             kValueTolerance);
 
-    constexpr std::size_t kPrompt = 8;
     Generator generator(executor, generation, model_.vocab_size);
     Sampler sampler({}, model_.vocab_size);
     const std::span prompt(greedy.data(), kPrompt);
@@ -216,13 +237,14 @@ class Verification {
 
   // Loss, hidden states and gradients; the update is skipped.
   void one_batch(TrainingEngine& engine) {
-    const auto rows = golden_.integers("tokens");
+    const auto rows = golden_.tokens("tokens", model_.vocab_size);
     engine.state().skip_update = true;
     // Gradients are zeroed by the update, so they are read in between: the two parts by hand.
     engine.prepare_step(1);
     std::vector<std::int32_t> tokens(batch_ * sequence_), targets(tokens.size());
     split_tokens(rows, sequence_, tokens, targets);
     const double loss = engine.micro_step(tokens, targets).main.mean();
+    golden_.require(golden_.floats("loss").size() == 1, "'loss' is not one number");
     const double expected = golden_.floats("loss")[0];
     compare("loss", std::fabs(loss - expected) / (exact() ? 1 : std::fabs(expected)),
             loss_tolerances(compute_).loss);
@@ -241,7 +263,7 @@ class Verification {
   }
 
   void twenty_steps(TrainingEngine& engine) {
-    const auto rows = golden_.integers("train.tokens");
+    const auto rows = golden_.tokens("train.tokens", model_.vocab_size);
     const auto losses = golden_.floats("train.losses"), norms = golden_.floats("train.grad_norms");
     const std::size_t batch_tokens = batch_ * (sequence_ + 1);
     std::vector<float> our_losses, our_norms;

@@ -2,6 +2,7 @@
 // step is cut into micro-steps must not be seen in the numbers.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -137,6 +138,63 @@ Outcome outcome_of(const RunConfig& config, const Options& options) {
   return outcome;
 }
 
+std::vector<std::pair<const char*, const char*>> every_family_and_type() {
+  std::vector<std::pair<const char*, const char*>> all;
+  for (const char* family : kFamilies) {
+    for (const char* compute : {"fp32", "bf16", "fp16"}) all.emplace_back(family, compute);
+  }
+  return all;
+}
+
+// Every tensor between two stretches of a pattern, which no op may touch.
+TEST(Guards, NoOpWritesOutsideItsTensors) {
+  constexpr std::int64_t kGuard = 4096, kAlignment = 256;
+  for (const auto& [family, compute] : every_family_and_type()) {
+    SCOPED_TRACE(std::string(family) + " " + compute);
+    const TinyRun run(family, compute);
+    const RunConfig config = run.config("run");
+    cpu::CpuBackend backend = tiny_backend(2);
+    PlannedTraining plan = plan_training(config, backend);
+    const std::span<const TensorInfo> tensors = plan.compiled->program.tensors();
+    std::int64_t end = kGuard;
+    for (std::size_t id = 0; id < tensors.size(); ++id) {
+      plan.memory.offsets[id] = end;
+      end += (tensors[id].bytes() + kAlignment - 1) / kAlignment * kAlignment + kGuard;
+    }
+    plan.memory.arena_bytes = end;
+    const std::vector<std::int64_t> offsets = plan.memory.offsets;
+    TrainingEngine engine(std::move(plan), backend, config);
+    Executor& executor = engine.executor();
+    const Program& program = executor.program();
+    std::byte* const arena = executor.data(program.whole(0)) - offsets[0];
+    const auto guard_of = [&](std::size_t id) {
+      const std::int64_t first = offsets[id] + program.tensors()[id].bytes();
+      const std::int64_t last = id + 1 < offsets.size() ? offsets[id + 1] : end;
+      return std::span(arena + first, last - first);
+    };
+    for (std::size_t id = 0; id < offsets.size(); ++id) {
+      std::ranges::fill(guard_of(id), std::byte{0xA5});
+    }
+    initialize_weights(executor, 1, 1);
+    engine.state().learning_rate = 1e-2;
+    engine.state().mtp_weight = 0.3;
+    for (int step = 0; step < 2; ++step) {
+      engine.step(2, [&](std::span<std::int32_t> tokens, std::span<std::int32_t> targets) {
+        const Batch batch = batch_of(2, step);
+        std::ranges::copy(batch.tokens, tokens.begin());
+        std::ranges::copy(batch.targets, targets.begin());
+      });
+    }
+    const Batch batch = batch_of(2, 3);
+    engine.evaluate(batch.tokens, batch.targets);
+    for (std::size_t id = 0; id < offsets.size(); ++id) {
+      EXPECT_TRUE(
+          std::ranges::all_of(guard_of(id), [](std::byte b) { return b == std::byte{0xA5}; }))
+          << "behind " << program.tensors()[id].name;
+    }
+  }
+}
+
 class Equivalence : public testing::TestWithParam<std::pair<const char*, const char*>> {
  protected:
   RunConfig config() const {
@@ -159,14 +217,6 @@ TEST_P(Equivalence, AnyNumberOfThreadsGivesTheSameBits) {
 TEST_P(Equivalence, PoisonInDeadMemoryIsNeverRead) {
   const RunConfig config = this->config();
   EXPECT_EQ(outcome_of(config, {.poisoned = true}), outcome_of(config, {}));
-}
-
-std::vector<std::pair<const char*, const char*>> every_family_and_type() {
-  std::vector<std::pair<const char*, const char*>> all;
-  for (const char* family : kFamilies) {
-    for (const char* compute : {"fp32", "bf16", "fp16"}) all.emplace_back(family, compute);
-  }
-  return all;
 }
 
 INSTANTIATE_TEST_SUITE_P(Runs, Equivalence, testing::ValuesIn(every_family_and_type()),
