@@ -23,9 +23,11 @@ namespace {
 // Of the largest absolute value; tests/golden/README.md gives the reasons.
 constexpr double kValueTolerance = 2e-5, kLossTolerance = 1e-5, kGradientTolerance = 1e-4;
 constexpr double kTrainingTolerance = 1e-4;
-// The weights after 20 steps of at most the learning rate each: Adam divides by the gradient's own
-// size, so that an element whose gradient is next to zero may move either way.
-constexpr double kFinalWeightTolerance = 1e-2;
+// Of most elements after 20 steps, in relation to the tensor's root mean square. Not of all: Adam
+// divides by the gradient's own size, so that an element whose gradient is zero but for rounding
+// (slow channels of a key bias) moves either way by a learning rate a step. Left-out weight decay
+// would be 20 * 2e-3 * 0.1 = 4e-3 of each element.
+constexpr double kFinalWeightTolerance = 1e-3;
 
 struct Tolerances {
   double loss, training;
@@ -85,6 +87,23 @@ double relative_error(std::span<const float> actual, std::span<const float> expe
     if (!(difference <= worst)) worst = difference;  // NaN sticks
   }
   return most == 0 ? worst : worst / most;
+}
+
+// The difference that half of the elements stay within, of the root mean square.
+double typical_error(std::span<const float> actual, std::span<const float> expected) {
+  if (actual.size() != expected.size() || actual.empty()) return INFINITY;
+  double squares = 0;
+  std::vector<double> differences;
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    squares += static_cast<double>(expected[i]) * expected[i];
+    const double difference = std::fabs(static_cast<double>(actual[i]) - expected[i]);
+    if (std::isnan(difference)) return INFINITY;
+    differences.push_back(difference);
+  }
+  const auto middle = differences.begin() + static_cast<std::ptrdiff_t>(differences.size() / 2);
+  std::nth_element(differences.begin(), middle, differences.end());
+  const double size = std::sqrt(squares / static_cast<double>(actual.size()));
+  return size == 0 ? *middle : *middle / size;
 }
 
 double worst_ratio(std::span<const float> actual, std::span<const float> expected) {
@@ -256,7 +275,7 @@ class Verification {
         compare(name, relative_error(read_floats(executor, hidden[i]), golden_.floats(name)),
                 kValueTolerance);
       }
-      compare_parts(executor, "grad.", WeightState::gradient, kGradientTolerance);
+      compare_parts(executor, "grad.", WeightState::gradient, relative_error, kGradientTolerance);
     }
     engine.finish_step();
     engine.state().skip_update = false;
@@ -280,11 +299,13 @@ class Verification {
     compare("train.losses", worst_ratio(our_losses, losses), loss_tolerances(compute_).training);
     if (!exact()) return;
     compare("train.grad_norms", worst_ratio(our_norms, norms), 10 * kTrainingTolerance);
-    compare_parts(engine.executor(), "final.", WeightState::value, kFinalWeightTolerance);
+    compare_parts(engine.executor(), "final.", WeightState::value, typical_error,
+                  kFinalWeightTolerance);
   }
 
+  using Measure = double (*)(std::span<const float> actual, std::span<const float> expected);
   void compare_parts(const Executor& executor, const std::string& prefix, WeightState state,
-                     double tolerance) {
+                     Measure measure, double tolerance) {
     for (const Weight& weight : executor.program().weights()) {
       if (!state_tensor(weight, state)) continue;
       for (const WeightPart& part : weight.parts) {
@@ -292,7 +313,7 @@ class Verification {
         if (!golden_.has(name)) continue;
         std::vector<float> values(part.shape.elements());
         read_weight_part(executor, weight, part, state, values);
-        compare(name, relative_error(values, golden_.floats(name)), tolerance);
+        compare(name, measure(values, golden_.floats(name)), tolerance);
       }
     }
   }

@@ -3,9 +3,16 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <map>
 #include <string>
+#include <vector>
 
 #include "backends/cpu/cpu_backend.h"
+#include "io/safetensors.h"
+#include "io/test_folder.h"
 #include "ops/cpu_kernels.h"
 
 namespace ingot {
@@ -32,6 +39,65 @@ INSTANTIATE_TEST_SUITE_P(Models, Golden,
                                          "deepseek_v3_odd", "deepseek_v2_biases",
                                          "llama_yarn_biases", "qwen3_tied"),
                          [](const auto& info) { return std::string(info.param); });
+
+// A copy of a reference run in which `change` was made to one tensor.
+template <class T, class Change>
+void write_changed(const std::string& from, const std::string& to, const std::string& name,
+                   Change change) {
+  const SafetensorsFile original(from);
+  std::vector<TensorDeclaration> declarations(original.entries().begin(), original.entries().end());
+  SafetensorsWriter writer(to, declarations);
+  for (const TensorDeclaration& tensor : writer.order()) {
+    const SafetensorsEntry& entry = original.at(tensor.name);
+    std::vector<std::byte> bytes(entry.bytes.begin(), entry.bytes.end());
+    if (tensor.name == name) {
+      std::vector<T> values(bytes.size() / sizeof(T));
+      std::memcpy(values.data(), bytes.data(), bytes.size());
+      change(values);
+      std::memcpy(bytes.data(), values.data(), bytes.size());
+    }
+    writer.append(tensor.name, bytes);
+  }
+  writer.commit();
+}
+
+TEST(Verify, FailsInWhatDiffersAndInNothingElse) {
+  const std::string folder = "tests/golden/llama";
+  const TestFolder temporary{fast_temporary_folder()};
+  const std::string changed = temporary / "golden.safetensors";
+  const auto expect_failure = [&](const std::string& name) {
+    cpu::CpuBackend backend(2, cpu::all_cpu_kernels());
+    const VerifyReport report = verify(folder + "/model", changed, ComputeType::fp32, backend);
+    EXPECT_FALSE(report.passed()) << name;
+    for (const Comparison& c : report.comparisons) EXPECT_EQ(c.passed(), c.name != name) << c.name;
+  };
+  const auto largest = [](const std::vector<float>& values) {
+    float most = 0;
+    for (const float value : values) most = std::max(most, std::fabs(value));
+    return most;
+  };
+  // One element, by twice the tolerance.
+  const std::map<std::string, float> tolerances = {
+      {"logits", 2e-5f},
+      {"hidden.1", 2e-5f},
+      {"grad.model.layers.1.self_attn.k_proj.weight", 1e-4f},
+      {"train.losses", 1e-4f}};
+  for (const auto& [name, tolerance] : tolerances) {
+    write_changed<float>(folder + "/golden.safetensors", changed, name, [&](auto& values) {
+      values[values.size() / 2] += 2 * tolerance * largest(values);
+    });
+    expect_failure(name);
+  }
+  write_changed<std::int32_t>(folder + "/golden.safetensors", changed, "greedy",
+                              [](auto& values) { values.back() ^= 1; });
+  expect_failure("greedy");
+  // As if it had not decayed by 2e-3 * 0.1 in each of 20 steps.
+  const std::string weight = "final.model.layers.0.mlp.up_proj.weight";
+  write_changed<float>(folder + "/golden.safetensors", changed, weight, [](auto& values) {
+    for (float& value : values) value *= 1.004f;
+  });
+  expect_failure(weight);
+}
 
 }  // namespace
 }  // namespace ingot
