@@ -71,9 +71,9 @@ void expect_only_failure(const ProcessResult& result, const std::string& name) {
 
 TEST(Verify, FailsWhereOneNumberDiffers) {
   EXPECT_EQ(verify_changed([](Tensors&) {}).exit_code, 0);
-  for (const char* name :
-       {"logits", "loss", "hidden.1", "train.losses", "train.grad_norms",
-        "grad.model.layers.1.mlp.down_proj.weight", "final.model.embed_tokens.weight"}) {
+  // Final weights are compared by the median difference; tests/verify_test.cc changes those.
+  for (const char* name : {"logits", "loss", "hidden.1", "train.losses", "train.grad_norms",
+                           "grad.model.layers.1.mlp.down_proj.weight"}) {
     expect_only_failure(verify_changed([&](Tensors& tensors) { nudge(tensors, name, 0.5f); }),
                         name);
   }
