@@ -39,6 +39,8 @@ TEST(Normalizer, LeavesAloneWhatHuggingFaceDoesNotKnow) {
   EXPECT_EQ(nfc("a\u1acd\u0301\u0323e\u0301"), "a\u1acd\u0323\u0301\u00e9");
   EXPECT_EQ(nfc("\U00011935\U00011930"), "\U00011935\U00011930");
   EXPECT_EQ(nfc("\u07fd"), "\u07fd");
+  EXPECT_EQ(nfc("\ud248\u11a7"), "\ud248\u11a7");  // no final consonant: nothing to compose
+  EXPECT_EQ(nfc("\u1100\u1161\u11a7\u0301"), "\uac00\u11a7\u0301");
 }
 
 TEST(Normalizer, NoneAndAsciiAreTheSameView) {
