@@ -38,10 +38,17 @@ bool Gradients::wanted(Tensor input) const {
   return input && static_cast<std::size_t>(input.id) < needed_.size() && needed_[input.id];
 }
 
+Gradients::Target Gradients::into_weight(Tensor gradient) {
+  Buffer& buffer = buffer_of(gradient);
+  const bool first = !covered(buffer, gradient);
+  if (first) buffer.written.emplace_back(gradient.column, gradient.column + gradient.columns);
+  return {gradient, true, first};
+}
+
 Gradients::Target Gradients::into(Tensor input) {
   if (!wanted(input)) return {};
   if (const Weight* weight = program_.weight_of(input)) {
-    return {{weight->gradient.id, input.column, input.columns}, true};
+    return into_weight({weight->gradient.id, input.column, input.columns});
   }
   Buffer& buffer = buffer_of(input);
   if (!buffer.tensor) {

@@ -3,7 +3,9 @@
 //
 // A gradient is a buffer, not a value: the first op that contributes overwrites it, later ones
 // accumulate into it. Gradients of activations have the shape and dtype of their tensor; those of
-// weights are Weight::gradient, persistent, and always accumulated into.
+// weights are Weight::gradient, persistent, sums over the micro-steps of an update: the first op
+// that contributes to one overwrites it when StepState::micro_step is 0, so that nobody has to
+// clear it.
 #pragma once
 
 #include <vector>
@@ -26,10 +28,12 @@ class Gradients {
   // Whether anything can be learned upstream of this input.
   bool wanted(Tensor input) const;
 
-  // Where to put a gradient: overwrite the tensor, or add to what is there.
+  // Where to put a gradient: overwrite the tensor, or add to what is there. A weight's is added to
+  // unless `first`, for the kernel to read as an attribute, and micro-step 0 meet.
   struct Target {
     Tensor tensor;
     bool accumulate = false;
+    bool first = false;
     explicit operator bool() const { return static_cast<bool>(tensor); }
   };
   // The gradient buffer of an input. Marks its columns as written. Null when not wanted().
@@ -49,6 +53,7 @@ class Gradients {
   };
 
   Buffer& buffer_of(Tensor t);
+  Target into_weight(Tensor gradient);
   bool covered(const Buffer& buffer, Tensor view) const;
 
   Program& program_;

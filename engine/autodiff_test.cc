@@ -65,6 +65,20 @@ TEST(Autodiff, RunsBackwardInReverseAndSkipsWhatNothingIsLearnedFrom) {
   EXPECT_EQ(program.ops()[4].phase, Phase::backward);
 }
 
+TEST(Autodiff, OnlyTheFirstOpOfAWeightsGradientStartsTheSum) {
+  Program program;
+  const Tensor w = trained(program, "w", {8, 8}), once = trained(program, "once", {8, 8});
+  Tensor h = linear(program, program.activation("x", {5, 8}, DType::f32), w);
+  h = linear(program, linear(program, h, once), w);
+  program.append(kEnd, {h}, {});
+  differentiate(program);
+  std::vector<bool> first;
+  for (const Op& op : program.ops()) {
+    if (op.kind == &kLinearWgrad) first.push_back(op.attributes.flag("first"));
+  }
+  EXPECT_EQ(first, (std::vector<bool>{true, true, false}));  // w, once, w
+}
+
 TEST(Autodiff, RefusesAGradientThatIsWrittenInSomeColumnsOnly) {
   Program program;
   const Tensor y =

@@ -27,7 +27,7 @@ struct UpdateOutputs {
 
 // Begins Part::update and appends its ops: makes the moments of every weight with a gradient. The
 // update is skipped, and gradients dropped, when the norm is not finite, exceeds
-// StepState::norm_limit, or StepState::skip_update is set. Gradients are zero afterwards.
+// StepState::norm_limit, or StepState::skip_update is set.
 UpdateOutputs append_update(Program& program, const UpdateOptions& options,
                             const std::vector<RouterUpdate>& routers);
 

@@ -129,6 +129,12 @@ Matmul::Matmul(const MatmulSpec& spec, Isa isa) : spec_(spec), kernels_(&matmul_
   workspace_bytes_ = packed_capacity_ + s.threads * (scratch_a_bytes_ + scratch_sums_bytes_);
 }
 
+Matmul Matmul::overwriting() const {
+  Matmul result = *this;
+  result.spec_.accumulate = false;
+  return result;
+}
+
 bool Matmul::pairs() const { return spec_.a == DType::bf16 && kernels_->bf16_pairs; }
 
 std::int64_t Matmul::words_of(std::int64_t depth) const {

@@ -65,6 +65,9 @@ class Matmul {
 
   const MatmulSpec& spec() const { return spec_; }
 
+  // The same product, the same workspace, but C = A B: starts a sum that this one adds to.
+  Matmul overwriting() const;
+
   // What run() needs: at most 8 MiB for packed B (more only for a depth beyond 32000) and 0.3 MiB
   // for each thread. A multiple of 64.
   std::int64_t workspace_bytes() const { return workspace_bytes_; }

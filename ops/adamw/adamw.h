@@ -12,14 +12,13 @@ struct AdamwOptions {
   double decay = 0;
 };
 
-// Updates weight.master, both moments and the lower-precision weight.tensor, and zeroes the
-// gradient for the next micro-step. g is the gradient times `scale` [1] f32. When `skipped` [1] f32
-// is not zero only the gradient is zeroed. t is StepState::updates + 1, lr
-// StepState::learning_rate.
+// Updates weight.master, both moments and the lower-precision weight.tensor. g is the gradient
+// times `scale` [1] f32. Nothing happens when `skipped` [1] f32 is not zero. t is
+// StepState::updates + 1, lr StepState::learning_rate.
 void adamw(Program& program, const Weight& weight, Tensor scale, Tensor skipped,
            const AdamwOptions& options);
 
-//   adamw   inputs scale, skipped   outputs gradient, master, first_moment, second_moment, copy?
+//   adamw   inputs gradient, scale, skipped   outputs master, first_moment, second_moment, copy?
 // (outputs are read and written; copy is absent when the master is the weight itself)
 extern const OpKind kAdamw;
 

@@ -12,7 +12,7 @@ constexpr std::int64_t kTile = 16384;  // elements
 
 std::unique_ptr<Kernel> make_adamw(const Program& program, const Op& op, const Context& context) {
   const std::int64_t elements = program.info(op.outputs[0]).shape.elements();
-  const Tensor copy = op.outputs[4];
+  const Tensor copy = op.outputs[3];
   const int copy_index = copy ? float_index(program.dtype(copy)) : 0;
   const std::int64_t copy_bytes = copy ? size_of(program.dtype(copy)) : 0;
   const double beta1 = op.attributes.real("beta1"), beta2 = op.attributes.real("beta2");
@@ -21,16 +21,9 @@ std::unique_ptr<Kernel> make_adamw(const Program& program, const Op& op, const C
   ThreadPool& pool = context.pool;
   const std::int64_t tiles = (elements + kTile - 1) / kTile;
   return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState& state) {
-    auto* gradient = arguments.output<float>(0);
-    if (*arguments.input<float>(1) != 0) {
-      pool.parallel_for(tiles, [&](std::int64_t tile, int) {
-        const std::int64_t first = tile * kTile;
-        std::fill_n(gradient + first, std::min(kTile, elements - first), 0.0f);
-      });
-      return;
-    }
+    if (*arguments.input<float>(2) != 0) return;
     const auto t = static_cast<double>(state.updates + 1);
-    const AdamwStep step{.scale = *arguments.input<float>(0),
+    const AdamwStep step{.scale = *arguments.input<float>(1),
                          .beta1 = static_cast<float>(beta1),
                          .beta2 = static_cast<float>(beta2),
                          .first_correction = static_cast<float>(1 / (1 - std::pow(beta1, t))),
@@ -40,9 +33,9 @@ std::unique_ptr<Kernel> make_adamw(const Program& program, const Op& op, const C
                          .keep = static_cast<float>(1 - state.learning_rate * decay)};
     pool.parallel_for(tiles, [&](std::int64_t tile, int) {
       const std::int64_t first = tile * kTile;
-      std::byte* rounded = arguments.outputs[4];
-      update(gradient + first, arguments.output<float>(1) + first,
-             arguments.output<float>(2) + first, arguments.output<float>(3) + first,
+      std::byte* rounded = arguments.outputs[3];
+      update(arguments.input<float>(0) + first, arguments.output<float>(0) + first,
+             arguments.output<float>(1) + first, arguments.output<float>(2) + first,
              rounded == nullptr ? nullptr : rounded + first * copy_bytes,
              std::min(kTile, elements - first), step);
     });

@@ -6,7 +6,7 @@ namespace ingot::cpu::INGOT_ISA {
 namespace {
 
 template <class Copy, bool kHasCopy>
-void update(float* gradient, float* master, float* first, float* second, void* copy_,
+void update(const float* gradient, float* master, float* first, float* second, void* copy_,
             std::int64_t count, const AdamwStep& step) {
   Copy* copy = static_cast<Copy*>(copy_);
   for (std::int64_t i = 0; i < count; i += kLanes) {
@@ -17,7 +17,6 @@ void update(float* gradient, float* master, float* first, float* second, void* c
     const F16 root = sqrt(v * step.second_correction) + step.epsilon;
     const F16 w = load_partial(master + i, n) * step.keep -
                   (m * step.first_correction / root) * step.learning_rate;
-    store_partial(gradient + i, zero(), n);
     store_partial(first + i, m, n);
     store_partial(second + i, v, n);
     store_partial(master + i, w, n);

@@ -19,7 +19,7 @@ struct AdamwStep {
 
 struct AdamwKernels {
   // gradient, master, first and second moment: f32 [count]; copy: by storage type (0 f32: none).
-  void (*update[3])(float* gradient, float* master, float* first, float* second, void* copy,
+  void (*update[3])(const float* gradient, float* master, float* first, float* second, void* copy,
                     std::int64_t count, const AdamwStep& step);
 };
 

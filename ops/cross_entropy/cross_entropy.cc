@@ -38,6 +38,7 @@ void cross_entropy_gradient(Gradients& gradients, const Op& op) {
   const auto d_weight = gradients.into(op.inputs[1]);
   Attributes attributes = op.attributes;
   attributes.set("accumulate", d_hidden.accumulate);
+  attributes.set("first", d_weight.first);
   gradients.program().append(kCrossEntropyBackward, op.inputs,
                              {op.outputs[0], d_hidden.tensor, d_weight.tensor},
                              std::move(attributes));

@@ -25,6 +25,7 @@ Tensor cross_entropy(Program& program, Tensor hidden, Tensor weight, Tensor targ
 
 //   cross_entropy            inputs hidden, weight, targets   outputs loss
 //   cross_entropy_backward   inputs hidden, weight, targets   outputs loss, d_hidden?, d_weight?
+//                            attributes accumulate (d_hidden), first (d_weight)
 extern const OpKind kCrossEntropy, kCrossEntropyBackward;
 
 }  // namespace ingot

@@ -122,6 +122,7 @@ std::unique_ptr<Kernel> make_cross_entropy_backward(const Program& program, cons
                       .accumulate = true,
                       .threads = threads},
                      context.isa);
+  const Matmul starting = op.attributes.flag("first") ? wgrad.overwriting() : wgrad;
   const std::int64_t scratch =
       std::max({head.logits.workspace_bytes(), dgrad.workspace_bytes(), wgrad.workspace_bytes()});
   const std::int64_t d_hidden_bytes = d_hidden ? program.row_stride(d_hidden) * size_of(dtype) : 0;
@@ -159,7 +160,9 @@ std::unique_ptr<Kernel> make_cross_entropy_backward(const Program& program, cons
                       arguments.outputs[1] + first * d_hidden_bytes, nullptr, nullptr, rest, rows);
           }
           if (wants_weight) {
-            wgrad.run(pool, d_logits, hidden, arguments.outputs[2], nullptr, nullptr, rest, rows);
+            const bool starts = first == 0 && state.micro_step == 0;
+            (starts ? starting : wgrad)
+                .run(pool, d_logits, hidden, arguments.outputs[2], nullptr, nullptr, rest, rows);
           }
         }
         sum_losses(losses, targets, head.tokens, arguments.output<float>(0));

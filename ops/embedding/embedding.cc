@@ -26,7 +26,8 @@ void embedding_gradient(Gradients& gradients, const Op& op) {
   if (!dy) return;
   if (const auto d_table = gradients.into(op.inputs[1])) {
     if (!d_table.accumulate) throw std::logic_error("embedding: the table must be a weight");
-    gradients.program().append(kEmbeddingBackward, {op.inputs[0], dy}, {d_table.tensor});
+    gradients.program().append(kEmbeddingBackward, {op.inputs[0], dy}, {d_table.tensor},
+                               {{"first", d_table.first}});
   }
 }
 

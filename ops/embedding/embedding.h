@@ -11,7 +11,7 @@ namespace ingot {
 Tensor embedding(Program& program, Tensor ids, Tensor table, DType out);
 
 //   embedding            inputs ids, table   outputs y
-//   embedding_backward   inputs ids, dy      outputs d_table   (always accumulates)
+//   embedding_backward   inputs ids, dy      outputs d_table   attribute first (Gradients)
 extern const OpKind kEmbedding, kEmbeddingBackward;
 
 }  // namespace ingot

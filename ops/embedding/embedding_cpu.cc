@@ -44,12 +44,21 @@ std::unique_ptr<Kernel> make_embedding(const Program& program, const Op& op,
 constexpr std::int64_t kTileColumns = 128;
 constexpr std::int64_t kBuckets = 8;
 
+void clear_rows(ThreadPool& pool, float* d_table, const ScatterAdd& all) {
+  constexpr std::int64_t kRows = 32;
+  pool.parallel_for((all.vocabulary + kRows - 1) / kRows, [&](std::int64_t tile, int) {
+    const std::int64_t rows = std::min(kRows, all.vocabulary - tile * kRows);
+    std::fill_n(d_table + tile * kRows * all.table_stride, rows * all.table_stride, 0.0f);
+  });
+}
+
 std::unique_ptr<Kernel> make_embedding_backward(const Program& program, const Op& op,
                                                 const Context& context) {
   const Tensor dy = op.inputs[1], d_table = op.outputs[0];
   const DType dtype = program.dtype(dy);
   const auto add = embedding_kernels(context.isa).scatter_add[static_cast<int>(dtype)];
   const std::int64_t columns = dy.columns;
+  const bool first_use = op.attributes.flag("first");
   const ScatterAdd all{.tokens = program.rows(dy),
                        .vocabulary = program.rows(d_table),
                        .buckets = kBuckets,
@@ -57,7 +66,8 @@ std::unique_ptr<Kernel> make_embedding_backward(const Program& program, const Op
                        .table_stride = program.row_stride(d_table)};
   const std::int64_t column_tiles = (columns + kTileColumns - 1) / kTileColumns;
   ThreadPool& pool = context.pool;
-  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState&) {
+  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState& state) {
+    if (first_use && state.micro_step == 0) clear_rows(pool, arguments.output<float>(0), all);
     pool.parallel_for(column_tiles * kBuckets, [&](std::int64_t tile, int) {
       const std::int64_t first = tile / kBuckets * kTileColumns;
       ScatterAdd task = all;

@@ -36,7 +36,7 @@ void grouped_linear_gradient(Gradients& gradients, const Op& op) {
   Program& program = gradients.program();
   if (const auto dw = gradients.into(weight)) {
     if (!dw.accumulate) throw std::logic_error("grouped_linear: the weight must be a weight");
-    program.append(kGroupedLinearWgrad, {dy, x, offsets}, {dw.tensor});
+    program.append(kGroupedLinearWgrad, {dy, x, offsets}, {dw.tensor}, {{"first", dw.first}});
   }
   if (const auto dx = gradients.into(x)) {
     program.append(kGroupedLinearDgrad, {dy, weight, offsets}, {dx.tensor},

@@ -8,7 +8,8 @@ namespace ingot {
 // x [rows, in] (may be a column slice), weight [experts, out, in], both of one float dtype; offsets
 // [experts + 1] i32: expert e has the rows [offsets[e], offsets[e + 1]). Returns y [rows, out] of
 // that dtype, sums in fp32. Rows from offsets[experts] on are neither read nor written.
-// Backward: dx_e = dy_e W_e, dW_e += dy_e^T x_e; an expert without rows leaves dW_e as it is.
+// Backward: dx_e = dy_e W_e, dW_e += dy_e^T x_e; an expert without rows adds
+// nothing.
 Tensor grouped_linear(Program& program, Tensor x, Tensor weight, Tensor offsets);
 
 //   grouped_linear         inputs x, weight, offsets    outputs y

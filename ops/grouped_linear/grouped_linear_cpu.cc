@@ -17,13 +17,15 @@ std::unique_ptr<Kernel> make_grouped(const Program& program, const Op& op, const
   spec.groups = static_cast<int>(experts);
   spec.threads = context.pool.threads();
   const Matmul matmul(spec, context.isa);
+  const Matmul starting = op.attributes.flag("first") ? matmul.overwriting() : matmul;
   ThreadPool& pool = context.pool;
-  return make_kernel(
-      matmul.workspace_bytes(), [=, &pool](const KernelArguments& arguments, const StepState&) {
-        const std::span offsets_now(arguments.input<std::int32_t>(2), experts + 1);
-        matmul.run(pool, arguments.inputs[0], arguments.inputs[1], arguments.outputs[0], nullptr,
-                   nullptr, arguments.workspace, a_rows, offsets_now);
-      });
+  return make_kernel(matmul.workspace_bytes(),
+                     [=, &pool](const KernelArguments& arguments, const StepState& state) {
+                       const std::span offsets_now(arguments.input<std::int32_t>(2), experts + 1);
+                       const Matmul& now = state.micro_step == 0 ? starting : matmul;
+                       now.run(pool, arguments.inputs[0], arguments.inputs[1], arguments.outputs[0],
+                               nullptr, nullptr, arguments.workspace, a_rows, offsets_now);
+                     });
 }
 
 std::unique_ptr<Kernel> make_forward(const Program& program, const Op& op, const Context& context) {

@@ -19,15 +19,18 @@ std::unique_ptr<Kernel> make_bias_gradient(const Program& program, const Op& op,
   const DType dtype = program.dtype(dy);
   const std::int64_t rows = program.rows(dy), columns = dy.columns;
   const std::int64_t bytes = size_of(dtype), stride = program.row_stride(dy) * bytes;
+  const bool first_use = op.attributes.flag("first");
   const auto add = elementwise_kernels(context.isa).add[0][float_index(dtype)];
   ThreadPool& pool = context.pool;
   const std::int64_t tiles = (columns + kTileColumns - 1) / kTileColumns;
-  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState&) {
+  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState& state) {
+    const bool overwrite = first_use && state.micro_step == 0;
     const std::byte* from = arguments.inputs[0];
     auto* db = arguments.output<float>(0);
     pool.parallel_for(tiles, [&](std::int64_t tile, int) {
       const std::int64_t first = tile * kTileColumns;
       const std::int64_t count = std::min(kTileColumns, columns - first);
+      if (overwrite) std::fill_n(db + first, count, 0.0f);
       for (std::int64_t row = 0; row < rows; ++row) {
         add(db + first, from + row * stride + first * bytes, 1.0f, count);
       }

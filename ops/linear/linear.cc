@@ -43,8 +43,12 @@ void linear_gradient(Gradients& gradients, const Op& op) {
   const Tensor dy = gradients.of(y);
   if (!dy) return;
   Program& program = gradients.program();
-  if (const auto dw = gradients.into(weight)) program.append(kLinearWgrad, {dy, x}, {dw.tensor});
-  if (const auto db = gradients.into(bias)) program.append(kBiasGradient, {dy}, {db.tensor});
+  if (const auto dw = gradients.into(weight)) {
+    program.append(kLinearWgrad, {dy, x}, {dw.tensor}, {{"first", dw.first}});
+  }
+  if (const auto db = gradients.into(bias)) {
+    program.append(kBiasGradient, {dy}, {db.tensor}, {{"first", db.first}});
+  }
   if (const auto dx = gradients.into(x)) {
     program.append(kLinearDgrad, {dy, weight}, {dx.tensor}, {{"accumulate", dx.accumulate}});
   }

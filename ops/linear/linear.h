@@ -23,8 +23,9 @@ Tensor linear(Program& program, Tensor x, Tensor weight, const LinearOptions& op
 // Gradient ops, named as kernels know them.
 //   linear          inputs x, weight, bias?, residual?   outputs y
 //   linear_dgrad    inputs dy, weight                    outputs dx   attribute accumulate
-//   linear_wgrad    inputs dy, x                         outputs dW   (always accumulates)
-//   bias_gradient   inputs dy                            outputs db   (always accumulates)
+//   linear_wgrad    inputs dy, x                         outputs dW   attribute first
+//   bias_gradient   inputs dy                            outputs db   attribute first
+// first: overwrites in micro-step 0; else, and without it, adds (Gradients::Target).
 extern const OpKind kLinear, kLinearDgrad, kLinearWgrad, kBiasGradient;
 
 }  // namespace ingot

@@ -58,17 +58,27 @@ std::unique_ptr<Kernel> make_dgrad(const Program& program, const Op& op, const C
 std::unique_ptr<Kernel> make_wgrad(const Program& program, const Op& op, const Context& context) {
   const Tensor dy = op.inputs[0], x = op.inputs[1];
   if (program.dtype(dy) != program.dtype(x)) return make_mixed_wgrad(program, op, context);
-  return product({.rows = dy.columns,
-                  .columns = x.columns,
-                  .depth = program.rows(dy),
-                  .a = program.dtype(dy),
-                  .b = program.dtype(x),
-                  .c = DType::f32,
-                  .a_transposed = true,
-                  .a_stride = program.row_stride(dy),
-                  .b_stride = program.row_stride(x),
-                  .accumulate = true},
-                 program.rows(dy), context);
+  const std::int64_t rows = program.rows(dy);
+  const Matmul adding({.rows = dy.columns,
+                       .columns = x.columns,
+                       .depth = rows,
+                       .a = program.dtype(dy),
+                       .b = program.dtype(x),
+                       .c = DType::f32,
+                       .a_transposed = true,
+                       .a_stride = program.row_stride(dy),
+                       .b_stride = program.row_stride(x),
+                       .accumulate = true,
+                       .threads = context.pool.threads()},
+                      context.isa);
+  const Matmul starting = op.attributes.flag("first") ? adding.overwriting() : adding;
+  ThreadPool& pool = context.pool;
+  return make_kernel(adding.workspace_bytes(),
+                     [=, &pool](const KernelArguments& arguments, const StepState& state) {
+                       (state.micro_step == 0 ? starting : adding)
+                           .run(pool, arguments.inputs[0], arguments.inputs[1],
+                                arguments.outputs[0], nullptr, nullptr, arguments.workspace, rows);
+                     });
 }
 
 }  // namespace

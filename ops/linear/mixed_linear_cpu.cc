@@ -128,7 +128,7 @@ std::unique_ptr<Kernel> make_mixed_wgrad(const Program& program, const Op& op,
   const Tensor dy = op.inputs[0], x = op.inputs[1];
   const std::int64_t dy_stride = dense_fp32(program, dy), rows = program.rows(dy);
   const RowConverter converter(program, x, context.isa);
-  const Matmul matmul({.rows = dy.columns,
+  const Matmul adding({.rows = dy.columns,
                        .columns = x.columns,
                        .depth = kChunkRows,
                        .a_transposed = true,
@@ -136,12 +136,14 @@ std::unique_ptr<Kernel> make_mixed_wgrad(const Program& program, const Op& op,
                        .accumulate = true,
                        .threads = context.pool.threads()},
                       context.isa);
+  const Matmul starting = op.attributes.flag("first") ? adding.overwriting() : adding;
   const std::int64_t chunk = chunk_bytes(x.columns);
   ThreadPool& pool = context.pool;
-  return make_kernel(chunk + matmul.workspace_bytes(), [=, &pool](const KernelArguments& arguments,
-                                                                  const StepState&) {
+  return make_kernel(chunk + adding.workspace_bytes(), [=, &pool](const KernelArguments& arguments,
+                                                                  const StepState& state) {
     auto* values = reinterpret_cast<float*>(arguments.workspace.data());
     for_each_chunk(rows, [&](std::int64_t row, std::int64_t count) {
+      const Matmul& matmul = state.micro_step == 0 && row == 0 ? starting : adding;
       converter.load(pool, values, arguments.inputs[1] + row * converter.stride_bytes, count);
       matmul.run(pool, arguments.input<float>(0) + row * dy_stride, values, arguments.outputs[0],
                  nullptr, nullptr, arguments.workspace.subspan(chunk), count);

@@ -15,6 +15,7 @@ void rms_norm_gradient(Gradients& gradients, const Op& op) {
   const auto d_gain = gradients.into(gain);
   Attributes attributes = op.attributes;
   attributes.set("accumulate", dx.accumulate);
+  attributes.set("first", d_gain.first);
   gradients.program().append(kRmsNormBackward, {dy, x, gain, inverse_rms},
                              {dx.tensor, d_gain.tensor}, std::move(attributes));
 }

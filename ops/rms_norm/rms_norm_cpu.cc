@@ -49,37 +49,40 @@ std::unique_ptr<Kernel> make_backward(const Program& program, const Op& op,
   const std::int64_t dy_stride = program.row_stride(dy) * bytes;
   const std::int64_t x_stride = program.row_stride(x) * bytes;
   const std::int64_t dx_stride = dx ? program.row_stride(dx) * bytes : 0;
+  const bool first = op.attributes.flag("first");
   const bool accumulate = op.attributes.flag("accumulate"), wants_gain = static_cast<bool>(d_gain);
   const auto backward = rms_norm_kernels(context.isa).backward[float_index(dtype)];
   ThreadPool& pool = context.pool;
   const std::int64_t tiles = tiles_of(rows);
   const std::int64_t workspace = wants_gain ? tiles * width * size_of(DType::f32) : 0;
-  return make_kernel(workspace, [=, &pool](const KernelArguments& arguments, const StepState&) {
-    const std::byte* upstream = arguments.inputs[0];
-    const std::byte* from = arguments.inputs[1];
-    const auto* gain = arguments.input<float>(2);
-    const auto* inverse_rms = arguments.input<float>(3);
-    std::byte* to = arguments.outputs[0];
-    auto* partial = reinterpret_cast<float*>(arguments.workspace.data());
-    pool.parallel_for(tiles, [&](std::int64_t tile, int) {
-      float* sum = wants_gain ? partial + tile * width : nullptr;
-      if (wants_gain) std::fill_n(sum, width, 0.0f);
-      const std::int64_t last = std::min(rows, (tile + 1) * kTileRows);
-      for (std::int64_t row = tile * kTileRows; row < last; ++row) {
-        for (std::int64_t group = 0; group < groups; ++group) {
-          const std::int64_t column = group * width * bytes;
-          backward(to == nullptr ? nullptr : to + row * dx_stride + column, accumulate, sum,
-                   upstream + row * dy_stride + column, from + row * x_stride + column, gain,
-                   inverse_rms[row * groups + group], width);
+  return make_kernel(
+      workspace, [=, &pool](const KernelArguments& arguments, const StepState& state) {
+        const std::byte* upstream = arguments.inputs[0];
+        const std::byte* from = arguments.inputs[1];
+        const auto* gain = arguments.input<float>(2);
+        const auto* inverse_rms = arguments.input<float>(3);
+        std::byte* to = arguments.outputs[0];
+        auto* partial = reinterpret_cast<float*>(arguments.workspace.data());
+        pool.parallel_for(tiles, [&](std::int64_t tile, int) {
+          float* sum = wants_gain ? partial + tile * width : nullptr;
+          if (wants_gain) std::fill_n(sum, width, 0.0f);
+          const std::int64_t last = std::min(rows, (tile + 1) * kTileRows);
+          for (std::int64_t row = tile * kTileRows; row < last; ++row) {
+            for (std::int64_t group = 0; group < groups; ++group) {
+              const std::int64_t column = group * width * bytes;
+              backward(to == nullptr ? nullptr : to + row * dx_stride + column, accumulate, sum,
+                       upstream + row * dy_stride + column, from + row * x_stride + column, gain,
+                       inverse_rms[row * groups + group], width);
+            }
+          }
+        });
+        if (!wants_gain) return;
+        auto* total = arguments.output<float>(1);
+        if (first && state.micro_step == 0) std::fill_n(total, width, 0.0f);
+        for (std::int64_t tile = 0; tile < tiles; ++tile) {
+          for (std::int64_t i = 0; i < width; ++i) total[i] += partial[tile * width + i];
         }
-      }
-    });
-    if (!wants_gain) return;
-    auto* total = arguments.output<float>(1);
-    for (std::int64_t tile = 0; tile < tiles; ++tile) {
-      for (std::int64_t i = 0; i < width; ++i) total[i] += partial[tile * width + i];
-    }
-  });
+      });
 }
 
 }  // namespace

@@ -169,10 +169,25 @@ void OpCheck::run() {
   executor_ =
       std::make_unique<Executor>(program_, std::move(bound), std::move(offsets), bytes, backend_);
   for (const auto& [tensor, values] : filled_) fill(tensor, values);
-  run_again();
+  spoil_unused_gradients();
+  executor_->run(Part::micro_step, state_);
 }
 
-void OpCheck::run_again() { executor_->run(Part::micro_step, state_); }
+void OpCheck::run_again() {
+  ++state_.micro_step;
+  executor_->run(Part::micro_step, state_);
+}
+
+void OpCheck::spoil_unused_gradients() {
+  for (const Op& op : program_.ops()) {
+    if (!op.attributes.flag("first")) continue;
+    for (const Weight& weight : program_.weights()) {
+      const Tensor t = weight.gradient;
+      if (std::ranges::find(op.outputs, t) == op.outputs.end()) continue;
+      fill(t, std::vector<double>(program_.info(t).shape.elements(), NAN));
+    }
+  }
+}
 
 void OpCheck::fill(Tensor t, const std::vector<double>& values) {
   const DType dtype = program_.dtype(t);

@@ -44,7 +44,8 @@ class OpCheck {
   Tensor leaf(std::string_view name, Shape shape, double range = 1);
   // The same, with given values and dtype.
   Tensor leaf(std::string_view name, Shape shape, std::vector<double> values, DType dtype);
-  // A weight: its gradient is an fp32 sum that the op adds into (it starts at zero).
+  // A weight: its gradient is an fp32 sum that the op overwrites in the first run (it is NaN
+  // before), then adds to.
   Tensor weight(std::string_view name, Shape shape, double range, DType dtype);
   Tensor weight(std::string_view name, Shape shape, double range = 1) {
     return weight(name, shape, range, dtype_);
@@ -62,7 +63,8 @@ class OpCheck {
   StepState& state() { return state_; }
   // Appends the backward ops, plans without reuse, runs forward and backward once.
   void run();
-  // Runs forward and backward again (weight gradients accumulate, activations are overwritten).
+  // The next micro-step: runs forward and backward again (weight gradients accumulate, activations
+  // are overwritten).
   void run_again();
 
   std::vector<double> value(Tensor t) const;
@@ -84,6 +86,7 @@ class OpCheck {
   double random();
   Tensor add_leaf(std::string_view name, Shape shape, std::vector<double> values, DType dtype,
                   DType gradient_dtype);
+  void spoil_unused_gradients();
   void fill(Tensor t, const std::vector<double>& values);
 
   DType dtype_;
