@@ -12,6 +12,7 @@
 #include "ops/grouped_linear/grouped_linear_cpu.h"
 #include "ops/latent_attention/latent_attention_cpu.h"
 #include "ops/linear/linear_cpu.h"
+#include "ops/quantize/quantize_cpu.h"
 #include "ops/rms_norm/rms_norm_cpu.h"
 #include "ops/rope/rope_cpu.h"
 #include "ops/router/router_cpu.h"
@@ -26,7 +27,8 @@ std::vector<KernelEntry> all_cpu_kernels() {
         cached_attention_cpu_kernels(), combine_cpu_kernels(), cross_entropy_cpu_kernels(),
         dispatch_cpu_kernels(), embedding_cpu_kernels(), gradient_norm_cpu_kernels(),
         grouped_linear_cpu_kernels(), latent_attention_cpu_kernels(), linear_cpu_kernels(),
-        rms_norm_cpu_kernels(), rope_cpu_kernels(), router_cpu_kernels(), swiglu_cpu_kernels()}) {
+        quantize_cpu_kernels(), rms_norm_cpu_kernels(), rope_cpu_kernels(), router_cpu_kernels(),
+        swiglu_cpu_kernels()}) {
     all.insert(all.end(), kernels.begin(), kernels.end());
   }
   return all;

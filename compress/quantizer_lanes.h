@@ -1,0 +1,196 @@
+// Sixteen lanes of compress/quantizer.h, for kernels compiled by isa_library: the same bits as the
+// scalar form at every level. Products are kept apart from sums, so that no level fuses them.
+#pragma once
+
+#include "backends/cpu/simd.h"
+
+#ifdef INGOT_ISA
+
+namespace ingot::cpu::INGOT_ISA {
+
+// ---- Groups -------------------------------------------------------------------------------
+
+// Magnitudes are compared as integers, which are ordered like the floats, NaN above infinity.
+template <typename T>
+struct Magnitude {  // of f16
+  typedef std::int16_t Bits;
+  static constexpr Bits kMask = 0x7fff;
+  INGOT_SIMD float value(Bits bits) { return load_partial((const Half*)&bits, 1).part[0][0]; }
+};
+template <>
+struct Magnitude<BFloat16> {
+  typedef std::int16_t Bits;
+  static constexpr Bits kMask = 0x7fff;
+  INGOT_SIMD float value(Bits bits) { return __builtin_bit_cast(float, bits << 16); }
+};
+template <>
+struct Magnitude<float> {
+  typedef std::int32_t Bits;
+  static constexpr Bits kMask = 0x7fffffff;
+  INGOT_SIMD float value(Bits bits) { return __builtin_bit_cast(float, bits); }
+};
+
+// The largest lane of a register.
+template <typename Bits>
+INGOT_SIMD Bits largest_lane(__m128i lanes) {
+  typedef Bits Vector __attribute__((vector_size(16)));
+  Vector largest = (Vector)lanes;
+  const auto fold = [&](__m128i other) __attribute__((always_inline)) {
+    largest = largest > (Vector)other ? largest : (Vector)other;
+  };
+  fold(_mm_shuffle_epi32((__m128i)largest, 0x4e));
+  fold(_mm_shuffle_epi32((__m128i)largest, 0xb1));
+  if (sizeof(Bits) == 2) fold(_mm_srli_epi32((__m128i)largest, 16));
+  return largest[0];
+}
+#if defined(__AVX2__)
+template <typename Bits>
+INGOT_SIMD Bits largest_lane(__m256i lanes) {
+  typedef Bits Vector __attribute__((vector_size(16)));
+  const Vector low = (Vector)_mm256_castsi256_si128(lanes);
+  const Vector high = (Vector)_mm256_extracti128_si256(lanes, 1);
+  return largest_lane<Bits>((__m128i)(low > high ? low : high));
+}
+#endif
+#if defined(__AVX512F__)
+template <typename Bits>
+INGOT_SIMD Bits largest_lane(__m512i lanes) {
+  typedef Bits Vector __attribute__((vector_size(32)));
+  const Vector low = (Vector)_mm512_castsi512_si256(lanes);
+  const Vector high = (Vector)_mm512_extracti64x4_epi64(lanes, 1);
+  return largest_lane<Bits>((__m256i)(low > high ? low : high));
+}
+#endif
+
+// max |x| of `count` elements, or something that is not finite.
+template <typename T>
+INGOT_SIMD float amax_of(const T* x, std::int64_t count) {
+  typedef typename Magnitude<T>::Bits Bits;
+  constexpr int kBytes = 4 * kPartLanes, kCount = kBytes / (int)sizeof(Bits);
+  constexpr Bits kMask = Magnitude<T>::kMask;
+  typedef Bits Vector __attribute__((vector_size(kBytes)));
+  typedef Bits VectorAnywhere __attribute__((vector_size(kBytes), aligned(2), may_alias));
+  Vector largest[2] = {};
+  std::int64_t i = 0;
+  const auto take = [&](int which) __attribute__((always_inline)) {
+    const Vector magnitude = *(const VectorAnywhere*)(x + i) & kMask;
+    largest[which] = largest[which] > magnitude ? largest[which] : magnitude;
+    i += kCount;
+  };
+  while (i + 2 * kCount <= count) {
+    take(0);
+    take(1);
+  }
+  if (i + kCount <= count) take(0);
+  if (i < count) {
+    Bits rest[kCount] = {};
+    __builtin_memcpy(rest, x + i, (count - i) * sizeof(T));
+    const Vector magnitude = *(const VectorAnywhere*)rest & kMask;
+    largest[1] = largest[1] > magnitude ? largest[1] : magnitude;
+  }
+  typedef long long Register __attribute__((vector_size(kBytes), may_alias));
+  const Vector both = largest[0] > largest[1] ? largest[0] : largest[1];
+  return Magnitude<T>::value(largest_lane<Bits>((Register)both));
+}
+
+// quantizer_scale() of quantizer.h: returns 1 / scale, or 0.
+INGOT_SIMD float scale_of(float amax, float* scale) {
+  const bool finite = amax <= 0x1.fffffep127f;
+  if (finite && amax >= 127 * 0x1p-126f) {
+    *scale = amax / 127.0f;
+    return 127.0f / amax;
+  }
+  *scale = finite ? 0.0f : __builtin_nanf("");
+  return 0;
+}
+
+// ---- Codes --------------------------------------------------------------------------------
+
+// Codes in lanes may be outside -127..127 (NaN: far below): storing them clamps.
+INGOT_SIMD I16 nearest_codes(F16 x, F16 inverse) { return round_to_int(x * inverse); }
+
+// rounding_bits() of 32 columns: `first` of the first sixteen, `second` of the others.
+struct RandomLanes {
+  I16 first, second;
+};
+// block: column / 32; lanes: lane_numbers()
+INGOT_SIMD RandomLanes random_lanes(I16 lanes, std::int64_t block, std::uint64_t row_key) {
+  I16 h = lanes + broadcast_int(static_cast<std::int32_t>(static_cast<std::uint32_t>(block) * 16 +
+                                                          static_cast<std::uint32_t>(row_key)));
+  h = (h ^ shift_right_logical(h, 16)) * broadcast_int(0x7FEB352D);
+  h = h ^ broadcast_int(static_cast<std::int32_t>(row_key >> 32));
+  h = (h ^ shift_right_logical(h, 15)) * broadcast_int(static_cast<std::int32_t>(0x846CA68Bu));
+  h = h ^ shift_right_logical(h, 16);
+  return {h & broadcast_int(0xFFFF), shift_right_logical(h, 16)};
+}
+INGOT_SIMD I16 stochastic_codes(F16 x, F16 inverse, I16 random) {
+  return (round_to_int(x * inverse * 65536.0f) + random) >> 16;
+}
+
+// Writes 64 codes as bytes.
+INGOT_SIMD void store_codes(std::int8_t* to, const I16 codes[4]) {
+#if defined(__AVX512F__)
+  const __m512i least = _mm512_set1_epi16(-127);
+  const auto word = [&](int i) __attribute__((always_inline)) {
+    return _mm512_max_epi16(
+        _mm512_packs_epi32((__m512i)codes[i].part[0], (__m512i)codes[i + 1].part[0]), least);
+  };
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  _mm512_storeu_si512(to, _mm512_permutexvar_epi32(order, _mm512_packs_epi16(word(0), word(2))));
+#elif defined(__AVX2__)
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  for (int i = 0; i < 4; i += 2) {
+    const auto word = [&](int j) __attribute__((always_inline)) {
+      return _mm256_max_epi16(
+          _mm256_packs_epi32((__m256i)codes[j].part[0], (__m256i)codes[j].part[1]),
+          _mm256_set1_epi16(-127));
+    };
+    _mm256_storeu_si256(
+        (__m256i_u*)(to + 16 * i),
+        _mm256_permutevar8x32_epi32(_mm256_packs_epi16(word(i), word(i + 1)), order));
+  }
+#else
+  for (int i = 0; i < 4; ++i) {
+    const auto word = [&](int part) __attribute__((always_inline)) {
+      return _mm_max_epi16(
+          _mm_packs_epi32((__m128i)codes[i].part[part], (__m128i)codes[i].part[part + 1]),
+          _mm_set1_epi16(-127));
+    };
+    _mm_storeu_si128((__m128i_u*)(to + 16 * i), _mm_packs_epi16(word(0), word(2)));
+  }
+#endif
+}
+// Writes the first `count` (0..64) of them.
+INGOT_SIMD void store_codes_partial(std::int8_t* to, const I16 codes[4], std::int64_t count) {
+  std::int8_t buffer[64];
+  store_codes(buffer, codes);
+  for (std::int64_t i = 0; i < count; ++i) to[i] = buffer[i];
+}
+
+INGOT_SIMD F16 load_codes(const std::int8_t* from) {
+  I16 wide;
+  const __m128i codes = _mm_loadu_si128((const __m128i_u*)from);
+#if defined(__AVX512F__)
+  wide.part[0] = (IntPart)_mm512_cvtepi8_epi32(codes);
+#elif defined(__AVX2__)
+  wide.part[0] = (IntPart)_mm256_cvtepi8_epi32(codes);
+  wide.part[1] = (IntPart)_mm256_cvtepi8_epi32(_mm_srli_si128(codes, 8));
+#else
+  const __m128i low = _mm_unpacklo_epi8(codes, codes), high = _mm_unpackhi_epi8(codes, codes);
+  wide.part[0] = (IntPart)_mm_srai_epi32(_mm_unpacklo_epi16(low, low), 24);
+  wide.part[1] = (IntPart)_mm_srai_epi32(_mm_unpackhi_epi16(low, low), 24);
+  wide.part[2] = (IntPart)_mm_srai_epi32(_mm_unpacklo_epi16(high, high), 24);
+  wide.part[3] = (IntPart)_mm_srai_epi32(_mm_unpackhi_epi16(high, high), 24);
+#endif
+  return to_float(wide);
+}
+INGOT_SIMD F16 load_codes_partial(const std::int8_t* from, int count) {
+  if (count == kLanes) return load_codes(from);
+  std::int8_t buffer[kLanes] = {};
+  for (int i = 0; i < count; ++i) buffer[i] = from[i];
+  return load_codes(buffer);
+}
+
+}  // namespace ingot::cpu::INGOT_ISA
+
+#endif  // INGOT_ISA
