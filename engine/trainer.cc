@@ -19,8 +19,10 @@
 #include "engine/metrics.h"
 #include "engine/nonfinite_hunt.h"
 #include "engine/plan_report.h"
+#include "engine/profile.h"
 #include "engine/stop_signal.h"
 #include "engine/training_engine.h"
+#include "io/atomic_file.h"
 #include "io/mapped_file.h"
 #include "memory/system_memory.h"
 #include "optim/loss_scale.h"
@@ -38,6 +40,7 @@ double seconds_since(Clock::time_point start) {
 
 // The first steps touch memory and caches for the first time: they are left out of averages.
 constexpr std::int64_t kWarmupSteps = 2;
+constexpr std::int64_t kProfiledSteps = 5;
 
 std::filesystem::path tokenizer_path(const RunConfig& config) {
   if (!config.data.tokenizer.empty()) return config.data.tokenizer;
@@ -60,6 +63,8 @@ class Trainer {
   bool resume_from_newest();
   void step();
   void schedule_step();
+  StepReport run_step(double loss_limit);
+  void report_profile();
   void judge(const StepReport& report);
   void log(const StepReport& report, double loss_z, double seconds);
   void diverged();
@@ -89,8 +94,10 @@ class Trainer {
   std::int64_t saved_step_ = -1;
   double flops_per_token_;
   Clock::time_point timing_start_;
-  std::int64_t timed_steps_ = 0;  // since timing_start_, warm-up left out
-  std::int64_t steps_here_ = 0;   // of this process
+  std::int64_t timed_steps_ = 0;    // since timing_start_, warm-up left out
+  std::int64_t steps_here_ = 0;     // of this process
+  std::optional<Profile> profile_;  // while --profile looks
+  std::int64_t profile_start_ = 0;  // steps of this process before the first that it times
   std::vector<std::int32_t> tokens_, targets_;
   const char* mark_ = "";
 };
@@ -212,6 +219,13 @@ void Trainer::start() {
   recent_norms_.restore(state_.recent_norms);
   loader_.seek(state_.data);
   metrics_.emplace(directory_, state_.step);
+  if (options_.profile) {
+    profile_.emplace(engine_.compiled().program);
+    const std::string& file = options_.profile->trace_file;
+    if (!file.empty()) write_text_file(file, "[]");  // one that can't be written fails now
+    const std::int64_t to_come = last_step_ - state_.step;
+    profile_start_ = std::clamp<std::int64_t>(to_come - 1, 0, kWarmupSteps);
+  }
 }
 
 void Trainer::schedule_step() {
@@ -262,13 +276,31 @@ void Trainer::diverged() {
               "lower optimizer.learning_rate or resume from an earlier checkpoint");
 }
 
+StepReport Trainer::run_step(double loss_limit) {
+  const bool profiled = profile_ && steps_here_ >= profile_start_;
+  if (profiled) engine_.executor().set_observer(&*profile_);
+  const StepReport report = engine_.step(engine_.micro_steps_per_update(), next_batch_, loss_limit);
+  engine_.executor().set_observer(nullptr);
+  if (profiled) profile_->end_step();
+  return report;
+}
+
+void Trainer::report_profile() {
+  const MachinePeaks& peaks = options_.profile->peaks;
+  say("profile, mean of " + std::to_string(profile_->steps()) + " steps\n" +
+      profile_table(profile_->by_kind(peaks), peaks));
+  const std::string& file = options_.profile->trace_file;
+  if (!file.empty()) write_text_file(file, profile_->chrome_trace());
+  profile_.reset();
+}
+
 void Trainer::step() {
   const Clock::time_point start = Clock::now();
   mark_ = "";
   schedule_step();
   const double loss_limit = config_.spike.z_score > 0 ? recent_losses_.limit(config_.spike.z_score)
                                                       : std::numeric_limits<double>::infinity();
-  const StepReport report = engine_.step(engine_.micro_steps_per_update(), next_batch_, loss_limit);
+  const StepReport report = run_step(loss_limit);
   ++state_.step;
   ++steps_here_;
   state_.tokens += engine_.micro_steps_per_update() * engine_.tokens_per_micro_step();
@@ -393,9 +425,11 @@ int Trainer::run() {
   while (state_.step < last_step_ && stop.received() == 0) {
     step();
     const auto due = [this](std::int64_t every) { return every > 0 && state_.step % every == 0; };
+    const bool profiled = profile_ && profile_->steps() == kProfiledSteps;
     const bool pause = due(config_.log.validate_every) || due(config_.checkpoint.every) ||
-                       due(config_.log.sample_every);
+                       due(config_.log.sample_every) || profiled;
     if (steps_here_ == 1) say(prediction_report(engine_.plan(), peak_resident_bytes()));
+    if (profiled) report_profile();
     if (due(config_.log.validate_every)) validate();
     if (due(config_.log.sample_every)) sample();
     if (due(config_.checkpoint.every)) save();
@@ -404,6 +438,7 @@ int Trainer::run() {
       timed_steps_ = 0;
     }
   }
+  if (profile_ && profile_->steps() > 0) report_profile();  // a run that ended earlier
   if (stop.received() == 0 && config_.log.validate_every > 0 &&
       state_.step % config_.log.validate_every != 0 && steps_here_ > 0) {
     validate();

@@ -8,8 +8,15 @@
 
 #include "engine/backend.h"
 #include "engine/config.h"
+#include "engine/profile.h"
 
 namespace ingot {
+
+// A few steps after the warm-up are timed op by op.
+struct ProfileOptions {
+  MachinePeaks peaks;      // what the table compares with
+  std::string trace_file;  // gets every call as a Chrome trace; empty: none
+};
 
 struct TrainOptions {
   std::string resume = "auto";        // "auto": the newest good checkpoint of the run, if there is
@@ -17,6 +24,7 @@ struct TrainOptions {
   std::optional<std::int64_t> steps;  // stop after this step of the schedule instead of its end
   int threads = 1;
   bool quiet = false;  // no console lines besides errors
+  std::optional<ProfileOptions> profile;
 };
 
 // Returns 0 when done, 128 + the signal when one stopped the run after saving. Throws Error:

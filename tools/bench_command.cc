@@ -11,6 +11,7 @@
 #include "engine/profile.h"
 #include "engine/random.h"
 #include "engine/training_engine.h"
+#include "io/atomic_file.h"
 #include "memory/system_memory.h"
 #include "tools/command.h"
 #include "tools/flag_checks.h"
@@ -19,14 +20,16 @@ namespace ingot {
 namespace {
 
 struct Flags {
-  std::string config;
+  std::string config, trace_file;
+  CLI::Option* profile = nullptr;
   std::vector<std::string> overrides;
   int steps = 5, warmup = 2;
-  bool json = false, profile = false;
+  bool json = false;
 };
 
 int bench_step(const Flags& flags) {
   const RunConfig config = load_run_config(flags.config, flags.overrides);
+  if (!flags.trace_file.empty()) write_text_file(flags.trace_file, "[]");  // or fail now
   const int threads = thread_count(config.threads);
   const auto backend = make_backend(config.device, threads);
   const double peak = measured_peak_flops(config, threads);
@@ -52,12 +55,15 @@ int bench_step(const Flags& flags) {
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (step >= flags.warmup && (fastest == 0 || seconds < fastest)) fastest = seconds;
   }
-  if (flags.profile) {
+  const std::int64_t peak_bytes = peak_resident_bytes();  // profiles take memory of their own
+  if (flags.profile->count() > 0) {
     Profile profile(engine.compiled().program);
     engine.executor().set_observer(&profile);
     engine.step(engine.micro_steps_per_update(), random_tokens);
     engine.executor().set_observer(nullptr);
-    std::fprintf(stderr, "%s\n", profile.table(peak).c_str());
+    const MachinePeaks peaks = measured_peaks(threads);
+    std::fprintf(stderr, "%s\n", profile_table(profile.by_kind(peaks), peaks).c_str());
+    if (!flags.trace_file.empty()) write_text_file(flags.trace_file, profile.chrome_trace());
   }
   const double tokens_per_second = static_cast<double>(config.batch.tokens_per_step) / fastest;
   const double flops = training_flops_per_token(config.model, config.data.sequence_length,
@@ -69,7 +75,7 @@ int bench_step(const Flags& flags) {
                              {"step_seconds", fastest},
                              {"mfu", mfu},
                              {"arena_bytes", engine.executor().arena_bytes()},
-                             {"peak_rss_bytes", peak_resident_bytes()},
+                             {"peak_rss_bytes", peak_bytes},
                              {"predicted_peak_rss_bytes", engine.plan().predicted_peak_bytes()},
                              {"parameters", parameters.total + parameters.mtp}}
                   .dump(2)
@@ -80,7 +86,7 @@ int bench_step(const Flags& flags) {
         "peak memory %.1f MiB | %.1f M parameters\n",
         tokens_per_second, fastest * 1e3, mfu * 100,
         static_cast<double>(engine.executor().arena_bytes()) / (1 << 20),
-        static_cast<double>(peak_resident_bytes()) / (1 << 20),
+        static_cast<double>(peak_bytes) / (1 << 20),
         static_cast<double>(parameters.total + parameters.mtp) / 1e6);
   }
   return 0;
@@ -101,7 +107,11 @@ void add_bench(CLI::App& app, Command& command) {
   step->add_option("--warmup", flags->warmup, "Steps before that")
       ->check(count_from(0))
       ->capture_default_str();
-  step->add_flag("--profile", flags->profile, "Time by op of one more step, on stderr");
+  flags->profile = step->add_option("--profile", flags->trace_file,
+                                    "Time by op of one more step, on stderr; FILE gets a Chrome "
+                                    "trace of it")
+                       ->expected(0, 1)
+                       ->type_name("[FILE]");
   step->add_flag("--json", flags->json, "Print JSON");
   step->callback([&command, flags] { command = [flags] { return bench_step(*flags); }; });
 }

@@ -7,6 +7,7 @@
 
 #include "engine/backend.h"
 #include "engine/config.h"
+#include "engine/profile.h"
 
 namespace CLI {
 class App;
@@ -32,6 +33,8 @@ void add_bench(CLI::App& app, Command& command);
 int thread_count(std::int64_t configured);
 // What this machine's cores can do at most in the config's compute type, FLOP/s.
 double measured_peak_flops(const RunConfig& config, int threads);
+// All the peaks of this machine, for profiles. Reads 128 MiB of memory for a moment.
+MachinePeaks measured_peaks(int threads);
 // The device a config asks for. Throws Error(device) when it is not there.
 std::unique_ptr<Backend> make_backend(Device device, int threads);
 

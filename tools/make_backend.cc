@@ -1,5 +1,10 @@
+#include <algorithm>
+#include <cstddef>
+#include <span>
+
 #include "backends/cpu/peak.h"
 #include "engine/error.h"
+#include "memory/arena.h"
 #include "ops/cpu_kernels.h"
 #include "tools/command.h"
 
@@ -13,6 +18,19 @@ double measured_peak_flops(const RunConfig& config, int threads) {
   const bool bf16 = config.precision.compute == ComputeType::bf16;
   cpu::ThreadPool pool(threads);
   return cpu::measured_peak_gflops(bf16 ? DType::bf16 : DType::f32, pool) * 1e9;
+}
+
+MachinePeaks measured_peaks(int threads) {
+  constexpr std::size_t kMemory = 128 << 20;  // more than caches hold
+  cpu::ThreadPool pool(threads);
+  const Arena arena(kMemory);
+  const std::span<std::byte> memory(arena.data(), kMemory);
+  std::fill(memory.begin(), memory.end(), std::byte{1});
+  return {.f32_flops = cpu::measured_peak_gflops(DType::f32, pool) * 1e9,
+          .bf16_flops = cpu::measured_peak_gflops(DType::bf16, pool) * 1e9,
+          .bytes_per_second = std::max(cpu::measured_read_gigabytes(memory, pool),
+                                       cpu::measured_update_gigabytes(memory, pool)) *
+                              1e9};
 }
 
 std::unique_ptr<Backend> make_backend(Device device, int threads) {

@@ -13,7 +13,8 @@ namespace ingot {
 
 void add_train(CLI::App& app, Command& command) {
   struct Flags {
-    std::string config, resume = "auto";
+    std::string config, resume = "auto", trace_file;
+    CLI::Option* profile = nullptr;
     std::vector<std::string> overrides;
     std::int64_t steps = 0;
     bool quiet = false;
@@ -26,6 +27,12 @@ void add_train(CLI::App& app, Command& command) {
       ->capture_default_str();
   train->add_option("--steps", flags->steps, "Stop after this step")
       ->check(integer_between(1, std::int64_t{1} << 40));
+  flags->profile =
+      train
+          ->add_option("--profile", flags->trace_file,
+                       "Time by op of the first steps after the warm-up; FILE gets a Chrome trace")
+          ->expected(0, 1)
+          ->type_name("[FILE]");
   train->add_flag("--quiet", flags->quiet, "Print errors only");
   train->callback([&command, flags] {
     command = [flags] {
@@ -33,6 +40,10 @@ void add_train(CLI::App& app, Command& command) {
       TrainOptions options{
           .resume = flags->resume, .threads = thread_count(config.threads), .quiet = flags->quiet};
       if (flags->steps > 0) options.steps = flags->steps;
+      if (flags->profile->count() > 0) {
+        options.profile = {.peaks = measured_peaks(options.threads),
+                           .trace_file = flags->trace_file};
+      }
       const auto backend = make_backend(config.device, options.threads);
       if (!flags->quiet) {
         std::printf("ingot, built with g++ %s; %s\n%s\n", __VERSION__,

@@ -18,6 +18,20 @@ double seconds(const ThreadPool& pool) {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
+// GB/s of the best of several passes over `size` bytes, `pass(first, bytes)` for each block.
+template <class Pass>
+double best_gigabytes(std::size_t size, ThreadPool& pool, const Pass& pass) {
+  constexpr std::int64_t kBlock = 256 << 10;
+  const std::int64_t blocks = static_cast<std::int64_t>(size) / kBlock;
+  double best = 0;
+  for (int repeat = 0; repeat < 5; ++repeat) {
+    const double start = seconds(pool);
+    pool.parallel_for(blocks, [&](std::int64_t block, int) { pass(block * kBlock, kBlock); });
+    best = std::max(best, static_cast<double>(blocks * kBlock) / (seconds(pool) - start));
+  }
+  return best * 1e-9;
+}
+
 }  // namespace
 
 double measured_peak_gflops(DType type, ThreadPool& pool, Isa isa) {
@@ -39,19 +53,17 @@ double measured_peak_gflops(DType type, ThreadPool& pool, Isa isa) {
 
 double measured_read_gigabytes(std::span<const std::byte> memory, ThreadPool& pool, Isa isa) {
   const auto kernel = peak_kernels(isa).read;
-  constexpr std::int64_t kBlock = 256 << 10;
-  const std::int64_t blocks = static_cast<std::int64_t>(memory.size()) / kBlock;
-  double best = 0;
-  for (int repeat = 0; repeat < 5; ++repeat) {
-    const double start = seconds(pool);
-    pool.parallel_for(blocks, [&](std::int64_t block, int) {
-      const float sum =
-          kernel(reinterpret_cast<const float*>(memory.data() + block * kBlock), kBlock);
-      asm volatile("" : : "r"(&sum) : "memory");  // the sum is used, the reads stay
-    });
-    best = std::max(best, static_cast<double>(blocks * kBlock) / (seconds(pool) - start));
-  }
-  return best * 1e-9;
+  return best_gigabytes(memory.size(), pool, [=](std::int64_t first, std::int64_t bytes) {
+    const float sum = kernel(reinterpret_cast<const float*>(memory.data() + first), bytes);
+    asm volatile("" : : "r"(&sum) : "memory");  // the sum is used, the reads stay
+  });
+}
+
+double measured_update_gigabytes(std::span<std::byte> memory, ThreadPool& pool, Isa isa) {
+  const auto kernel = peak_kernels(isa).update;
+  return 2 * best_gigabytes(memory.size(), pool, [=](std::int64_t first, std::int64_t bytes) {
+           kernel(reinterpret_cast<float*>(memory.data() + first), bytes, 1);
+         });
 }
 
 }  // namespace ingot::cpu

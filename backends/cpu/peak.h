@@ -21,4 +21,9 @@ double measured_peak_gflops(DType type, ThreadPool& pool, Isa isa = cpu::isa());
 double measured_read_gigabytes(std::span<const std::byte> memory, ThreadPool& pool,
                                Isa isa = cpu::isa());
 
+// The same for reading and writing back in place, both counted: what an optimizer does. Memory that
+// moves both ways at once can do more than when it is only read.
+double measured_update_gigabytes(std::span<std::byte> memory, ThreadPool& pool,
+                                 Isa isa = cpu::isa());
+
 }  // namespace ingot::cpu

@@ -49,6 +49,12 @@ float read(const float* from, std::int64_t bytes) {
   return horizontal_sum(sum[0] + sum[1] + sum[2] + sum[3]);
 }
 
+void update(float* values, std::int64_t bytes, float factor) {
+  for (std::int64_t i = 0; i < bytes / 4; i += kLanes) {
+    store(values + i, load(values + i) * factor);
+  }
+}
+
 }  // namespace
 
 extern const PeakKernels peak_kernels = {
@@ -59,6 +65,7 @@ extern const PeakKernels peak_kernels = {
     nullptr,
 #endif
     read,
+    update,
 };
 
 }  // namespace ingot::cpu::INGOT_ISA

@@ -13,6 +13,8 @@ struct PeakKernels {
   double (*multiply_add_bf16)(std::int64_t iterations);  // null: this level has no such instruction
   // Reads `bytes` (a multiple of 256) and returns something that depends on them.
   float (*read)(const float* from, std::int64_t bytes);
+  // Multiplies `bytes` (a multiple of 256) of values in place.
+  void (*update)(float* values, std::int64_t bytes, float factor);
 };
 
 INGOT_KERNEL_TABLE(PeakKernels, peak_kernels)

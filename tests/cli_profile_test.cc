@@ -1,0 +1,137 @@
+// --profile and the benchmarks of single ops: where the time goes, told by the real program.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "tests/subprocess.h"
+#include "tests/tiny_run.h"
+
+namespace ingot {
+namespace {
+
+using nlohmann::json;
+
+std::string directory(const TinyRun& run, const std::string& name) {
+  return "checkpoint.directory=" + run.directory(name).string();
+}
+
+struct Line {
+  double calls = 0, milliseconds = 0;
+};
+
+// The lines of a profile's table by op; empty when there is no table.
+std::map<std::string, Line> table_of(const std::string& text, std::vector<std::string>& order) {
+  std::map<std::string, Line> lines;
+  std::istringstream in(text);
+  std::string line;
+  while (std::getline(in, line) && !line.starts_with("op  ")) continue;
+  while (std::getline(in, line) && !line.starts_with("peaks: ")) {
+    std::istringstream words(line);
+    std::string op;
+    Line values;
+    words >> op >> values.calls >> values.milliseconds;
+    order.push_back(op);
+    lines[op] = values;
+  }
+  return lines;
+}
+
+// A table whose lines add up, the longest first.
+std::map<std::string, Line> checked_table(const std::string& text) {
+  std::vector<std::string> order;
+  const auto lines = table_of(text, order);
+  EXPECT_GT(order.size(), 5u) << text;
+  if (order.empty()) return lines;
+  EXPECT_EQ(order.back(), "all");
+  Line sum;
+  for (std::size_t i = 0; i + 1 < order.size(); ++i) {
+    sum.calls += lines.at(order[i]).calls;
+    sum.milliseconds += lines.at(order[i]).milliseconds;
+    if (i == 0) continue;
+    EXPECT_LE(lines.at(order[i]).milliseconds, lines.at(order[i - 1]).milliseconds);
+  }
+  EXPECT_EQ(sum.calls, lines.at("all").calls);
+  const double rounding = 0.01 * static_cast<double>(order.size());  // two decimals are printed
+  EXPECT_NEAR(sum.milliseconds, lines.at("all").milliseconds, rounding);
+  return lines;
+}
+
+// Events of a Chrome trace by op kind, after a check that they follow each other.
+std::map<std::string, int> checked_trace(const std::filesystem::path& file) {
+  std::map<std::string, int> counts;
+  double end = 0;
+  for (const json& event : json::parse(contents_of(file))) {
+    EXPECT_EQ(event["ph"], "X");
+    EXPECT_GE(event["ts"].get<double>(), end - 1e-3);  // microseconds, printed exactly
+    end = event["ts"].get<double>() + event["dur"].get<double>();
+    ++counts[event["name"].get<std::string>()];
+  }
+  return counts;
+}
+
+TEST(TrainProfile, TableAndTraceCountEveryOpOfFiveSteps) {
+  const TinyRun run("deepseek_v3");
+  const std::string trace = run.folder() / "trace.json";
+  const ProcessResult result = run_ingot({"train", run.config_file(), "--profile", trace, "--set",
+                                          directory(run, "out"), "--steps", "8"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.out.find("profile, mean of 5 steps\n"), std::string::npos) << result.out;
+  const auto lines = checked_table(result.out);
+  const auto counts = checked_trace(trace);
+  for (const auto& [op, count] : counts) {
+    EXPECT_EQ(count, 5 * lines.at(op).calls) << op;
+  }
+  EXPECT_EQ(counts.size() + 1, lines.size());
+  EXPECT_TRUE(counts.contains("grouped_linear"));
+  EXPECT_EQ(lines.at("gradient_norm").calls, 1);
+}
+
+TEST(TrainProfile, ShortRunsAreProfiledAsFarAsTheyGo) {
+  const TinyRun run;
+  const ProcessResult result = run_ingot(
+      {"train", run.config_file(), "--steps", "1", "--profile", "--set", directory(run, "out")});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.out.find("profile, mean of 1 steps\n"), std::string::npos) << result.out;
+  checked_table(result.out);
+}
+
+TEST(TrainProfile, LeavesTheRunItself) {
+  const TinyRun run;
+  for (const std::string name : {"plain", "profiled"}) {
+    std::vector<std::string> words = {
+        "train", run.config_file(), "--quiet", "--set", directory(run, name), "--steps", "4"};
+    if (name == "profiled") words.push_back("--profile");
+    const ProcessResult result = run_ingot(words);
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_EQ(result.out, "");
+  }
+  EXPECT_EQ(checkpoint_contents(run.directory("profiled") / "step_00000004"),
+            checkpoint_contents(run.directory("plain") / "step_00000004"));
+}
+
+TEST(TrainProfile, ATraceThatCannotBeWrittenFailsBeforeTheFirstStep) {
+  const TinyRun run;
+  const ProcessResult result = run_ingot({"train", run.config_file(), "--set",
+                                          directory(run, "out"), "--profile=/nowhere/trace.json"});
+  EXPECT_EQ(result.out.find("step 1"), std::string::npos) << result.out;
+  EXPECT_EQ(result.exit_code, 6);
+  EXPECT_NE(result.err.find("/nowhere/trace.json"), std::string::npos) << result.err;
+  expect_failure(run_ingot({"bench", "step", run.config_file(), "--profile=/nowhere/trace.json"}),
+                 6, {"/nowhere/trace.json"});
+}
+
+TEST(BenchProfile, JsonStaysAloneOnStdout) {
+  const TinyRun run;
+  const std::string trace = run.folder() / "trace.json";
+  const ProcessResult result =
+      run_ingot({"bench", "step", run.config_file(), "--steps", "1", "--json", "--profile", trace});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_GT(json::parse(result.out)["tokens_per_second"], 0);
+  const auto lines = checked_table(result.err);
+  for (const auto& [op, count] : checked_trace(trace)) EXPECT_EQ(count, lines.at(op).calls) << op;
+}
+
+}  // namespace
+}  // namespace ingot
