@@ -82,11 +82,12 @@ struct MemoryBudget {
 };
 
 enum class MemoryPolicy { automatic, keep };
+enum class ActivationPolicy { automatic, keep, int8, compact, recompute };
 enum class OffloadPolicy { automatic, none };
 
 struct MemoryConfig {
   MemoryBudget budget;
-  MemoryPolicy activations = MemoryPolicy::automatic;
+  ActivationPolicy activations = ActivationPolicy::automatic;
   MemoryPolicy weights = MemoryPolicy::automatic;
   OffloadPolicy offload = OffloadPolicy::automatic;
 };

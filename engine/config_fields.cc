@@ -141,14 +141,22 @@ ConfigSection memory_section() {
   const auto policy =
       one_of<MemoryPolicy>({{"auto", MemoryPolicy::automatic}, {"keep", MemoryPolicy::keep}},
                            {{"int8", kLater}, {"recompute", kLater}});
+  const auto activations = one_of<ActivationPolicy>({{"auto", ActivationPolicy::automatic},
+                                                     {"keep", ActivationPolicy::keep},
+                                                     {"int8", ActivationPolicy::int8},
+                                                     {"compact", ActivationPolicy::compact},
+                                                     {"recompute", ActivationPolicy::recompute}});
   const auto offload =
       one_of<OffloadPolicy>({{"auto", OffloadPolicy::automatic}, {"none", OffloadPolicy::none}});
   return section(
       "memory", &RunConfig::memory, "What the planner may use and do. See `ingot plan`.",
       {field("budget", &MemoryConfig::budget, memory_budget(),
              "Memory of one process; \"auto\": what the machine has, less a guard."),
-       field("activations", &MemoryConfig::activations, policy,
-             "What is saved for the backward pass; \"keep\": everything as computed."),
+       field("activations", &MemoryConfig::activations, activations,
+             "How activations wait for the backward pass; \"keep\": as computed, \"int8\": in 8 "
+             "bits, norms and SwiGLU computed again, \"compact\": MLA's projections computed again "
+             "too, \"recompute\": everything within a layer computed again, \"auto\": the fastest "
+             "mixture that fits."),
        field("weights", &MemoryConfig::weights, policy, "How weights are stored."),
        field("offload", &MemoryConfig::offload, offload, "What may leave main memory.")});
 }

@@ -1,5 +1,6 @@
 #include "engine/plan_report.h"
 
+#include <algorithm>
 #include <cstdarg>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -19,6 +20,19 @@ __attribute__((format(printf, 2, 3))) void add(std::string& text, const char* fo
 }
 
 double mib(std::int64_t bytes) { return static_cast<double>(bytes) / kMiB; }
+
+// "keep", or how many activations are stored otherwise: "17 int8, 22 recompute".
+std::string activations_summary(const TrainingProgram& compiled) {
+  std::string text;
+  for (const Storage storage : {Storage::int8, Storage::recompute}) {
+    const auto count =
+        std::count_if(compiled.stored.begin(), compiled.stored.end(),
+                      [&](const auto& activation) { return activation.second == storage; });
+    if (count == 0) continue;
+    text += (text.empty() ? "" : ", ") + std::to_string(count) + " " + std::string(name_of(storage));
+  }
+  return text.empty() ? "keep" : text;
+}
 
 }  // namespace
 
@@ -42,6 +56,8 @@ std::string memory_report(const PlannedTraining& plan) {
                                static_cast<double>(memory.lower_bound_bytes);
   add(text, "  %-20s %10.1f   lower bound %.1f, gap %.3f %%\n", "arena", mib(memory.arena_bytes),
       mib(memory.lower_bound_bytes), gap);
+  add(text, "  activations: %s\n", activations_summary(*plan.compiled).c_str());
+  if (plan.step_seconds > 0) add(text, "  predicted step: %.3f s\n", plan.step_seconds);
   add(text, "  %-20s %10.1f   with the process itself, of a budget of %.1f\n", "predicted peak",
       mib(plan.predicted_peak_bytes()), mib(plan.budget_bytes));
   add(text, "  peak at %s; largest tensors alive there:\n",
@@ -66,7 +82,7 @@ std::string memory_report_json(const PlannedTraining& plan, const RunConfig& con
   }
   nlohmann::json rejected = nlohmann::json::array();
   for (const RejectedPlan& other : plan.rejected) {
-    rejected.push_back({{"choices", {{"micro_batch", other.micro_batch}}},
+    rejected.push_back({{"choices", {{"micro_batch", other.choices.micro_batch}}},
                         {"arena_bytes", other.arena_bytes},
                         {"why", other.why}});
   }
@@ -78,11 +94,6 @@ std::string memory_report_json(const PlannedTraining& plan, const RunConfig& con
                        {"dtype", name_of(info.dtype)},
                        {"bytes", info.bytes()}});
   }
-  double flops = 0;
-  for (const Op& op : program.ops(Part::micro_step)) flops += op.flops;
-  const auto micro_steps = static_cast<double>(config.batch.tokens_per_step) /
-                           static_cast<double>(plan.compiled->batch * plan.compiled->sequence);
-  const double peak = plan.peak_flops;
   const nlohmann::json json = {
       {"parameters",
        {{"total", parameters.total + parameters.mtp},
@@ -92,11 +103,11 @@ std::string memory_report_json(const PlannedTraining& plan, const RunConfig& con
       {"breakdown", breakdown},
       {"predicted_peak_rss_bytes", plan.predicted_peak_bytes()},
       {"predicted_step_seconds",
-       peak > 0 ? nlohmann::json(flops * micro_steps / (0.7 * peak)) : nlohmann::json()},
+       plan.step_seconds > 0 ? nlohmann::json(plan.step_seconds) : nlohmann::json()},
       {"budget_bytes", plan.budget_bytes},
       {"choices",
        {{"micro_batch", plan.compiled->batch},
-        {"activations", "keep"},
+        {"activations", activations_summary(*plan.compiled)},
         {"weights", std::string(name_of(storage_dtype(config.precision.compute)))},
         {"optimizer_state", "fp32"},
         {"offload", "none"}}},

@@ -80,6 +80,13 @@ enum class Lifetime : std::uint8_t {
   persistent,  // from before the first op to after the last
 };
 
+// How an activation that backward needs may be kept until then (memory/saved_activations.h).
+enum class Saving : std::uint8_t {
+  any,         // as it is, in 8 bits, or not at all: computed again
+  exact,       // not in fewer bits: the residual stream, and what is small
+  checkpoint,  // as it is: what other activations are computed again from
+};
+
 // What a tensor is.
 struct TensorInfo {
   std::string name;
@@ -88,6 +95,7 @@ struct TensorInfo {
   Role role = Role::activation;
   Lifetime lifetime = Lifetime::transient;
   int layer = -1;
+  Saving saving = Saving::any;
 
   std::int64_t bytes() const { return shape.elements() * size_of(dtype); }
 };
@@ -140,6 +148,8 @@ struct OpKind {
   Cost (*cost)(const class Program&, const Op&) = nullptr;
   // The op's gradient op does the forward work too (the fused head): autodiff then drops the op.
   bool forward_in_gradient = false;
+  // Running the op twice is not the same as running it once (the router counts its loads).
+  bool stateful = false;
 };
 
 // A trained tensor and how it relates to the outside world.
@@ -192,6 +202,9 @@ class Program {
   // The ops of a part; empty when the program has no such part.
   std::span<const Op> ops(Part part) const;
   void remove_ops(std::span<const std::size_t> sorted_indices);
+  // For passes that write a new list of ops: takes all ops out; append(Op) puts one back as it is.
+  std::vector<Op> take_ops() { return std::exchange(ops_, {}); }
+  void append(Op op) { ops_.push_back(std::move(op)); }
 
   // --- where the next ops go. Parts must be begun in the order of enum Part.
   void begin(Part part);

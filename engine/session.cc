@@ -1,8 +1,10 @@
 #include "engine/session.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
+#include "engine/calibration.h"
 #include "engine/error.h"
 #include "memory/system_memory.h"
 
@@ -15,12 +17,137 @@ constexpr std::int64_t kMiB = 1 << 20;
 constexpr std::int64_t kRunBytes = 12 * kMiB;
 // More tokens than this at a time make a micro-step no faster, only larger.
 constexpr std::int64_t kEnoughTokens = 8192;
+// A packing may exceed the lower bound the search looked at; then it is asked for a little less.
+constexpr int kPackingTries = 4;
 
 std::string gibibytes(std::int64_t bytes) {
   const std::int64_t hundredths = (bytes * 100 + (1 << 30) - 1) >> 30;
   const std::string fraction = std::to_string(hundredths % 100);
   return std::to_string(hundredths / 100) + (fraction.size() < 2 ? ".0" : ".") + fraction + " GiB";
 }
+
+std::optional<ActivationLevel> level_of(ActivationPolicy policy) {
+  switch (policy) {
+    case ActivationPolicy::automatic:
+      return std::nullopt;
+    case ActivationPolicy::keep:
+      return ActivationLevel::keep;
+    case ActivationPolicy::int8:
+      return ActivationLevel::int8;
+    case ActivationPolicy::compact:
+      return ActivationLevel::compact;
+    case ActivationPolicy::recompute:
+      return ActivationLevel::recompute;
+  }
+  return std::nullopt;
+}
+
+class Planner {
+ public:
+  Planner(const RunConfig& config, Backend& backend)
+      : config_(config), backend_(backend), budget_(budget_bytes(config.memory.budget)) {}
+
+  PlannedTraining run() {
+    const std::optional<ActivationLevel> level = level_of(config_.memory.activations);
+    for (const std::int64_t batch : batches()) {
+      take({.micro_batch = batch, .level = level.value_or(ActivationLevel::keep)});
+      if (fits()) return finish();
+      reject();
+      if (!level) break;  // something smaller may be faster than fewer sequences at a time
+    }
+    if (!level) search();
+    return finish();
+  }
+
+  void use_costs() {
+    if (!costs_) costs_ = machine_costs(config_, backend_);
+  }
+
+ private:
+  std::vector<std::int64_t> batches() const {
+    std::vector<std::int64_t> batches;
+    for (const std::int64_t batch : micro_batch_choices(config_)) {
+      const bool given = config_.batch.micro_batch.has_value();
+      if (given || batch == 1 || batch * config_.data.sequence_length <= kEnoughTokens) {
+        batches.push_back(batch);
+      }
+    }
+    return batches;
+  }
+
+  bool fits() const { return plan_.predicted_peak_bytes() <= budget_; }
+
+  void take(const PlanChoices& choices) {
+    plan_.bound.reset();
+    plan_.choices = choices;
+    plan_.compiled = compile_training(config_, choices, costs_ ? &*costs_ : nullptr);
+    plan_.bound = std::make_unique<BoundProgram>(plan_.compiled->program, backend_);
+    plan_.memory = plan_memory(plan_.compiled->program);
+    plan_.process_bytes = resident_bytes() + kRunBytes;
+  }
+
+  void reject() {
+    plan_.rejected.push_back({plan_.choices, plan_.memory.arena_bytes, 0,
+                              "needs " + gibibytes(plan_.predicted_peak_bytes()) +
+                                  ", the budget is " + gibibytes(budget_)});
+  }
+
+  void search() {
+    use_costs();
+    std::int64_t room = budget_ - resident_bytes() - kRunBytes;
+    for (int i = 0; i < kPackingTries; ++i) {
+      PlanSearchResult found = search_plans(config_, backend_, *costs_, batches(), room);
+      if (found.fitting.empty()) return fail(found);
+      take(found.fitting.front().choices);
+      if (fits()) return list(found);
+      room -= plan_.predicted_peak_bytes() - budget_;
+    }
+    fail({});
+  }
+
+  void list(const PlanSearchResult& found) {
+    for (std::size_t i = 1; i < found.fitting.size(); ++i) {
+      const PlanOption& option = found.fitting[i];
+      plan_.rejected.push_back(
+          {option.choices, option.arena_bytes, option.step_seconds, "fits, but is slower"});
+    }
+    for (const PlanOption& option : found.rejected) {
+      plan_.rejected.push_back({option.choices, option.arena_bytes, option.step_seconds,
+                                "needs " + gibibytes(option.arena_bytes + plan_.process_bytes) +
+                                    " at least, the budget is " + gibibytes(budget_)});
+    }
+  }
+
+  [[noreturn]] void fail(const PlanSearchResult& found) {
+    std::int64_t smallest = plan_.predicted_peak_bytes();
+    for (const PlanOption& option : found.rejected) {
+      smallest = std::min(smallest, option.arena_bytes + plan_.process_bytes);
+    }
+    throw_too_small(smallest);
+  }
+
+  [[noreturn]] void throw_too_small(std::int64_t smallest) const {
+    throw Error(ErrorCode::budget,
+                "the run does not fit: it needs " + gibibytes(smallest) + ", the budget is " +
+                    gibibytes(budget_),
+                "memory.budget",
+                "the smallest budget that fits is " + gibibytes(smallest) +
+                    "; or shorten data.sequence_length or batch.micro_batch");
+  }
+
+  PlannedTraining finish() {
+    if (!fits()) throw_too_small(plan_.predicted_peak_bytes());
+    plan_.budget_bytes = budget_;
+    if (costs_) plan_.step_seconds = step_seconds(config_, *plan_.compiled, *costs_);
+    return std::move(plan_);
+  }
+
+  const RunConfig& config_;
+  Backend& backend_;
+  const std::int64_t budget_;
+  std::optional<CostModel> costs_;
+  PlannedTraining plan_;
+};
 
 }  // namespace
 
@@ -36,27 +163,13 @@ std::int64_t budget_bytes(const MemoryBudget& budget) {
 }
 
 PlannedTraining plan_training(const RunConfig& config, Backend& backend) {
-  PlannedTraining plan;
-  plan.budget_bytes = budget_bytes(config.memory.budget);
-  for (const std::int64_t batch : micro_batch_choices(config)) {
-    const bool given = config.batch.micro_batch.has_value();
-    if (!given && batch > 1 && batch * config.data.sequence_length > kEnoughTokens) continue;
-    plan.bound.reset();
-    plan.compiled = std::make_unique<TrainingProgram>(compile_training(config, batch));
-    plan.bound = std::make_unique<BoundProgram>(plan.compiled->program, backend);
-    plan.memory = plan_memory(plan.compiled->program);
-    plan.process_bytes = resident_bytes() + kRunBytes;
-    if (plan.predicted_peak_bytes() <= plan.budget_bytes) return plan;
-    plan.rejected.push_back({batch, plan.memory.arena_bytes,
-                             "needs " + gibibytes(plan.predicted_peak_bytes()) +
-                                 ", the budget is " + gibibytes(plan.budget_bytes)});
-  }
-  throw Error(ErrorCode::budget,
-              "the run does not fit: " + plan.rejected.back().why +
-                  (config.batch.micro_batch ? "" : " with one sequence at a time"),
-              "memory.budget",
-              "the smallest budget that fits is " + gibibytes(plan.predicted_peak_bytes()) +
-                  "; or shorten data.sequence_length or batch.micro_batch");
+  return Planner(config, backend).run();
+}
+
+PlannedTraining plan_with_alternatives(const RunConfig& config, Backend& backend) {
+  Planner planner(config, backend);
+  planner.use_costs();
+  return planner.run();
 }
 
 std::unique_ptr<Executor> make_executor(PlannedTraining& plan, Backend& backend) {

@@ -9,6 +9,7 @@
 #include "engine/backend.h"
 #include "engine/config.h"
 #include "engine/executor.h"
+#include "engine/plan_search.h"
 #include "engine/training_program.h"
 #include "memory/plan.h"
 
@@ -16,8 +17,9 @@ namespace ingot {
 
 // One choice the planner looked at and did not take.
 struct RejectedPlan {
-  std::int64_t micro_batch = 0;
+  PlanChoices choices;
   std::int64_t arena_bytes = 0;
+  double step_seconds = 0;  // 0: not estimated
   std::string why;
 };
 
@@ -25,18 +27,23 @@ struct RejectedPlan {
 struct PlannedTraining {
   std::unique_ptr<TrainingProgram> compiled;  // its address is stable: executors refer to it
   std::unique_ptr<BoundProgram> bound;
+  PlanChoices choices;
   MemoryPlan memory;
   std::int64_t budget_bytes = 0;
   std::int64_t process_bytes = 0;  // resident besides the arena: program, libraries, kernels
-  double peak_flops = 0;           // matmul rate per second; 0: not measured
+  double step_seconds = 0;         // predicted; 0: not estimated
   std::vector<RejectedPlan> rejected;
 
   std::int64_t predicted_peak_bytes() const { return memory.arena_bytes + process_bytes; }
 };
 
-// Compiles the largest micro-batch that fits the budget (or the one the config names). Throws
-// Error(budget) with the smallest budget that would do when nothing fits.
+// Compiles the fastest form of the run that fits the budget: with every activation kept as it is
+// where there is room for that, else what search_plans() finds. Throws Error(budget) with the
+// smallest budget that would do when nothing fits.
 PlannedTraining plan_training(const RunConfig& config, Backend& backend);
+
+// The same, with the time of a step predicted and the alternatives listed, for `ingot plan`.
+PlannedTraining plan_with_alternatives(const RunConfig& config, Backend& backend);
 
 // What the process may take under config.memory.budget, in bytes. "auto" is the room this machine
 // or control group has, less a guard of 1 % and at least 64 MiB.

@@ -15,6 +15,18 @@ BalanceLoss balance_loss(const RunConfig& config) {
                                                         : BalanceLoss::sequence;
 }
 
+void store_chosen(TrainingProgram& compiled, const ChooseStorage& choose) {
+  Program& program = compiled.program;
+  const std::vector<SavedActivation> saved = saved_activations(program);
+  const std::vector<Storage> storage = choose(program, saved);
+  for (const SavedActivation& activation : saved) {
+    if (storage[activation.tensor] == Storage::keep) continue;
+    compiled.stored.emplace_back(program.tensors()[activation.tensor].name,
+                                 storage[activation.tensor]);
+  }
+  store_activations(program, storage);
+}
+
 }  // namespace
 
 DType storage_dtype(ComputeType compute) {
@@ -39,7 +51,8 @@ std::vector<std::int64_t> micro_batch_choices(const RunConfig& config) {
   return choices;
 }
 
-TrainingProgram compile_training(const RunConfig& config, std::int64_t batch) {
+TrainingProgram compile_training(const RunConfig& config, std::int64_t batch,
+                                 const ChooseStorage& choose) {
   TrainingProgram result{.batch = batch, .sequence = config.data.sequence_length};
   Program& program = result.program;
   const DType dtype = storage_dtype(config.precision.compute);
@@ -54,6 +67,7 @@ TrainingProgram compile_training(const RunConfig& config, std::int64_t batch) {
   result.inputs = model_inputs(training, /*with_mtp=*/true);
   result.losses = model_losses(training, result.inputs);
   differentiate(program);
+  if (choose) store_chosen(result, choose);
 
   std::vector<RouterUpdate> routers;
   for (const RouterOutputs& router : result.losses.routers) {

@@ -2,16 +2,25 @@
 // evaluation, and generation when the run shows samples.
 #pragma once
 
+#include <functional>
 #include <optional>
+#include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/config.h"
 #include "engine/program.h"
 #include "layers/generation.h"
 #include "layers/model.h"
+#include "memory/saved_activations.h"
 #include "optim/update.h"
 
 namespace ingot {
+
+// Decides how each activation is kept until backward: by tensor id.
+using ChooseStorage = std::function<std::vector<Storage>(const Program& program,
+                                                         std::span<const SavedActivation> saved)>;
 
 struct TrainingProgram {
   Program program;
@@ -22,10 +31,14 @@ struct TrainingProgram {
   ModelInputs evaluation_inputs;
   ModelLosses evaluation;
   std::optional<GenerationParts> generation;
+  // What was not simply kept, by name of the activation, in forward's order.
+  std::vector<std::pair<std::string, Storage>> stored;
 };
 
-// batch: sequences of a micro-step. Evaluation runs the same number at a time.
-TrainingProgram compile_training(const RunConfig& config, std::int64_t batch);
+// batch: sequences of a micro-step. Evaluation runs the same number at a time. choose: how
+// activations are kept; all as they are when there is none.
+TrainingProgram compile_training(const RunConfig& config, std::int64_t batch,
+                                 const ChooseStorage& choose = {});
 
 // The dtype that activations and matrices are stored in.
 DType storage_dtype(ComputeType compute);

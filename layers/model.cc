@@ -26,12 +26,15 @@ Tensor decoder_block(Builder& b, Tensor hidden, Tensor ids, std::int64_t layer,
   const Tensor x = norm(b, hidden, "input_layernorm");
   hidden = b.config.mla ? multi_head_latent_attention(b, x, hidden)
                         : grouped_query_attention(b, x, hidden);
+  b.program.info(hidden).saving = Saving::exact;
   const Tensor z = norm(b, hidden, "post_attention_layernorm");
   const Scope scope(b.program, "mlp");
-  if (!b.config.is_moe_layer(layer)) {
-    return feed_forward(b, z, hidden, b.config.intermediate_size);
-  }
-  return mixture_of_experts(b, z, hidden, ids, routers.emplace_back());
+  hidden = b.config.is_moe_layer(layer)
+               ? mixture_of_experts(b, z, hidden, ids, routers.emplace_back())
+               : feed_forward(b, z, hidden, b.config.intermediate_size);
+  // Between layers the stream is kept whatever memory costs; within them it may be computed again.
+  b.program.info(hidden).saving = Saving::checkpoint;
+  return hidden;
 }
 
 // One module of depth k: from the hidden states of depth k - 1 and the token k places on, the
@@ -77,6 +80,7 @@ Tensor model_hidden(Builder& b, Tensor tokens, std::vector<RouterOutputs>& route
                     std::vector<Tensor>* hidden) {
   Program& program = b.program;
   Tensor stream = embedding(program, tokens, b.embedding_table("embed_tokens"), b.options.dtype);
+  program.info(stream).saving = Saving::checkpoint;
   for (std::int64_t layer = 0; layer < b.config.num_hidden_layers; ++layer) {
     if (hidden != nullptr) hidden->push_back(stream);
     const Scope scope(program, layer_name(layer), static_cast<int>(layer));

@@ -48,4 +48,8 @@ MemoryPlan plan_memory(const Program& program, bool reuse) {
   return plan;
 }
 
+std::int64_t least_arena_bytes(const Program& program) {
+  return lower_bound(lifetimes(program).buffers);
+}
+
 }  // namespace ingot

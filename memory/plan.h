@@ -25,4 +25,7 @@ struct MemoryPlan {
 // slower to fit, for tests that compare a packed run with.
 MemoryPlan plan_memory(const Program& program, bool reuse = true);
 
+// The lower bound alone, which takes a fraction of the time.
+std::int64_t least_arena_bytes(const Program& program);
+
 }  // namespace ingot

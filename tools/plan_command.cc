@@ -40,8 +40,7 @@ void add_plan(CLI::App& app, Command& command) {
       }
       const int threads = thread_count(config.threads);
       const auto backend = make_backend(config.device, threads);
-      PlannedTraining planned = plan_training(config, *backend);
-      planned.peak_flops = measured_peak_flops(config, threads);
+      const PlannedTraining planned = plan_with_alternatives(config, *backend);
       std::puts(
           (flags->json ? memory_report_json(planned, config) : memory_report(planned)).c_str());
       return 0;

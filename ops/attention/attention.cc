@@ -141,6 +141,7 @@ Tensor attention(Program& program, const AttentionHeads& query, const AttentionH
   const Tensor output =
       program.activation("attention", {tokens, options.query_heads * value.size}, dtype);
   const Tensor lse = program.activation("lse", {tokens, options.query_heads}, DType::f32);
+  program.info(lse).saving = Saving::exact;
   const auto number = [](std::int64_t n) { return static_cast<double>(n); };
   Attributes attributes{{"batch", number(options.batch)},
                         {"sequence", number(options.sequence)},

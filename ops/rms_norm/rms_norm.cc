@@ -38,6 +38,7 @@ Tensor rms_norm(Program& program, Tensor x, Tensor gain, const RmsNormOptions& o
   }
   const Tensor inverse_rms =
       program.activation("inverse_rms", {tokens, options.groups}, DType::f32);
+  program.info(inverse_rms).saving = Saving::exact;
   program.append(kRmsNorm, {x, gain}, {y, inverse_rms},
                  {{"epsilon", options.epsilon}, {"groups", static_cast<double>(options.groups)}});
   return y;

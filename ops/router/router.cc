@@ -45,7 +45,7 @@ void check_options(const Program& program, const RouterOptions& options, std::in
 
 }  // namespace
 
-const OpKind kRoute{.name = "route", .gradient = route_gradient};
+const OpKind kRoute{.name = "route", .gradient = route_gradient, .stateful = true};
 const OpKind kRouteBackward{.name = "route_backward"};
 const OpKind kBiasUpdate{.name = "bias_update"};
 
@@ -65,6 +65,7 @@ Routing route(Program& program, Tensor logits, Tensor bias, Tensor ids, Tensor l
       .weights = program.activation("weights", {tokens, selected}, DType::f32),
       .scores = program.activation("scores", {tokens, experts}, DType::f32),
   };
+  program.info(routing.weights).saving = program.info(routing.scores).saving = Saving::exact;
   Tensor balance_slope;
   if (options.balance != BalanceLoss::none) {
     routing.balance_loss = program.add_tensor({.name = "balance_loss",
@@ -74,6 +75,7 @@ Routing route(Program& program, Tensor logits, Tensor bias, Tensor ids, Tensor l
                                                .lifetime = Lifetime::parts});
     const std::int64_t regions = options.balance == BalanceLoss::sequence ? options.batch : 1;
     balance_slope = program.activation("balance_slope", {regions, experts}, DType::f32);
+    program.info(balance_slope).saving = Saving::exact;
   }
   const bool count = load && program.part() == Part::micro_step;
   program.append(kRoute, {logits, bias, ids},

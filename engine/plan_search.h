@@ -1,0 +1,58 @@
+// The planner's search (spec/memory.md G7): of all that a config leaves open, the fastest that fits
+// the budget. A pure function of config, costs and budget.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/backend.h"
+#include "engine/config.h"
+#include "engine/executor.h"
+#include "engine/training_program.h"
+#include "memory/activation_policy.h"
+#include "memory/cost_model.h"
+
+namespace ingot {
+
+// One way to run a training step.
+struct PlanChoices {
+  std::int64_t micro_batch = 0;  // sequences
+  // Activations of the first `dear_layers` layers are stored as if a byte cost dear_price seconds,
+  // those of the others at cheap_price; a level that the config names leaves no choice.
+  std::optional<ActivationLevel> level;
+  double cheap_price = 0, dear_price = 0;
+  int dear_layers = 0;
+
+  bool operator==(const PlanChoices&) const = default;
+};
+
+// Compiled by these choices. costs: needed when they name prices.
+std::unique_ptr<TrainingProgram> compile_training(const RunConfig& config,
+                                                  const PlanChoices& choices,
+                                                  const CostModel* costs);
+
+// What a choice was found to take.
+struct PlanOption {
+  PlanChoices choices;
+  std::int64_t arena_bytes = 0;  // least that any packing needs
+  double step_seconds = 0;       // of a whole step, all micro-steps and the update
+};
+
+struct PlanSearchResult {
+  std::vector<PlanOption> fitting;   // the best for each micro-batch that fits, fastest first
+  std::vector<PlanOption> rejected;  // the smallest for each micro-batch that does not fit
+};
+
+// batches: the micro-batches to look at. arena_budget: bytes the arena may take.
+PlanSearchResult search_plans(const RunConfig& config, Backend& backend, const CostModel& costs,
+                              std::span<const std::int64_t> batches, std::int64_t arena_budget);
+
+// Seconds of a whole step of this program.
+double step_seconds(const RunConfig& config, const TrainingProgram& compiled,
+                    const CostModel& costs);
+
+}  // namespace ingot

@@ -1,0 +1,44 @@
+// How long ops take on this machine, from ops that were timed: by kind and dtype, at several sizes.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "engine/program.h"
+
+namespace ingot {
+
+// What one kind of op reached, per unit of work.
+struct OpRate {
+  double rows = 0;  // of the first operand: small products are less efficient
+  double seconds_per_flop = 0;
+  double seconds_per_byte = 0;
+
+  bool operator==(const OpRate&) const = default;
+};
+
+class CostModel {
+ public:
+  // Kind and dtype, e.g. "linear bf16", "linear_wgrad bf16 int8".
+  static std::string key_of(const Program& program, const Op& op);
+
+  static double rows_of(const Program& program, const Op& op);  // at least 1
+
+  // A mean over ops of one kind with about as many rows.
+  void add(const std::string& key, const OpRate& rate);
+
+  // Of one op. Kinds that were never timed take what memory and arithmetic of the others allow.
+  double seconds(const Program& program, const Op& op) const;
+  // Of an op of this key that only moves bytes.
+  double seconds_of_bytes(const std::string& key, double bytes) const;
+  // Sum over the ops of a part.
+  double seconds(const Program& program, Part part) const;
+
+  const std::map<std::string, std::vector<OpRate>>& rates() const { return rates_; }
+
+ private:
+  std::map<std::string, std::vector<OpRate>> rates_;  // by key, rising rows
+};
+
+}  // namespace ingot
