@@ -46,7 +46,8 @@ constexpr std::array<ProbeSize, 2> kSizes = {{{1, 128}, {4, 512}}};
 constexpr int kRuns = 3;  // the fastest counts
 
 RunConfig probe_config(const RunConfig& config, const char* model, ProbeSize size) {
-  RunConfig probe = parse_run_config(R"({"model": )" + std::string(model) + "}", "calibration", ".");
+  RunConfig probe =
+      parse_run_config(R"({"model": )" + std::string(model) + "}", "calibration", ".");
   probe.data.sequence_length = size.sequence;
   probe.batch.tokens_per_step = size.batch * size.sequence;
   probe.precision = config.precision;
@@ -80,8 +81,8 @@ class Stopwatch final : public OpObserver {
 void write_random_tokens(Executor& executor, Tensor ids, std::int64_t vocabulary) {
   std::vector<std::int32_t> tokens(executor.program().info(ids).shape.elements());
   for (std::size_t i = 0; i < tokens.size(); ++i) {
-    tokens[i] = static_cast<std::int32_t>(random_uniform(1, ids.id, i) *
-                                          static_cast<double>(vocabulary));
+    tokens[i] =
+        static_cast<std::int32_t>(random_uniform(1, ids.id, i) * static_cast<double>(vocabulary));
   }
   executor.write(ids, std::as_bytes(std::span(tokens)));
 }
@@ -89,11 +90,11 @@ void write_random_tokens(Executor& executor, Tensor ids, std::int64_t vocabulary
 // Adds a rate for each kind in the probe.
 void measure(const RunConfig& config, Backend& backend, CostModel& costs) {
   // In 8 bits and computed again, so that the ops for that are there as well.
-  TrainingProgram compiled = compile_training(
-      config, config.batch.tokens_per_step / config.data.sequence_length,
-      [](const Program& program, std::span<const SavedActivation> saved) {
-        return storage_at(program, saved, ActivationLevel::int8);
-      });
+  TrainingProgram compiled =
+      compile_training(config, config.batch.tokens_per_step / config.data.sequence_length,
+                       [](const Program& program, std::span<const SavedActivation> saved) {
+                         return storage_at(program, saved, ActivationLevel::int8);
+                       });
   Program& program = compiled.program;
   BoundProgram bound(program, backend);
   MemoryPlan plan = plan_memory(program);
@@ -142,8 +143,8 @@ std::string fingerprint(const RunConfig& config, const Backend& backend) {
                      all.at("optimizer").at("type").dump() + all.at("optimizer").at("state").dump();
   if (!error) {
     text += std::to_string(std::filesystem::file_size(program, error));
-    text += std::to_string(
-        std::filesystem::last_write_time(program, error).time_since_epoch().count());
+    text +=
+        std::to_string(std::filesystem::last_write_time(program, error).time_since_epoch().count());
   }
   return text;
 }

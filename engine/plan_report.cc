@@ -29,9 +29,17 @@ std::string activations_summary(const TrainingProgram& compiled) {
         std::count_if(compiled.stored.begin(), compiled.stored.end(),
                       [&](const auto& activation) { return activation.second == storage; });
     if (count == 0) continue;
-    text += (text.empty() ? "" : ", ") + std::to_string(count) + " " + std::string(name_of(storage));
+    text +=
+        (text.empty() ? "" : ", ") + std::to_string(count) + " " + std::string(name_of(storage));
   }
   return text.empty() ? "keep" : text;
+}
+
+// How the activations were to be stored, for choices whose program is gone.
+std::string activation_choice(const PlanChoices& choices) {
+  if (!choices.level) return choices.dear_price > 0 ? "mixed" : "keep";
+  constexpr const char* kNames[] = {"keep", "int8", "compact", "recompute"};
+  return kNames[static_cast<int>(*choices.level)];
 }
 
 }  // namespace
@@ -82,7 +90,9 @@ std::string memory_report_json(const PlannedTraining& plan, const RunConfig& con
   }
   nlohmann::json rejected = nlohmann::json::array();
   for (const RejectedPlan& other : plan.rejected) {
-    rejected.push_back({{"choices", {{"micro_batch", other.choices.micro_batch}}},
+    rejected.push_back({{"choices",
+                         {{"micro_batch", other.choices.micro_batch},
+                          {"activations", activation_choice(other.choices)}}},
                         {"arena_bytes", other.arena_bytes},
                         {"why", other.why}});
   }

@@ -81,8 +81,8 @@ class Search {
   // The lowest rung of the ladder that fits, then as few layers on it as do.
   void search_batch(std::int64_t batch) {
     static const std::vector<double> kPrices = price_ladder();
-    const int layers = static_cast<int>(config_.model.num_hidden_layers +
-                                        config_.model.num_nextn_predict_layers);
+    const int layers =
+        static_cast<int>(config_.model.num_hidden_layers + config_.model.num_nextn_predict_layers);
     std::optional<PlanOption> smallest;
     const auto at = [&](std::size_t rung) {
       return evaluate({.micro_batch = batch,

@@ -4,7 +4,7 @@ namespace ingot {
 namespace {
 
 // FLOP a byte freed: more than any element-wise op takes, less than any projection.
-constexpr double kElementwise = 64;
+constexpr double kElementwise = 16;
 // Between MLA's up-projections (1-3 kFLOP a byte at V3's shape) and attention (10).
 constexpr double kCheapProjection = 4000;
 
@@ -51,7 +51,8 @@ Storage cheapest_storage(const SavedActivation& activation, const StorageCosts& 
     }
   };
   if (activation.int8_bytes > 0) {
-    consider(Storage::int8, costs.int8_seconds + price * static_cast<double>(activation.int8_bytes));
+    consider(Storage::int8,
+             costs.int8_seconds + price * static_cast<double>(activation.int8_bytes));
   }
   if (activation.recomputable) consider(Storage::recompute, costs.recompute_seconds);
   return best;

@@ -65,8 +65,7 @@ double CostModel::seconds(const Program& program, const Op& op) const {
 
 double CostModel::seconds_of_bytes(const std::string& key, double bytes) const {
   const auto found = rates_.find(key);
-  return bytes *
-         (found == rates_.end() ? kUnknown : found->second.back()).seconds_per_byte;
+  return bytes * (found == rates_.end() ? kUnknown : found->second.back()).seconds_per_byte;
 }
 
 double CostModel::seconds(const Program& program, Part part) const {

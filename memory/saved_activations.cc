@@ -4,8 +4,8 @@
 #include <stdexcept>
 #include <string>
 
-#include "ops/linear/linear.h"
 #include "ops/grouped_linear/grouped_linear.h"
+#include "ops/linear/linear.h"
 #include "ops/quantize/quantize.h"
 
 namespace ingot {
@@ -20,9 +20,9 @@ bool overlap(Tensor a, Tensor b) {
 
 // Who makes and who reads each tensor of a micro-step.
 struct Uses {
-  std::size_t backward = 0;                        // index of the first op of the backward phase
-  std::vector<std::vector<std::size_t>> writers;   // by tensor id: forward ops, in order
-  std::vector<std::vector<std::size_t>> readers;   // by tensor id: forward ops
+  std::size_t backward = 0;                         // index of the first op of the backward phase
+  std::vector<std::vector<std::size_t>> writers;    // by tensor id: forward ops, in order
+  std::vector<std::vector<std::size_t>> readers;    // by tensor id: forward ops
   std::vector<std::vector<std::size_t>> wanted_by;  // by tensor id: backward ops
 
   explicit Uses(const Program& program)

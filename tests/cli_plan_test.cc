@@ -59,8 +59,13 @@ TEST(Plan, RejectedChoicesSayWhatTheyWouldTake) {
   const json plan = json::parse(tight.out);
   EXPECT_LE(plan["predicted_peak_rss_bytes"].get<std::int64_t>(), all * 2 / 3);
   ASSERT_FALSE(plan["rejected"].empty());
-  EXPECT_EQ(keys_of(plan["rejected"][0]), (std::set<std::string>{"choices", "arena_bytes", "why"}));
-  EXPECT_GT(plan["rejected"][0]["choices"]["micro_batch"], plan["choices"]["micro_batch"]);
+  for (const json& rejected : plan["rejected"]) {
+    EXPECT_EQ(keys_of(rejected), (std::set<std::string>{"choices", "arena_bytes", "why"}));
+    // Too large, or slower.
+    const bool fits = rejected["why"].get<std::string>().starts_with("fits");
+    EXPECT_EQ(fits, rejected["arena_bytes"] <= all * 2 / 3);
+    EXPECT_TRUE(rejected["choices"] != plan["choices"]);
+  }
 }
 
 TEST(Plan, PrintsTheWholeConfigThatGivesTheSamePlanAgain) {

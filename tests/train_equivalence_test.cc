@@ -255,13 +255,11 @@ TEST_P(Equivalence, RecomputationReadsNoDeadMemory) {
 // Forward is exact; a gradient's error is that of 8-bit codes (memory.md A1: under 1 % of each
 // tensor's norm, twice that where two of them multiply).
 TEST_P(Equivalence, CompressedActivationsChangeGradientsByTheirRounding) {
-  const Outcome exact = outcome_of(config(), {});
-  for (const char* level : {"int8", "compact"}) {
-    const Outcome rounded = outcome_of(config(level), {});
-    EXPECT_EQ(rounded.numbers[0], exact.numbers[0]) << "the first loss";
-    EXPECT_NE(rounded.gradients, exact.gradients);
-    EXPECT_LT(relative_distance(rounded.first_gradients, exact.first_gradients), 0.02) << level;
-  }
+  const Outcome exact = outcome_of(config(), {}), rounded = outcome_of(config("int8"), {});
+  EXPECT_EQ(rounded.numbers[0], exact.numbers[0]) << "the first loss";
+  const double distance = relative_distance(rounded.first_gradients, exact.first_gradients);
+  EXPECT_GT(distance, 0);
+  EXPECT_LT(distance, 0.02);
 }
 
 INSTANTIATE_TEST_SUITE_P(Runs, Equivalence, testing::ValuesIn(every_family_and_type()),
