@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <limits>
 #include <memory>
 #include <span>
@@ -75,6 +76,10 @@ class Backend {
 
   // Device memory, zero-filled. Throws Error(budget) when there is not that much.
   virtual std::unique_ptr<DeviceMemory> allocate(std::int64_t bytes) = 0;
+  // Zero-filled memory for offloaded tensors, outside the device's own; the CPU's lies in a file in
+  // `folder`. Throws Error(device) when there is none.
+  virtual std::unique_ptr<DeviceMemory> allocate_offload(std::int64_t bytes,
+                                                         const std::filesystem::path& folder) = 0;
   virtual void copy_to_device(std::byte* device, std::span<const std::byte> host) = 0;
   virtual void copy_to_host(std::span<std::byte> host, const std::byte* device) = 0;
   // Waits until everything that was asked for is done.

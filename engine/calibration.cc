@@ -90,11 +90,11 @@ void write_random_tokens(Executor& executor, Tensor ids, std::int64_t vocabulary
 // Adds a rate for each kind in the probe.
 void measure(const RunConfig& config, Backend& backend, CostModel& costs) {
   // In 8 bits and computed again, so that the ops for that are there as well.
-  TrainingProgram compiled =
-      compile_training(config, config.batch.tokens_per_step / config.data.sequence_length,
-                       [](const Program& program, std::span<const SavedActivation> saved) {
-                         return storage_at(program, saved, ActivationLevel::int8);
-                       });
+  TrainingProgram compiled = compile_training(
+      config, {.batch = config.batch.tokens_per_step / config.data.sequence_length,
+               .storage = [](const Program& program, std::span<const SavedActivation> saved) {
+                 return storage_at(program, saved, ActivationLevel::int8);
+               }});
   Program& program = compiled.program;
   BoundProgram bound(program, backend);
   MemoryPlan plan = plan_memory(program);

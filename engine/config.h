@@ -83,13 +83,14 @@ struct MemoryBudget {
 
 enum class MemoryPolicy { automatic, keep };
 enum class ActivationPolicy { automatic, keep, int8, compact, recompute };
-enum class OffloadPolicy { automatic, none };
+enum class OffloadPolicy { automatic, none, states, masters, all };
 
 struct MemoryConfig {
   MemoryBudget budget;
   ActivationPolicy activations = ActivationPolicy::automatic;
   MemoryPolicy weights = MemoryPolicy::automatic;
   OffloadPolicy offload = OffloadPolicy::automatic;
+  std::string offload_directory;  // "": checkpoint.directory
 };
 
 struct ParallelConfig {

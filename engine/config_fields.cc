@@ -146,8 +146,11 @@ ConfigSection memory_section() {
                                                      {"int8", ActivationPolicy::int8},
                                                      {"compact", ActivationPolicy::compact},
                                                      {"recompute", ActivationPolicy::recompute}});
-  const auto offload =
-      one_of<OffloadPolicy>({{"auto", OffloadPolicy::automatic}, {"none", OffloadPolicy::none}});
+  const auto offload = one_of<OffloadPolicy>({{"auto", OffloadPolicy::automatic},
+                                              {"none", OffloadPolicy::none},
+                                              {"states", OffloadPolicy::states},
+                                              {"masters", OffloadPolicy::masters},
+                                              {"all", OffloadPolicy::all}});
   return section(
       "memory", &RunConfig::memory, "What the planner may use and do. See `ingot plan`.",
       {field("budget", &MemoryConfig::budget, memory_budget(),
@@ -158,7 +161,13 @@ ConfigSection memory_section() {
              "too, \"recompute\": everything within a layer computed again, \"auto\": the fastest "
              "mixture that fits."),
        field("weights", &MemoryConfig::weights, policy, "How weights are stored."),
-       field("offload", &MemoryConfig::offload, offload, "What may leave main memory.")});
+       field("offload", &MemoryConfig::offload, offload,
+             "What leaves main memory for a file, and is read and written as it is needed; "
+             "\"states\": of the optimizer, \"masters\": those of weights too, \"all\": gradients "
+             "and "
+             "weights too, \"auto\": as much as it takes."),
+       field("offload_directory", &MemoryConfig::offload_directory, path(),
+             "Folder, on a disk, for that file; empty: checkpoint.directory.")});
 }
 
 ConfigSection parallel_section() {

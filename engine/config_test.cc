@@ -78,7 +78,7 @@ TEST(RunConfig, ReadsEveryKeyOfTheDesign) {
   EXPECT_EQ(config.precision.compute, ComputeType::fp16);
   EXPECT_EQ(config.precision.loss_scale, 1024);
   EXPECT_EQ(config.memory.budget.bytes, std::int64_t{12} << 30);
-  EXPECT_EQ(config.memory.activations, MemoryPolicy::keep);
+  EXPECT_EQ(config.memory.activations, ActivationPolicy::keep);
   EXPECT_EQ(config.parallel.zero, 2);
   EXPECT_EQ(config.loss.mtp_weight.at(499), 0.3);
   EXPECT_EQ(config.loss.mtp_weight.at(500), 0.1);

@@ -23,13 +23,14 @@ BoundProgram::BoundProgram(Program& program, Backend& backend) {
 }
 
 Executor::Executor(const Program& program, BoundProgram bound, std::vector<std::int64_t> offsets,
-                   std::int64_t arena_bytes, Backend& backend)
+                   std::int64_t arena_bytes, Backend& backend, const OffloadMemory& offload)
     : program_(program),
       bound_(std::move(bound)),
       offsets_(std::move(offsets)),
       arena_bytes_(arena_bytes),
       backend_(backend),
       arena_(backend.allocate(arena_bytes)) {
+  if (offload.bytes > 0) offload_ = backend.allocate_offload(offload.bytes, offload.folder);
   std::size_t operands = 0;
   for (const Op& op : program.ops()) operands += op.inputs.size() + op.outputs.size();
   pointers_.reserve(operands);  // spans into it must stay valid
@@ -66,7 +67,8 @@ void Executor::run(Part part, const StepState& state) {
 std::byte* Executor::data(Tensor t) const {
   const std::int64_t offset = offsets_[t.id];
   if (offset < 0) throw std::logic_error(program_.info(t).name + " has no place in the arena");
-  return arena_->data() + offset + t.column * size_of(program_.dtype(t));
+  DeviceMemory& memory = program_.info(t).place == Place::arena ? *arena_ : *offload_;
+  return memory.data() + offset + t.column * size_of(program_.dtype(t));
 }
 
 void Executor::write(Tensor t, std::span<const std::byte> host) {

@@ -2,6 +2,7 @@
 // the hunt for non-finite values are observers of the same loop.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <vector>
 
@@ -29,11 +30,18 @@ class BoundProgram {
   std::vector<std::unique_ptr<Kernel>> kernels_;
 };
 
+// The second memory, for tensors with Place::offload.
+struct OffloadMemory {
+  std::int64_t bytes = 0;
+  std::filesystem::path folder;  // on the CPU: where its file lies
+};
+
 class Executor {
  public:
-  // offsets[id]: place of each tensor in an arena of arena_bytes; memory/plan.h makes them.
+  // offsets[id]: place of each tensor in an arena of arena_bytes, or in the offload memory;
+  // memory/plan.h makes them.
   Executor(const Program& program, BoundProgram bound, std::vector<std::int64_t> offsets,
-           std::int64_t arena_bytes, Backend& backend);
+           std::int64_t arena_bytes, Backend& backend, const OffloadMemory& offload = {});
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 
@@ -57,7 +65,7 @@ class Executor {
   std::vector<std::int64_t> offsets_;
   std::int64_t arena_bytes_;
   Backend& backend_;
-  std::unique_ptr<DeviceMemory> arena_;
+  std::unique_ptr<DeviceMemory> arena_, offload_;
   OpObserver* observer_ = nullptr;
   std::vector<std::byte*> pointers_;        // all operands of all ops, in order
   std::vector<KernelArguments> arguments_;  // by op

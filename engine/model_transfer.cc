@@ -23,7 +23,7 @@ std::vector<TensorDeclaration> model_tensors(const ModelConfig& model, StoredTyp
   config.data.sequence_length = 1;
   config.batch.tokens_per_step = 1;
   config.precision.compute = ComputeType::fp32;
-  const TrainingProgram compiled = compile_training(config, 1);
+  const TrainingProgram compiled = compile_training(config, {});
   std::vector<TensorDeclaration> tensors;
   for (const Weight& weight : compiled.program.weights()) {
     for (const WeightPart& part : weight.parts) {

@@ -65,6 +65,10 @@ std::string memory_report(const PlannedTraining& plan) {
   add(text, "  %-20s %10.1f   lower bound %.1f, gap %.3f %%\n", "arena", mib(memory.arena_bytes),
       mib(memory.lower_bound_bytes), gap);
   add(text, "  activations: %s\n", activations_summary(*plan.compiled).c_str());
+  if (plan.memory.offload_bytes > 0) {
+    add(text, "  offloaded: %s, %.1f MiB in a file\n",
+        std::string(name_of(plan.choices.offload)).c_str(), mib(plan.memory.offload_bytes));
+  }
   if (plan.step_seconds > 0) add(text, "  predicted step: %.3f s\n", plan.step_seconds);
   add(text, "  %-20s %10.1f   with the process itself, of a budget of %.1f\n", "predicted peak",
       mib(plan.predicted_peak_bytes()), mib(plan.budget_bytes));
@@ -92,7 +96,8 @@ std::string memory_report_json(const PlannedTraining& plan, const RunConfig& con
   for (const RejectedPlan& other : plan.rejected) {
     rejected.push_back({{"choices",
                          {{"micro_batch", other.choices.micro_batch},
-                          {"activations", activation_choice(other.choices)}}},
+                          {"activations", activation_choice(other.choices)},
+                          {"offload", name_of(other.choices.offload)}}},
                         {"arena_bytes", other.arena_bytes},
                         {"why", other.why}});
   }
@@ -120,7 +125,7 @@ std::string memory_report_json(const PlannedTraining& plan, const RunConfig& con
         {"activations", activations_summary(*plan.compiled)},
         {"weights", std::string(name_of(storage_dtype(config.precision.compute)))},
         {"optimizer_state", "fp32"},
-        {"offload", "none"}}},
+        {"offload", name_of(plan.choices.offload)}}},
       {"peak", {{"op", describe(program, program.ops()[memory.peak_op])}, {"largest", largest}}},
       {"rejected", rejected}};
   return json.dump(2);

@@ -57,16 +57,19 @@ ChooseStorage storage_chooser(const PlanChoices& choices, const CostModel* costs
 
 class Search {
  public:
-  Search(const RunConfig& config, Backend& backend, const CostModel& costs,
-         std::int64_t arena_budget)
-      : config_(config), backend_(backend), costs_(costs), budget_(arena_budget) {}
+  Search(const RunConfig& config, Backend& backend, const CostModel& costs, const PlanSpace& space)
+      : config_(config), backend_(backend), costs_(costs), space_(space) {}
 
-  PlanSearchResult run(std::span<const std::int64_t> batches) {
-    for (const std::int64_t batch : batches) search_batch(batch);
-    const auto by_time = [](const PlanOption& a, const PlanOption& b) {
-      return a.step_seconds < b.step_seconds;
-    };
-    std::stable_sort(result_.fitting.begin(), result_.fitting.end(), by_time);
+  PlanSearchResult run() {
+    for (const std::int64_t batch : space_.batches) {
+      for (const OffloadSet offload : space_.offloads) {
+        // Nothing is gained by offloading more than it takes to keep everything else as it is.
+        if (space_.level ? try_level(batch, offload) : try_prices(batch, offload)) break;
+      }
+    }
+    std::stable_sort(
+        result_.fitting.begin(), result_.fitting.end(),
+        [](const PlanOption& a, const PlanOption& b) { return a.step_seconds < b.step_seconds; });
     return std::move(result_);
   }
 
@@ -78,71 +81,66 @@ class Search {
             ingot::step_seconds(config_, *compiled, costs_)};
   }
 
-  // The lowest rung of the ladder that fits, then as few layers on it as do.
-  void search_batch(std::int64_t batch) {
+  bool fits(const PlanOption& option) const { return option.arena_bytes <= space_.arena_bytes; }
+
+  bool try_level(std::int64_t batch, OffloadSet offload) {
+    const PlanOption option =
+        evaluate({.micro_batch = batch, .level = space_.level, .offload = offload});
+    (fits(option) ? result_.fitting : result_.rejected).push_back(option);
+    return fits(option);
+  }
+
+  // The lowest rung of the ladder of prices that fits, then as few layers on it as do. True when
+  // that is the ladder's foot.
+  bool try_prices(std::int64_t batch, OffloadSet offload) {
     static const std::vector<double> kPrices = price_ladder();
     const int layers =
         static_cast<int>(config_.model.num_hidden_layers + config_.model.num_nextn_predict_layers);
-    std::optional<PlanOption> smallest;
-    const auto at = [&](std::size_t rung) {
+    const auto mixture = [&](std::size_t cheap, std::size_t dear, int dear_layers) {
       return evaluate({.micro_batch = batch,
-                       .cheap_price = kPrices[rung],
-                       .dear_price = kPrices[rung],
-                       .dear_layers = layers});
+                       .cheap_price = kPrices[cheap],
+                       .dear_price = kPrices[dear],
+                       .dear_layers = dear_layers,
+                       .offload = offload});
     };
-    // Bytes fall as the price rises, but for what restored copies add: look at the ends first.
-    std::size_t low = 0, high = kPrices.size() - 1;
-    PlanOption best = at(low);
-    if (best.arena_bytes <= budget_) {
+    // Bytes fall as the price rises, but for what restored copies add at the very end.
+    PlanOption best = mixture(0, 0, layers);
+    if (fits(best)) {
       result_.fitting.push_back(best);
-      return;
+      return true;
     }
-    smallest = best;
-    best = at(high);
-    if (best.arena_bytes > budget_) {
-      for (std::size_t rung = 1; rung < high; ++rung) {
-        const PlanOption option = at(rung);
-        if (option.arena_bytes < smallest->arena_bytes) smallest = option;
-        if (option.arena_bytes > budget_) continue;
-        result_.fitting.push_back(option);
-        return;
-      }
-      if (best.arena_bytes < smallest->arena_bytes) smallest = best;
-      result_.rejected.push_back(*smallest);
-      return;
+    PlanOption smallest = best;
+    std::size_t low = 0, high = kPrices.size() - 1;
+    for (; high > low; --high) {
+      best = mixture(high, high, layers);
+      if (best.arena_bytes < smallest.arena_bytes) smallest = best;
+      if (fits(best) || best.arena_bytes > smallest.arena_bytes) break;
+    }
+    if (!fits(best)) {
+      result_.rejected.push_back(smallest);
+      return false;
     }
     while (high - low > 1) {
       const std::size_t middle = (low + high) / 2;
-      const PlanOption option = at(middle);
-      if (option.arena_bytes <= budget_) {
-        high = middle;
-        best = option;
-      } else {
-        low = middle;
-      }
+      const PlanOption option = mixture(middle, middle, layers);
+      (fits(option) ? high : low) = middle;
+      if (fits(option)) best = option;
     }
-    // Layers [0, dear) on the rung that fits, the others on the one below.
-    int fits = layers, fails = 0;
-    while (fits - fails > 1) {
-      const int middle = (fits + fails) / 2;
-      const PlanOption option = evaluate({.micro_batch = batch,
-                                          .cheap_price = kPrices[low],
-                                          .dear_price = kPrices[high],
-                                          .dear_layers = middle});
-      if (option.arena_bytes <= budget_) {
-        fits = middle;
-        if (option.step_seconds <= best.step_seconds) best = option;
-      } else {
-        fails = middle;
-      }
+    int enough = layers, too_few = 0;  // layers on rung `high`, the others on `low`
+    while (enough - too_few > 1) {
+      const int middle = (enough + too_few) / 2;
+      const PlanOption option = mixture(low, high, middle);
+      (fits(option) ? enough : too_few) = middle;
+      if (fits(option) && option.step_seconds <= best.step_seconds) best = option;
     }
     result_.fitting.push_back(best);
+    return false;
   }
 
   const RunConfig& config_;
   Backend& backend_;
   const CostModel& costs_;
-  std::int64_t budget_;
+  const PlanSpace& space_;
   PlanSearchResult result_;
 };
 
@@ -152,7 +150,9 @@ std::unique_ptr<TrainingProgram> compile_training(const RunConfig& config,
                                                   const PlanChoices& choices,
                                                   const CostModel* costs) {
   return std::make_unique<TrainingProgram>(
-      compile_training(config, choices.micro_batch, storage_chooser(choices, costs)));
+      compile_training(config, {.batch = choices.micro_batch,
+                                .storage = storage_chooser(choices, costs),
+                                .offload = choices.offload}));
 }
 
 double step_seconds(const RunConfig& config, const TrainingProgram& compiled,
@@ -164,8 +164,8 @@ double step_seconds(const RunConfig& config, const TrainingProgram& compiled,
 }
 
 PlanSearchResult search_plans(const RunConfig& config, Backend& backend, const CostModel& costs,
-                              std::span<const std::int64_t> batches, std::int64_t arena_budget) {
-  return Search(config, backend, costs, arena_budget).run(batches);
+                              const PlanSpace& space) {
+  return Search(config, backend, costs, space).run();
 }
 
 }  // namespace ingot

@@ -26,6 +26,7 @@ struct PlanChoices {
   std::optional<ActivationLevel> level;
   double cheap_price = 0, dear_price = 0;
   int dear_layers = 0;
+  OffloadSet offload = OffloadSet::none;
 
   bool operator==(const PlanChoices&) const = default;
 };
@@ -42,14 +43,21 @@ struct PlanOption {
   double step_seconds = 0;       // of a whole step, all micro-steps and the update
 };
 
-struct PlanSearchResult {
-  std::vector<PlanOption> fitting;   // the best for each micro-batch that fits, fastest first
-  std::vector<PlanOption> rejected;  // the smallest for each micro-batch that does not fit
+// What to search through.
+struct PlanSpace {
+  std::vector<std::int64_t> batches;
+  std::vector<OffloadSet> offloads;
+  std::optional<ActivationLevel> level;  // the one the config names; none: any mixture
+  std::int64_t arena_bytes = 0;          // the most the arena may take
 };
 
-// batches: the micro-batches to look at. arena_budget: bytes the arena may take.
+struct PlanSearchResult {
+  std::vector<PlanOption> fitting;   // the best of each micro-batch and offload set, fastest first
+  std::vector<PlanOption> rejected;  // the smallest of each that does not fit
+};
+
 PlanSearchResult search_plans(const RunConfig& config, Backend& backend, const CostModel& costs,
-                              std::span<const std::int64_t> batches, std::int64_t arena_budget);
+                              const PlanSpace& space);
 
 // Seconds of a whole step of this program.
 double step_seconds(const RunConfig& config, const TrainingProgram& compiled,

@@ -80,6 +80,12 @@ enum class Lifetime : std::uint8_t {
   persistent,  // from before the first op to after the last
 };
 
+// Which memory a tensor lives in.
+enum class Place : std::uint8_t {
+  arena,
+  offload,  // the second one (memory/offload.h); only persistent tensors
+};
+
 // How an activation that backward needs may be kept until then (memory/saved_activations.h).
 enum class Saving : std::uint8_t {
   any,         // as it is, in 8 bits, or not at all: computed again
@@ -96,6 +102,7 @@ struct TensorInfo {
   Lifetime lifetime = Lifetime::transient;
   int layer = -1;
   Saving saving = Saving::any;
+  Place place = Place::arena;
 
   std::int64_t bytes() const { return shape.elements() * size_of(dtype); }
 };
@@ -159,8 +166,11 @@ struct WeightPart {
   Shape shape;
 };
 struct Weight {
-  Tensor tensor;    // in compute precision
-  Tensor master;    // fp32; the same as `tensor` when that is fp32
+  Tensor tensor;  // in compute precision
+  Tensor master;  // fp32; the same as `tensor` when that is fp32
+  // int8, or none: the weight itself, as quantizer codes and a scale for each 128 elements of a
+  // row. `tensor` is then transient: an op dequantizes it before it is used.
+  Tensor codes, scales;
   Tensor gradient;  // fp32 sum over micro-steps; none when the weight is not trained by gradient
   Tensor first_moment, second_moment;
   std::vector<WeightPart> parts;  // contiguous blocks that cover the tensor
@@ -209,6 +219,7 @@ class Program {
   // --- where the next ops go. Parts must be begun in the order of enum Part.
   void begin(Part part);
   Part part() const { return part_; }
+  void set_part(Part part) { part_ = part; }  // for passes that write a new list of ops
   void set_phase(Phase phase) { phase_ = phase; }
   Phase phase() const { return phase_; }
   void set_layer(int layer) { layer_ = layer; }

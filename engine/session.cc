@@ -42,20 +42,40 @@ std::optional<ActivationLevel> level_of(ActivationPolicy policy) {
   return std::nullopt;
 }
 
+// The sets that a policy lets the planner use, least first.
+std::vector<OffloadSet> offload_sets(OffloadPolicy policy) {
+  switch (policy) {
+    case OffloadPolicy::none:
+      return {OffloadSet::none};
+    case OffloadPolicy::states:
+      return {OffloadSet::states};
+    case OffloadPolicy::masters:
+      return {OffloadSet::masters};
+    case OffloadPolicy::all:
+      return {OffloadSet::all};
+    case OffloadPolicy::automatic:
+      break;
+  }
+  return {OffloadSet::none, OffloadSet::states, OffloadSet::masters, OffloadSet::all};
+}
+
 class Planner {
  public:
   Planner(const RunConfig& config, Backend& backend)
-      : config_(config), backend_(backend), budget_(budget_bytes(config.memory.budget)) {}
+      : config_(config),
+        backend_(backend),
+        budget_(budget_bytes(config.memory.budget)),
+        offloads_(offload_sets(config.memory.offload)) {
+    plan_.offload_folder = config.memory.offload_directory.empty()
+                               ? config.checkpoint.directory
+                               : config.memory.offload_directory;
+  }
 
   PlannedTraining run() {
-    const std::optional<ActivationLevel> level = level_of(config_.memory.activations);
-    for (const std::int64_t batch : batches()) {
-      take({.micro_batch = batch, .level = level.value_or(ActivationLevel::keep)});
-      if (fits()) return finish();
-      reject();
-      if (!level) break;  // something smaller may be faster than fewer sequences at a time
-    }
-    if (!level) search();
+    // Where everything fits as it is there is nothing to search.
+    const ActivationLevel level = level_.value_or(ActivationLevel::keep);
+    take({.micro_batch = batches().front(), .level = level, .offload = offloads_.front()});
+    if (!fits()) search();
     return finish();
   }
 
@@ -86,17 +106,13 @@ class Planner {
     plan_.process_bytes = resident_bytes() + kRunBytes;
   }
 
-  void reject() {
-    plan_.rejected.push_back({plan_.choices, plan_.memory.arena_bytes, 0,
-                              "needs " + gibibytes(plan_.predicted_peak_bytes()) +
-                                  ", the budget is " + gibibytes(budget_)});
-  }
-
   void search() {
     use_costs();
     std::int64_t room = budget_ - resident_bytes() - kRunBytes;
     for (int i = 0; i < kPackingTries; ++i) {
-      PlanSearchResult found = search_plans(config_, backend_, *costs_, batches(), room);
+      const PlanSearchResult found = search_plans(
+          config_, backend_, *costs_,
+          {.batches = batches(), .offloads = offloads_, .level = level_, .arena_bytes = room});
       if (found.fitting.empty()) return fail(found);
       take(found.fitting.front().choices);
       if (fits()) return list(found);
@@ -145,6 +161,8 @@ class Planner {
   const RunConfig& config_;
   Backend& backend_;
   const std::int64_t budget_;
+  const std::optional<ActivationLevel> level_ = level_of(config_.memory.activations);
+  const std::vector<OffloadSet> offloads_;
   std::optional<CostModel> costs_;
   PlannedTraining plan_;
 };
@@ -174,7 +192,8 @@ PlannedTraining plan_with_alternatives(const RunConfig& config, Backend& backend
 
 std::unique_ptr<Executor> make_executor(PlannedTraining& plan, Backend& backend) {
   return std::make_unique<Executor>(plan.compiled->program, std::move(*plan.bound),
-                                    plan.memory.offsets, plan.memory.arena_bytes, backend);
+                                    plan.memory.offsets, plan.memory.arena_bytes, backend,
+                                    OffloadMemory{plan.memory.offload_bytes, plan.offload_folder});
 }
 
 }  // namespace ingot

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,6 +28,7 @@ struct RejectedPlan {
 struct PlannedTraining {
   std::unique_ptr<TrainingProgram> compiled;  // its address is stable: executors refer to it
   std::unique_ptr<BoundProgram> bound;
+  std::filesystem::path offload_folder;
   PlanChoices choices;
   MemoryPlan memory;
   std::int64_t budget_bytes = 0;

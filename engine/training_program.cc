@@ -51,8 +51,8 @@ std::vector<std::int64_t> micro_batch_choices(const RunConfig& config) {
   return choices;
 }
 
-TrainingProgram compile_training(const RunConfig& config, std::int64_t batch,
-                                 const ChooseStorage& choose) {
+TrainingProgram compile_training(const RunConfig& config, const TrainingOptions& options) {
+  const std::int64_t batch = options.batch;
   TrainingProgram result{.batch = batch, .sequence = config.data.sequence_length};
   Program& program = result.program;
   const DType dtype = storage_dtype(config.precision.compute);
@@ -67,7 +67,7 @@ TrainingProgram compile_training(const RunConfig& config, std::int64_t batch,
   result.inputs = model_inputs(training, /*with_mtp=*/true);
   result.losses = model_losses(training, result.inputs);
   differentiate(program);
-  if (choose) store_chosen(result, choose);
+  if (options.storage) store_chosen(result, options.storage);
 
   std::vector<RouterUpdate> routers;
   for (const RouterOutputs& router : result.losses.routers) {
@@ -97,6 +97,8 @@ TrainingProgram compile_training(const RunConfig& config, std::int64_t batch,
                                            .capacity = capacity / kPrefillChunk * kPrefillChunk,
                                            .dtype = dtype});
   }
+  restore_weights(program);
+  if (options.offload != OffloadSet::none) offload(program, options.offload);
   return result;
 }
 

@@ -13,6 +13,7 @@
 #include "engine/program.h"
 #include "layers/generation.h"
 #include "layers/model.h"
+#include "memory/offload.h"
 #include "memory/saved_activations.h"
 #include "optim/update.h"
 
@@ -35,10 +36,14 @@ struct TrainingProgram {
   std::vector<std::pair<std::string, Storage>> stored;
 };
 
-// batch: sequences of a micro-step. Evaluation runs the same number at a time. choose: how
-// activations are kept; all as they are when there is none.
-TrainingProgram compile_training(const RunConfig& config, std::int64_t batch,
-                                 const ChooseStorage& choose = {});
+// What may differ between programs of one config.
+struct TrainingOptions {
+  std::int64_t batch = 1;      // sequences of a micro-step; evaluation runs as many at a time
+  ChooseStorage storage = {};  // of activations; none: all are kept as they are
+  OffloadSet offload = OffloadSet::none;
+};
+
+TrainingProgram compile_training(const RunConfig& config, const TrainingOptions& options);
 
 // The dtype that activations and matrices are stored in.
 DType storage_dtype(ComputeType compute);

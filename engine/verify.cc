@@ -240,7 +240,7 @@ class Verification {
   void training() {
     const RunConfig config = reference_config(model_, compute_, batch_, sequence_);
     PlannedTraining plan;
-    plan.compiled = std::make_unique<TrainingProgram>(compile_training(config, batch_));
+    plan.compiled = std::make_unique<TrainingProgram>(compile_training(config, {.batch = batch_}));
     for (const Tensor t : plan.compiled->losses.hidden) {
       plan.compiled->program.info(t).lifetime = Lifetime::parts;
     }

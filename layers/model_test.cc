@@ -18,7 +18,7 @@ TEST_P(PublishedModel, HasItsParametersUnderItsCheckpointNames) {
   config.model = load_model_config(std::string("configs/models/") + GetParam() + ".json");
   config.data.sequence_length = 8;
   config.batch.tokens_per_step = 8;
-  const TrainingProgram compiled = compile_training(config, 1);
+  const TrainingProgram compiled = compile_training(config, {});
   std::int64_t elements = 0;
   std::set<std::string> names;
   for (const Weight& weight : compiled.program.weights()) {

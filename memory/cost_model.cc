@@ -10,6 +10,12 @@ namespace {
 constexpr double kComputeBound = 8;
 // For kinds that were not timed: a slow core's.
 constexpr OpRate kUnknown{.seconds_per_flop = 2e-11, .seconds_per_byte = 1e-10};
+// Offloaded tensors at 1 GB/s, what a common disk sustains; op.bytes counts both sides of a copy.
+constexpr OpRate kTransfer{.seconds_per_byte = 5e-10};
+
+const OpRate& untimed(const std::string& key) {
+  return key.starts_with("fetch") || key.starts_with("store") ? kTransfer : kUnknown;
+}
 
 const Tensor& first_operand(const Op& op) {
   for (const auto* operands : {&op.inputs, &op.outputs}) {
@@ -50,8 +56,9 @@ void CostModel::add(const std::string& key, const OpRate& rate) {
 }
 
 double CostModel::seconds(const Program& program, const Op& op) const {
-  const auto found = rates_.find(key_of(program, op));
-  if (found == rates_.end()) return seconds_at(kUnknown, op);
+  const std::string key = key_of(program, op);
+  const auto found = rates_.find(key);
+  if (found == rates_.end()) return seconds_at(untimed(key), op);
   const std::vector<OpRate>& rates = found->second;
   const double rows = rows_of(program, op);
   const auto above = std::find_if(rates.begin(), rates.end(),

@@ -36,6 +36,7 @@ Lifetimes lifetimes(const Program& program) {
   Lifetimes result;
   for (std::size_t id = 0; id < used.size(); ++id) {
     const TensorInfo& info = program.tensors()[id];
+    if (info.place != Place::arena) continue;
     auto [first, last] = used[id];
     if (info.lifetime == Lifetime::persistent) {
       first = 0;

@@ -10,6 +10,8 @@ namespace ingot {
 namespace {
 
 constexpr std::size_t kLargestShown = 10;
+// Whole pages: what is let go of one tensor is not of another.
+constexpr std::int64_t kOffloadAlignment = 4096;
 
 void describe_peak(const Program& program, const Lifetimes& lives, MemoryPlan& plan) {
   std::vector<int> roles;
@@ -43,6 +45,12 @@ MemoryPlan plan_memory(const Program& program, bool reuse) {
     plan.offsets[lives.tensors[i]] = packing.offsets[i];
   }
   plan.arena_bytes = packing.total_bytes;
+  for (std::size_t id = 0; id < plan.offsets.size(); ++id) {
+    const TensorInfo& info = program.tensors()[id];
+    if (info.place != Place::offload) continue;
+    plan.offsets[id] = plan.offload_bytes;
+    plan.offload_bytes += align_up(info.bytes(), kOffloadAlignment);
+  }
   plan.lower_bound_bytes = packing.lower_bound_bytes;
   describe_peak(program, lives, plan);
   return plan;

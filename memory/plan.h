@@ -11,8 +11,11 @@
 namespace ingot {
 
 struct MemoryPlan {
-  std::vector<std::int64_t> offsets;  // by tensor id, bytes from the arena's start; -1: no place
+  // By tensor id, bytes from the start of the arena, or of the other memory for offloaded tensors;
+  // -1: no place.
+  std::vector<std::int64_t> offsets;
   std::int64_t arena_bytes = 0;
+  std::int64_t offload_bytes = 0;
   std::int64_t lower_bound_bytes = 0;  // most bytes alive at any op: no packing can be smaller
 
   std::size_t peak_op = 0;                         // the op at which most bytes are alive

@@ -34,9 +34,10 @@ Taken taken(const std::string& model, int layers, ActivationLevel level) {
           std::to_string(layers) + R"(}, "data": {"sequence_length": 4096},
           "batch": {"tokens_per_step": 4096}, "precision": {"compute": "bf16"}})",
       "test", ".");
-  const TrainingProgram compiled = compile_training(
-      config, 1,
-      [&](const Program& program, auto saved) { return storage_at(program, saved, level); });
+  const TrainingProgram compiled =
+      compile_training(config, {.storage = [&](const Program& program, auto saved) {
+                         return storage_at(program, saved, level);
+                       }});
   const Program& program = compiled.program;
   const auto ops = program.ops(Part::micro_step);
   std::int64_t turn = 0;
@@ -103,18 +104,16 @@ TEST(SavedActivations, AChoiceThatIsNotOfferedIsRefused) {
   const RunConfig config = parse_run_config(
       std::string(R"({"model": {)") + kLlama8B + R"(, "num_hidden_layers": 1}})", "test", ".");
   for (const Storage storage : {Storage::int8, Storage::recompute}) {
-    EXPECT_THROW(compile_training(config, 1,
-                                  [&](const Program& program, auto saved) {
-                                    std::vector<Storage> all(program.tensors().size());
-                                    // The stream between layers is neither.
-                                    for (const SavedActivation& activation : saved) {
-                                      const auto& info = program.tensors()[activation.tensor];
-                                      if (info.saving != Saving::checkpoint) continue;
-                                      all[activation.tensor] = storage;
-                                    }
-                                    return all;
-                                  }),
-                 std::logic_error);
+    // The stream between layers is neither.
+    const auto all_checkpoints = [&](const Program& program, auto saved) {
+      std::vector<Storage> all(program.tensors().size());
+      for (const SavedActivation& activation : saved) {
+        const bool checkpoint = program.tensors()[activation.tensor].saving == Saving::checkpoint;
+        if (checkpoint) all[activation.tensor] = storage;
+      }
+      return all;
+    };
+    EXPECT_THROW(compile_training(config, {.storage = all_checkpoints}), std::logic_error);
   }
 }
 

@@ -17,6 +17,7 @@
 #include "ops/rope/rope_cpu.h"
 #include "ops/router/router_cpu.h"
 #include "ops/swiglu/swiglu_cpu.h"
+#include "ops/transfer/transfer_cpu.h"
 
 namespace ingot::cpu {
 
@@ -28,7 +29,7 @@ std::vector<KernelEntry> all_cpu_kernels() {
         dispatch_cpu_kernels(), embedding_cpu_kernels(), gradient_norm_cpu_kernels(),
         grouped_linear_cpu_kernels(), latent_attention_cpu_kernels(), linear_cpu_kernels(),
         quantize_cpu_kernels(), rms_norm_cpu_kernels(), rope_cpu_kernels(), router_cpu_kernels(),
-        swiglu_cpu_kernels()}) {
+        swiglu_cpu_kernels(), transfer_cpu_kernels()}) {
     all.insert(all.end(), kernels.begin(), kernels.end());
   }
   return all;

@@ -88,6 +88,7 @@ std::unique_ptr<TrainingEngine> make_engine(const RunConfig& config, Backend& ba
                                             bool reuse = true) {
   PlannedTraining plan = plan_training(config, backend);
   if (!reuse) plan.memory = plan_memory(plan.compiled->program, /*reuse=*/false);
+  EXPECT_EQ(plan.memory.offload_bytes > 0, config.memory.offload > OffloadPolicy::none);
   auto engine = std::make_unique<TrainingEngine>(std::move(plan), backend, config);
   initialize_weights(engine->executor(), 1, 1);
   engine->state().learning_rate = 1e-2;
@@ -212,9 +213,11 @@ TEST(Guards, NoOpWritesOutsideItsTensors) {
 
 class Equivalence : public testing::TestWithParam<std::pair<const char*, const char*>> {
  protected:
-  RunConfig config(const std::string& activations = "keep") const {
+  RunConfig config(const std::string& activations = "keep",
+                   const std::string& offload = "none") const {
     const TinyRun run(GetParam().first, GetParam().second);
-    return run.config("run", {"memory.activations=" + activations});
+    return run.config("run", {"memory.activations=" + activations, "memory.offload=" + offload,
+                              "memory.offload_directory=."});
   }
 };
 
@@ -236,6 +239,16 @@ TEST_P(Equivalence, PoisonInDeadMemoryIsNeverRead) {
 
 TEST_P(Equivalence, ActivationsComputedAgainGiveTheSameBits) {
   EXPECT_EQ(outcome_of(config("recompute"), {}), outcome_of(config(), {}));
+}
+
+// In a file in the current folder: the temporary one may lie in memory, which is refused.
+TEST_P(Equivalence, OffloadedTensorsGiveTheSameBits) {
+  const Outcome here = outcome_of(config(), {});
+  for (const char* set : {"states", "masters", "all"}) {
+    const RunConfig config = this->config("keep", set);
+    EXPECT_EQ(outcome_of(config, {.poisoned = true}), here) << set;
+  }
+  EXPECT_EQ(outcome_of(config("recompute", "all"), {.threads = 3}), here);
 }
 
 TEST_P(Equivalence, CompressedActivationsDependOnNeitherPlacesNorThreadsNorDeadMemory) {

@@ -37,6 +37,8 @@ class CpuBackend final : public Backend {
   std::string description() const override;
   std::unique_ptr<Kernel> make_kernel(const Program& program, const Op& op) override;
   std::unique_ptr<DeviceMemory> allocate(std::int64_t bytes) override;
+  std::unique_ptr<DeviceMemory> allocate_offload(std::int64_t bytes,
+                                                 const std::filesystem::path& folder) override;
   void copy_to_device(std::byte* device, std::span<const std::byte> host) override;
   void copy_to_host(std::span<std::byte> host, const std::byte* device) override;
   void synchronize() override {}
@@ -47,6 +49,8 @@ class CpuBackend final : public Backend {
   ThreadPool pool_;
   Isa isa_;
   std::vector<KernelEntry> kernels_;
+  // The offload memory in use, or empty: pages touched by copies to and from it are let go.
+  std::span<const std::byte> offload_;
 };
 
 // A kernel made of a function: run(arguments, state).

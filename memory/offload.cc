@@ -1,0 +1,151 @@
+#include "memory/offload.h"
+
+#include <algorithm>
+#include <tuple>
+#include <vector>
+
+#include "ops/quantize/quantize.h"
+#include "ops/transfer/transfer.h"
+
+namespace ingot {
+namespace {
+
+// Less than a page is not worth an op.
+constexpr std::int64_t kLeastBytes = 4096;
+
+// Runs `body` for each op of the program, which takes the op's place: body appends it.
+template <class Body>
+void rewrite(Program& program, const Body& body) {
+  const int layer = program.layer();
+  const std::string scope = program.scope();
+  const Phase phase = program.phase();
+  std::vector<Op> ops = program.take_ops();
+  for (std::size_t i = 0; i < ops.size(); ++i) {
+    program.set_part(ops[i].part);
+    program.set_phase(ops[i].phase);
+    program.set_layer(ops[i].layer);
+    program.set_scope(ops[i].name);
+    body(ops, i);
+  }
+  program.set_phase(phase);
+  program.set_layer(layer);
+  program.set_scope(scope);
+}
+
+bool leaves(const TensorInfo& info, OffloadSet set) {
+  if (info.lifetime != Lifetime::persistent || info.bytes() < kLeastBytes) return false;
+  switch (info.role) {
+    case Role::optimizer_state:
+      return set >= OffloadSet::states;
+    case Role::master:
+      return set >= OffloadSet::masters;
+    case Role::gradient:
+    case Role::weight:
+      return set >= OffloadSet::all;
+    default:
+      return false;
+  }
+}
+
+bool is_offloaded(const Program& program, Tensor t) {
+  return t && program.info(t).place == Place::offload;
+}
+
+// The offloaded tensors among an op's operands, each once.
+std::vector<Tensor> offloaded_operands(const Program& program, const Op& op) {
+  std::vector<Tensor> found;
+  for (const auto* operands : {&op.inputs, &op.outputs}) {
+    for (const Tensor t : *operands) {
+      const auto same = [&](Tensor other) { return other.id == t.id; };
+      if (is_offloaded(program, t) && std::none_of(found.begin(), found.end(), same)) {
+        found.push_back(program.whole(t.id));
+      }
+    }
+  }
+  return found;
+}
+
+}  // namespace
+
+std::string_view name_of(OffloadSet set) {
+  constexpr std::string_view kNames[] = {"none", "states", "masters", "all"};
+  return kNames[static_cast<int>(set)];
+}
+
+void offload(Program& program, OffloadSet set) {
+  for (int id = 0; id < static_cast<int>(program.tensors().size()); ++id) {
+    TensorInfo& info = program.info(program.whole(id));
+    if (leaves(info, set)) info.place = Place::offload;
+  }
+  // What each op will ask for, to be read ahead while the op before it waits for its own.
+  std::vector<std::vector<Tensor>> wanted;
+  for (const Op& op : program.ops()) wanted.push_back(offloaded_operands(program, op));
+  const auto first_after = [&wanted](std::size_t op) {
+    const auto next = std::find_if(wanted.begin() + static_cast<std::ptrdiff_t>(op) + 1,
+                                   wanted.end(), [](const auto& list) { return !list.empty(); });
+    return next == wanted.end() ? Tensor{} : next->front();
+  };
+  rewrite(program, [&](const std::vector<Op>& ops, std::size_t i) {
+    Op op = ops[i];
+    const std::vector<Tensor>& list = wanted[i];
+    for (std::size_t k = 0; k < list.size(); ++k) {
+      const Tensor next = k + 1 < list.size() ? list[k + 1] : first_after(i);
+      const Tensor copy = fetch(program, list[k], next);
+      for (auto* operands : {&op.inputs, &op.outputs}) {
+        for (Tensor& t : *operands) {
+          if (t.id == list[k].id) t.id = copy.id;
+        }
+      }
+    }
+    const std::vector<Tensor> written = op.outputs;
+    const Op& original = ops[i];
+    program.append(std::move(op));
+    for (const Tensor offloaded : list) {
+      for (std::size_t k = 0; k < written.size(); ++k) {
+        if (original.outputs[k].id != offloaded.id) continue;
+        store(program, program.whole(written[k].id), offloaded);
+        break;
+      }
+    }
+  });
+}
+
+void restore_weights(Program& program) {
+  const auto weights = program.weights();
+  if (std::none_of(weights.begin(), weights.end(), [](const Weight& w) { return bool(w.codes); })) {
+    return;
+  }
+  // By tensor id: the weight, and its copy with where that was made.
+  std::vector<const Weight*> stored(program.tensors().size());
+  for (const Weight& weight : weights) {
+    if (weight.codes) stored[weight.tensor.id] = &weight;
+  }
+  struct Copy {
+    Tensor tensor;
+    std::tuple<Part, Phase, int> place;
+  };
+  std::vector<Copy> copies(program.tensors().size());
+  rewrite(program, [&](const std::vector<Op>& ops, std::size_t i) {
+    Op op = ops[i];
+    for (Tensor& t : op.inputs) {
+      if (!t || static_cast<std::size_t>(t.id) >= stored.size() || stored[t.id] == nullptr) {
+        continue;
+      }
+      const Weight& weight = *stored[t.id];
+      Copy& copy = copies[t.id];
+      const std::tuple place{op.part, op.phase, op.layer};
+      if (!copy.tensor || copy.place != place) {
+        TensorInfo info = program.info(weight.tensor);
+        info.name += " here";
+        program.set_scope("");
+        copy = {program.add_tensor(std::move(info)), place};
+        program.set_scope(op.name);
+        dequantize(program, {weight.codes, weight.scales}, copy.tensor);
+      }
+      t.id = copy.tensor.id;
+    }
+    program.append(std::move(op));
+  });
+}
+
+}  // namespace ingot

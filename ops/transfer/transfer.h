@@ -1,0 +1,21 @@
+// Moves tensors between the arena and the second memory that offloaded tensors live in
+// (TensorInfo::place; on the CPU a mapped file, on a GPU the host's memory). The pass
+// memory/offload.h puts these ops around those that use such tensors.
+#pragma once
+
+#include "engine/program.h"
+
+namespace ingot {
+
+// A copy of an offloaded tensor in the arena. next: the offloaded tensor that will be fetched after
+// this one, or none; it is read ahead meanwhile.
+Tensor fetch(Program& program, Tensor offloaded, Tensor next = {});
+
+// The copy back to where it came from.
+void store(Program& program, Tensor copy, Tensor offloaded);
+
+//   fetch   inputs offloaded, next?   outputs copy
+//   store   inputs copy               outputs offloaded
+extern const OpKind kFetch, kStore;
+
+}  // namespace ingot

@@ -1,0 +1,49 @@
+#include "ops/transfer/transfer_cpu.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "memory/file_arena.h"
+
+namespace ingot::cpu {
+namespace {
+
+// Copied at a time: few enough bytes that the pages of the file held at once do not matter.
+constexpr std::int64_t kSlice = 1 << 20;
+
+std::unique_ptr<Kernel> make_fetch(const Program& program, const Op& op, const Context& context) {
+  const std::int64_t bytes = program.info(op.outputs[0]).bytes();
+  const std::int64_t next_bytes = op.inputs[1] ? program.info(op.inputs[1]).bytes() : 0;
+  ThreadPool& pool = context.pool;
+  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState&) {
+    if (next_bytes > 0) read_ahead({arguments.inputs[1], static_cast<std::size_t>(next_bytes)});
+    pool.parallel_for((bytes + kSlice - 1) / kSlice, [&](std::int64_t slice, int) {
+      const std::int64_t first = slice * kSlice, count = std::min(kSlice, bytes - first);
+      std::byte* const from = arguments.inputs[0] + first;
+      std::memcpy(arguments.outputs[0] + first, from, count);
+      release_pages({from, static_cast<std::size_t>(count)});
+    });
+  });
+}
+
+std::unique_ptr<Kernel> make_store(const Program& program, const Op& op, const Context& context) {
+  const std::int64_t bytes = program.info(op.inputs[0]).bytes();
+  ThreadPool& pool = context.pool;
+  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState&) {
+    pool.parallel_for((bytes + kSlice - 1) / kSlice, [&](std::int64_t slice, int) {
+      const std::int64_t first = slice * kSlice, count = std::min(kSlice, bytes - first);
+      std::byte* const to = arguments.outputs[0] + first;
+      std::memcpy(to, arguments.inputs[0] + first, count);
+      release_pages({to, static_cast<std::size_t>(count)});
+    });
+  });
+}
+
+}  // namespace
+
+std::span<const KernelEntry> transfer_cpu_kernels() {
+  static constexpr KernelEntry kEntries[] = {{"fetch", make_fetch}, {"store", make_store}};
+  return kEntries;
+}
+
+}  // namespace ingot::cpu
