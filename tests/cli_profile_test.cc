@@ -1,6 +1,7 @@
 // --profile and the benchmarks of single ops: where the time goes, told by the real program.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -131,6 +132,70 @@ TEST(BenchProfile, JsonStaysAloneOnStdout) {
   EXPECT_GT(json::parse(result.out)["tokens_per_second"], 0);
   const auto lines = checked_table(result.err);
   for (const auto& [op, count] : checked_trace(trace)) EXPECT_EQ(count, lines.at(op).calls) << op;
+}
+
+TEST(BenchOps, HasEveryOpOfTrainingWithItsShareOfTheRoofline) {
+  const ProcessResult result =
+      run_ingot({"bench", "ops", "--json", "--steps", "1", "--set", "data.sequence_length=32",
+                 "--set", "batch.tokens_per_step=128", "--set", "model.vocab_size=256"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const json report = json::parse(result.out);
+  EXPECT_GT(report["peaks"]["gigabytes_per_second"], 0);
+  std::map<std::string, json> ops;
+  for (const json& model : report["models"]) {
+    double shares = 0;
+    for (const json& op : model["ops"]) {
+      ops[op["op"]] = op;
+      shares += op["share_of_step"].get<double>();
+      EXPECT_GT(op["seconds"], 0) << op;
+      EXPECT_NEAR(
+          op["share_of_roofline"].get<double>(),
+          std::max(op["share_of_peak"].get<double>(), op["share_of_bandwidth"].get<double>()),
+          0.5 * op["share_of_roofline"].get<double>())
+          << op;
+    }
+    EXPECT_NEAR(shares, 1, 1e-9);
+  }
+  for (const char* op : {"linear",         "linear_wgrad",
+                         "linear_dgrad",   "bias_gradient",
+                         "attention",      "attention_backward",
+                         "grouped_linear", "grouped_linear_wgrad",
+                         "route",          "permute",
+                         "combine",        "rope",
+                         "swiglu",         "swiglu_backward",
+                         "rms_norm",       "rms_norm_backward",
+                         "embedding",      "cross_entropy_backward",
+                         "adamw",          "gradient_norm",
+                         "bias_update"}) {
+    EXPECT_TRUE(ops.contains(op)) << op;
+  }
+}
+
+TEST(BenchOps, TakesAnyRunConfig) {
+  const TinyRun run("deepseek_v2");
+  const ProcessResult result = run_ingot({"bench", "ops", run.config_file(), "--steps", "2"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const auto lines = checked_table(result.out);
+  EXPECT_TRUE(lines.contains("grouped_linear"));
+}
+
+TEST(BenchGemm, HasThreeProductsOfEveryShapeAndType) {
+  const ProcessResult result = run_ingot({"bench", "gemm", "--json", "--seconds", "0"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const json report = json::parse(result.out);
+  std::map<std::string, int> types;
+  for (const json& layer : report["layers"]) {
+    ++types[layer["type"]];
+    ASSERT_EQ(layer["products"].size(), 3u);
+    for (const json& product : layer["products"]) {
+      const double rate = product["gflops"],
+                   peak = report["peaks"][layer["type"] == "bf16" ? "bf16_gflops" : "fp32_gflops"];
+      EXPECT_GT(rate, 0) << layer;
+      EXPECT_NEAR(product["share_of_peak"], rate / peak, 1e-6) << layer;
+    }
+  }
+  EXPECT_EQ(types["fp32"], types["bf16"]);
+  EXPECT_GT(types["fp32"], 8);
 }
 
 }  // namespace

@@ -7,14 +7,13 @@
 #include <string>
 #include <vector>
 
-#include "engine/initialize.h"
 #include "engine/profile.h"
-#include "engine/random.h"
-#include "engine/training_engine.h"
 #include "io/atomic_file.h"
 #include "memory/system_memory.h"
+#include "tools/bench.h"
 #include "tools/command.h"
 #include "tools/flag_checks.h"
+#include "tools/synthetic_training.h"
 
 namespace ingot {
 namespace {
@@ -27,56 +26,52 @@ struct Flags {
   bool json = false;
 };
 
+double fastest_step(SyntheticTraining& training, const Flags& flags) {
+  using Clock = std::chrono::steady_clock;
+  double fastest = 1e300;
+  for (int step = 0; step < flags.warmup + flags.steps; ++step) {
+    const Clock::time_point start = Clock::now();
+    training.step();
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    if (step >= flags.warmup) fastest = std::min(fastest, seconds);
+  }
+  return fastest;
+}
+
+void profile_step(SyntheticTraining& training, const Flags& flags, int threads) {
+  Profile profile(training.engine().compiled().program);
+  training.step(profile);
+  profile.end_step();
+  const MachinePeaks peaks = measured_peaks(threads);
+  std::fprintf(stderr, "%s\n", profile_table(profile.by_kind(peaks), peaks).c_str());
+  if (!flags.trace_file.empty()) write_text_file(flags.trace_file, profile.chrome_trace());
+}
+
 int bench_step(const Flags& flags) {
   const RunConfig config = load_run_config(flags.config, flags.overrides);
   if (!flags.trace_file.empty()) write_text_file(flags.trace_file, "[]");  // or fail now
   const int threads = thread_count(config.threads);
   const auto backend = make_backend(config.device, threads);
   const double peak = measured_peak_flops(config, threads);
-  TrainingEngine engine(plan_training(config, *backend), *backend, config);
-  initialize_weights(engine.executor(), static_cast<std::uint64_t>(config.seed), threads);
-  engine.state().learning_rate = config.optimizer.learning_rate;
-
-  std::uint64_t drawn = 0;
-  const auto random_tokens = [&](std::span<std::int32_t> tokens, std::span<std::int32_t> targets) {
-    const auto vocabulary = static_cast<std::uint32_t>(config.model.vocab_size);
-    for (std::size_t i = 0; i < tokens.size(); ++i) {
-      const auto words = philox(1, 0, drawn++);
-      tokens[i] = static_cast<std::int32_t>(words[0] % vocabulary);
-      targets[i] = static_cast<std::int32_t>(words[1] % vocabulary);
-    }
-  };
-  double fastest = 0;
-  for (int step = 0; step < flags.warmup + flags.steps; ++step) {
-    const auto start = std::chrono::steady_clock::now();
-    engine.step(engine.micro_steps_per_update(), random_tokens);
-    ++engine.state().updates;
-    const double seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    if (step >= flags.warmup && (fastest == 0 || seconds < fastest)) fastest = seconds;
-  }
+  SyntheticTraining training(config, *backend, threads);
+  const double fastest = fastest_step(training, flags);
   const std::int64_t peak_bytes = peak_resident_bytes();  // profiles take memory of their own
-  if (flags.profile->count() > 0) {
-    Profile profile(engine.compiled().program);
-    engine.executor().set_observer(&profile);
-    engine.step(engine.micro_steps_per_update(), random_tokens);
-    engine.executor().set_observer(nullptr);
-    const MachinePeaks peaks = measured_peaks(threads);
-    std::fprintf(stderr, "%s\n", profile_table(profile.by_kind(peaks), peaks).c_str());
-    if (!flags.trace_file.empty()) write_text_file(flags.trace_file, profile.chrome_trace());
-  }
+  if (flags.profile->count() > 0) profile_step(training, flags, threads);
+
   const double tokens_per_second = static_cast<double>(config.batch.tokens_per_step) / fastest;
   const double flops = training_flops_per_token(config.model, config.data.sequence_length,
                                                 config.model.num_nextn_predict_layers > 0);
   const ParameterCount parameters = count_parameters(config.model);
   const double mfu = tokens_per_second * flops / peak;
+  const std::int64_t arena_bytes = training.engine().executor().arena_bytes();
   if (flags.json) {
+    const std::int64_t predicted = training.engine().plan().predicted_peak_bytes();
     std::puts(nlohmann::json{{"tokens_per_second", tokens_per_second},
                              {"step_seconds", fastest},
                              {"mfu", mfu},
-                             {"arena_bytes", engine.executor().arena_bytes()},
+                             {"arena_bytes", arena_bytes},
                              {"peak_rss_bytes", peak_bytes},
-                             {"predicted_peak_rss_bytes", engine.plan().predicted_peak_bytes()},
+                             {"predicted_peak_rss_bytes", predicted},
                              {"parameters", parameters.total + parameters.mtp}}
                   .dump(2)
                   .c_str());
@@ -84,21 +79,16 @@ int bench_step(const Flags& flags) {
     std::printf(
         "%.0f tokens/s | %.1f ms a step | %.1f %% of the matmul peak | arena %.1f MiB | "
         "peak memory %.1f MiB | %.1f M parameters\n",
-        tokens_per_second, fastest * 1e3, mfu * 100,
-        static_cast<double>(engine.executor().arena_bytes()) / (1 << 20),
+        tokens_per_second, fastest * 1e3, mfu * 100, static_cast<double>(arena_bytes) / (1 << 20),
         static_cast<double>(peak_bytes) / (1 << 20),
         static_cast<double>(parameters.total + parameters.mtp) / 1e6);
   }
   return 0;
 }
 
-}  // namespace
-
-void add_bench(CLI::App& app, Command& command) {
-  CLI::App* bench = app.add_subcommand("bench", "Measure this machine with this program");
-  bench->require_subcommand(1);
+void add_step(CLI::App& bench, Command& command) {
   const auto flags = std::make_shared<Flags>();
-  CLI::App* step = bench->add_subcommand("step", "Training steps on synthetic tokens");
+  CLI::App* step = bench.add_subcommand("step", "Training steps on random tokens");
   step->add_option("RUN.json", flags->config, "Run config")->required();
   step->add_option("--set", flags->overrides, "Change a key of the config: a.b=value");
   step->add_option("--steps", flags->steps, "Steps that count; the fastest is reported")
@@ -107,13 +97,23 @@ void add_bench(CLI::App& app, Command& command) {
   step->add_option("--warmup", flags->warmup, "Steps before that")
       ->check(count_from(0))
       ->capture_default_str();
-  flags->profile = step->add_option("--profile", flags->trace_file,
-                                    "Time by op of one more step, on stderr; FILE gets a Chrome "
-                                    "trace of it")
-                       ->expected(0, 1)
-                       ->type_name("[FILE]");
+  flags->profile =
+      step->add_option("--profile", flags->trace_file,
+                       "Time by op of one more step, on stderr; FILE gets a Chrome trace of it")
+          ->expected(0, 1)
+          ->type_name("[FILE]");
   step->add_flag("--json", flags->json, "Print JSON");
   step->callback([&command, flags] { command = [flags] { return bench_step(*flags); }; });
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app, Command& command) {
+  CLI::App* bench = app.add_subcommand("bench", "Measure this machine with this program");
+  bench->require_subcommand(1);
+  add_step(*bench, command);
+  add_bench_gemm(*bench, command);
+  add_bench_ops(*bench, command);
 }
 
 }  // namespace ingot

@@ -1,19 +1,32 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "engine/plan_drawing.h"
 #include "engine/plan_report.h"
+#include "io/atomic_file.h"
 #include "tools/command.h"
 #include "tools/flag_checks.h"
 
 namespace ingot {
+namespace {
+
+// "quickstart: micro-batch 4 x 512 tokens, 393 ops".
+std::string subtitle(const std::string& config, const PlannedTraining& plan) {
+  return std::filesystem::path(config).stem().string() + ": micro-batch " +
+         std::to_string(plan.compiled->batch) + " × " + std::to_string(plan.compiled->sequence) +
+         " tokens, " + std::to_string(plan.compiled->program.ops().size()) + " ops";
+}
+
+}  // namespace
 
 void add_plan(CLI::App& app, Command& command) {
   struct Flags {
-    std::string config, budget;
+    std::string config, budget, svg_file;
     std::vector<std::string> overrides;
     std::int64_t world = 1;
     bool json = false, print_config = false;
@@ -24,6 +37,8 @@ void add_plan(CLI::App& app, Command& command) {
   plan->add_option("--set", flags->overrides, "Change a key of the config: a.b=value");
   plan->add_option("--budget", flags->budget, "Memory budget, e.g. 12GiB (memory.budget)");
   plan->add_option("--world", flags->world, "Ranks")->check(count_from(1));
+  plan->add_option("--svg", flags->svg_file, "Draw live bytes by role over the ops into FILE")
+      ->type_name("FILE");
   plan->add_flag("--json", flags->json, "Print one JSON object");
   plan->add_flag("--print-config", flags->print_config, "Print the resolved config and stop");
   plan->callback([&command, flags] {
@@ -41,6 +56,10 @@ void add_plan(CLI::App& app, Command& command) {
       const int threads = thread_count(config.threads);
       const auto backend = make_backend(config.device, threads);
       const PlannedTraining planned = plan_with_alternatives(config, *backend);
+      if (!flags->svg_file.empty()) {
+        write_text_file(flags->svg_file, memory_drawing(planned.compiled->program, planned.memory,
+                                                        subtitle(flags->config, planned)));
+      }
       std::puts(
           (flags->json ? memory_report_json(planned, config) : memory_report(planned)).c_str());
       return 0;

@@ -1,0 +1,17 @@
+// A memory plan as a picture: live bytes by role over the ops of a run, the peak, and the largest
+// tensors that lie there. For `ingot plan --svg`.
+#pragma once
+
+#include <string>
+
+#include "engine/program.h"
+#include "memory/plan.h"
+
+namespace ingot {
+
+// An SVG document. `subtitle` says which run it is. The program's workspaces are known
+// (BoundProgram) and it has at least one op.
+std::string memory_drawing(const Program& program, const MemoryPlan& plan,
+                           std::string_view subtitle);
+
+}  // namespace ingot

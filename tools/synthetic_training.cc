@@ -1,0 +1,33 @@
+#include "tools/synthetic_training.h"
+
+#include "engine/initialize.h"
+#include "engine/random.h"
+
+namespace ingot {
+
+SyntheticTraining::SyntheticTraining(const RunConfig& config, Backend& backend, int threads)
+    : engine_(plan_training(config, backend), backend, config),
+      vocabulary_(static_cast<std::uint32_t>(config.model.vocab_size)) {
+  initialize_weights(engine_.executor(), static_cast<std::uint64_t>(config.seed), threads);
+  engine_.state().learning_rate = config.optimizer.learning_rate;
+}
+
+void SyntheticTraining::step() {
+  engine_.step(engine_.micro_steps_per_update(),
+               [this](std::span<std::int32_t> tokens, std::span<std::int32_t> targets) {
+                 for (std::size_t i = 0; i < tokens.size(); ++i) {
+                   const auto words = philox(1, 0, drawn_++);
+                   tokens[i] = static_cast<std::int32_t>(words[0] % vocabulary_);
+                   targets[i] = static_cast<std::int32_t>(words[1] % vocabulary_);
+                 }
+               });
+  ++engine_.state().updates;
+}
+
+void SyntheticTraining::step(OpObserver& observer) {
+  engine_.executor().set_observer(&observer);
+  step();
+  engine_.executor().set_observer(nullptr);
+}
+
+}  // namespace ingot
