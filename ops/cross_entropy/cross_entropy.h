@@ -13,7 +13,7 @@ struct CrossEntropyOptions {
 };
 
 // About as many logits as the hidden states have elements (Liger kernel's rule), a power of two
-// from 256 on, so that the head adds little to the peak whatever the vocabulary.
+// from 512 on, so that the head adds little to the peak whatever the vocabulary.
 std::int64_t chunk_rows_for(std::int64_t tokens, std::int64_t hidden, std::int64_t vocabulary);
 
 // hidden [tokens, d], weight [vocabulary, d], targets [tokens] i32 (negative: not counted).

@@ -1,7 +1,6 @@
 #include "ops/cross_entropy/cross_entropy_cpu.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "backends/cpu/matmul.h"
 #include "ops/cross_entropy/cross_entropy_simd.h"
@@ -14,6 +13,7 @@ std::int64_t aligned(std::int64_t bytes) { return (bytes + 63) / 64 * 64; }
 // What both ops share: the logits of a chunk of tokens, fp32, in the workspace.
 struct Head {
   std::int64_t tokens, hidden, vocabulary, chunk, hidden_stride;
+  std::int64_t logits_stride;  // no power of two: rows fall into different sets of the caches
   DType dtype;
   Matmul logits;
   std::int64_t logits_bytes, losses_bytes;
@@ -24,6 +24,7 @@ struct Head {
         vocabulary(program.rows(op.inputs[1])),
         chunk(std::min(tokens, op.attributes.integer("chunk_rows"))),
         hidden_stride(program.row_stride(op.inputs[0])),
+        logits_stride((vocabulary + 31) / 16 * 16),
         dtype(program.dtype(op.inputs[0])),
         logits({.rows = chunk,
                 .columns = vocabulary,
@@ -33,9 +34,10 @@ struct Head {
                 .c = DType::f32,
                 .b_transposed = true,
                 .a_stride = hidden_stride,
+                .c_stride = logits_stride,
                 .threads = context.pool.threads()},
                context.isa),
-        logits_bytes(aligned(chunk * vocabulary * size_of(DType::f32))),
+        logits_bytes(aligned(chunk * logits_stride * size_of(DType::f32))),
         losses_bytes(aligned(tokens * size_of(DType::f32))) {}
 
   std::int64_t hidden_bytes() const { return hidden_stride * size_of(dtype); }
@@ -74,7 +76,7 @@ std::unique_ptr<Kernel> make_cross_entropy(const Program& program, const Op& op,
       pool.parallel_for(rows, [&](std::int64_t row, int) {
         const std::int32_t target = targets[first + row];
         if (target >= 0) {
-          losses[first + row] = loss_of(logits + row * head.vocabulary, head.vocabulary, target);
+          losses[first + row] = loss_of(logits + row * head.logits_stride, head.vocabulary, target);
         }
       });
     }
@@ -98,15 +100,15 @@ std::unique_ptr<Kernel> make_cross_entropy_backward(const Program& program, cons
   const std::int64_t depth = op.attributes.integer("mtp_depth");
   const auto gradient = cross_entropy_kernels(context.isa).gradient[float_index(dtype)];
   const int threads = context.pool.threads();
-  // f32 gradients overwrite the logits; narrower ones get a chunk of their own.
-  const std::int64_t d_logits_bytes =
-      dtype == DType::f32 ? 0 : aligned(head.chunk * head.vocabulary * size_of(dtype));
+  // Gradients take the place of the logits, row by row.
+  const std::int64_t d_logits_stride = head.logits_stride * size_of(DType::f32) / size_of(dtype);
   const Matmul dgrad({.rows = head.chunk,
                       .columns = head.hidden,
                       .depth = head.vocabulary,
                       .a = dtype,
                       .b = dtype,
                       .c = dtype,
+                      .a_stride = d_logits_stride,
                       .c_stride = d_hidden ? program.row_stride(d_hidden) : 0,
                       .accumulate = op.attributes.flag("accumulate"),
                       .threads = threads},
@@ -118,6 +120,7 @@ std::unique_ptr<Kernel> make_cross_entropy_backward(const Program& program, cons
                       .b = dtype,
                       .c = DType::f32,
                       .a_transposed = true,
+                      .a_stride = d_logits_stride,
                       .b_stride = head.hidden_stride,
                       .accumulate = true,
                       .threads = threads},
@@ -128,17 +131,13 @@ std::unique_ptr<Kernel> make_cross_entropy_backward(const Program& program, cons
   const std::int64_t d_hidden_bytes = d_hidden ? program.row_stride(d_hidden) * size_of(dtype) : 0;
   const bool wants_hidden = static_cast<bool>(d_hidden), wants_weight = static_cast<bool>(d_weight);
   ThreadPool& pool = context.pool;
-  const std::int64_t row_bytes = head.vocabulary * size_of(dtype);
   return make_kernel(
-      head.losses_bytes + head.logits_bytes + d_logits_bytes + scratch,
+      head.losses_bytes + head.logits_bytes + scratch,
       [=, &pool](const KernelArguments& arguments, const StepState& state) {
         std::byte* place = arguments.workspace.data();
         auto* losses = reinterpret_cast<float*>(place);
         auto* logits = reinterpret_cast<float*>(place + head.losses_bytes);
-        std::byte* d_logits =
-            place + head.losses_bytes + (dtype == DType::f32 ? 0 : head.logits_bytes);
-        const auto rest =
-            arguments.workspace.subspan(head.losses_bytes + head.logits_bytes + d_logits_bytes);
+        const auto rest = arguments.workspace.subspan(head.losses_bytes + head.logits_bytes);
         const auto* targets = arguments.input<std::int32_t>(2);
         const float factor = loss_factor(state, depth);
         for (std::int64_t first = 0; first < head.tokens; first += head.chunk) {
@@ -147,22 +146,21 @@ std::unique_ptr<Kernel> make_cross_entropy_backward(const Program& program, cons
           head.logits.run(pool, hidden, arguments.inputs[1], logits, nullptr, nullptr, rest, rows);
           pool.parallel_for(rows, [&](std::int64_t row, int) {
             const std::int32_t target = targets[first + row];
-            std::byte* out = d_logits + row * row_bytes;
+            float* row_logits = logits + row * head.logits_stride;
             if (target < 0) {
-              std::memset(out, 0, row_bytes);
+              std::fill_n(row_logits, head.vocabulary, 0.0f);
             } else {
-              losses[first + row] =
-                  gradient(out, logits + row * head.vocabulary, head.vocabulary, target, factor);
+              losses[first + row] = gradient(row_logits, head.vocabulary, target, factor);
             }
           });
           if (wants_hidden) {
-            dgrad.run(pool, d_logits, arguments.inputs[1],
+            dgrad.run(pool, logits, arguments.inputs[1],
                       arguments.outputs[1] + first * d_hidden_bytes, nullptr, nullptr, rest, rows);
           }
           if (wants_weight) {
             const bool starts = first == 0 && state.micro_step == 0;
             (starts ? starting : wgrad)
-                .run(pool, d_logits, hidden, arguments.outputs[2], nullptr, nullptr, rest, rows);
+                .run(pool, logits, hidden, arguments.outputs[2], nullptr, nullptr, rest, rows);
           }
         }
         sum_losses(losses, targets, head.tokens, arguments.output<float>(0));

@@ -14,15 +14,24 @@ float row_max(const float* logits, std::int64_t vocabulary) {
   return most;
 }
 
-float sum_of_exp(const float* logits, std::int64_t vocabulary, float most) {
+// use(i, n, e): e = exp(logits[i .. i + n) - most).
+template <class Use>
+INGOT_SIMD float sum_of_exp(const float* logits, std::int64_t vocabulary, float most,
+                            const Use& use) {
   F16 sums = zero();
   std::int64_t i = 0;
-  for (; i + kLanes <= vocabulary; i += kLanes) sums += exp(load(logits + i) - most);
+  for (; i + kLanes <= vocabulary; i += kLanes) {
+    const F16 e = exp(load(logits + i) - most);
+    use(i, kLanes, e);
+    sums += e;
+  }
   float sum = horizontal_sum(sums);
   if (i < vocabulary) {
     float tail[kLanes];
     const int n = lanes_left(vocabulary - i);
-    store(tail, exp(load_partial(logits + i, n) - most));
+    const F16 e = exp(load_partial(logits + i, n) - most);
+    use(i, n, e);
+    store(tail, e);
     for (int lane = 0; lane < n; ++lane) sum += tail[lane];
   }
   return sum;
@@ -36,24 +45,27 @@ float log_of(float value) {
 
 float loss(const float* logits, std::int64_t vocabulary, std::int32_t target) {
   const float most = row_max(logits, vocabulary);
-  return log_of(sum_of_exp(logits, vocabulary, most)) - (logits[target] - most);
+  const float sum = sum_of_exp(logits, vocabulary, most, [](std::int64_t, int, F16) {});
+  return log_of(sum) - (logits[target] - most);
 }
 
 template <class T>
-float gradient(void* d_logits_, const float* logits, std::int64_t vocabulary, std::int32_t target,
-               float factor) {
-  T* d_logits = static_cast<T*>(d_logits_);
+float gradient(float* logits, std::int64_t vocabulary, std::int32_t target, float factor) {
   const float most = row_max(logits, vocabulary);
-  const float sum = sum_of_exp(logits, vocabulary, most);
   const float target_logit = logits[target] - most;
+  const auto keep = [=](std::int64_t i, int n, F16 e) __attribute__((always_inline)) {
+    store_partial(logits + i, e, n);
+  };
+  const float sum = sum_of_exp(logits, vocabulary, most, keep);
   const float share = factor / sum;
-  // The target's own element before the logits may be overwritten.
-  float lanes[kLanes];
-  store(lanes, exp(broadcast(target_logit)));
-  const float own = lanes[0] * share - factor;
-  for (std::int64_t i = 0; i < vocabulary; i += kLanes) {
+  const float own = logits[target] * share - factor;
+  // Narrower gradients fall behind the logits that are still to be read.
+  T* d_logits = (T*)logits;
+  std::int64_t i = 0;
+  for (; i + kLanes <= vocabulary; i += kLanes) store(d_logits + i, load(logits + i) * share);
+  if (i < vocabulary) {
     const int n = lanes_left(vocabulary - i);
-    store_partial(d_logits + i, exp(load_partial(logits + i, n) - most) * share, n);
+    store_partial(d_logits + i, load_partial(logits + i, n) * share, n);
   }
   store_partial(d_logits + target, broadcast(own), 1);
   return log_of(sum) - target_logit;

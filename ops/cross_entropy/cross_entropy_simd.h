@@ -10,10 +10,9 @@ namespace ingot::cpu {
 struct CrossEntropyKernels {
   // -log softmax(logits)[target], from fp32 logits.
   float (*loss)(const float* logits, std::int64_t vocabulary, std::int32_t target);
-  // The same, and d_logits = (softmax - onehot(target)) * factor, by storage type (0 f32, 1 bf16,
-  // 2 f16); f32 d_logits may be the logits themselves.
-  float (*gradient[3])(void* d_logits, const float* logits, std::int64_t vocabulary,
-                       std::int32_t target, float factor);
+  // The same, and (softmax - onehot(target)) * factor in place of the logits, from their first byte
+  // on, by storage type (0 f32, 1 bf16, 2 f16).
+  float (*gradient[3])(float* logits, std::int64_t vocabulary, std::int32_t target, float factor);
 };
 
 INGOT_KERNEL_TABLE(CrossEntropyKernels, cross_entropy_kernels)

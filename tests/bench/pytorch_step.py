@@ -3,7 +3,7 @@
     python3 -m venv /tmp/peer && /tmp/peer/bin/pip install torch transformers
     /tmp/peer/bin/python tests/bench/pytorch_step.py configs/bench/dense_34m.json bf16 [steps]
 
-Modes: fp32, bf16 (autocast), bf16+compile. Prints tokens per second of the fastest step. Not part of
+Modes: fp32, bf16 (autocast), each with +compile. Prints tokens per second of the fastest step. Not part of
 the product or its tests: it is here so that a ratio can be measured again.
 """
 import json
