@@ -161,6 +161,7 @@ void save_checkpoint(const Executor& executor, const TrainerState& state, const 
   const nlohmann::json manifest = {{"config", to_json(config)},
                                    {"seed", config.seed},
                                    {"mesh", {{"ranks", 1}}},
+                                   {"plan", to_json(options.plan)},
                                    {"trainer", state_to_json(state)}};
   writer.commit(manifest.dump());
 }
@@ -195,6 +196,13 @@ TrainerState load_trainer_state(const CheckpointReader& reader) {
     throw Error(ErrorCode::data, "the trainer's state is missing or malformed",
                 (reader.path() / "manifest.json").string(), "use another checkpoint");
   }
+}
+
+std::optional<PlanRecord> load_plan_record(const CheckpointReader& reader) {
+  const nlohmann::json manifest = manifest_of(reader);
+  const auto plan = manifest.find("plan");
+  if (plan == manifest.end()) return std::nullopt;
+  return parse_plan_record(*plan, (reader.path() / "manifest.json").string());
 }
 
 ModelConfig checkpoint_model(const CheckpointReader& reader) {

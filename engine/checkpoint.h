@@ -6,12 +6,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "data/loader.h"
 #include "engine/config.h"
 #include "engine/executor.h"
+#include "engine/plan_record.h"
 #include "io/checkpoint_files.h"
 #include "io/model_files.h"
 #include "optim/loss_scale.h"
@@ -32,6 +34,7 @@ struct SaveOptions {
   std::filesystem::path directory;
   std::int64_t keep = 3;       // 0: all
   std::string tokenizer_json;  // copied into the checkpoint unless empty
+  PlanRecord plan;             // recorded in the manifest
   std::function<void(const std::string&)> warn;
 };
 
@@ -47,6 +50,9 @@ std::uint64_t checkpoint_bytes(const Program& program);
 // Error(data) when a tensor is missing or has another shape.
 void load_checkpoint(const CheckpointReader& reader, Executor& executor);
 TrainerState load_trainer_state(const CheckpointReader& reader);
+
+// The plan of the run that saved it; nothing where none was recorded.
+std::optional<PlanRecord> load_plan_record(const CheckpointReader& reader);
 
 // The model a checkpoint is of.
 ModelConfig checkpoint_model(const CheckpointReader& reader);

@@ -75,10 +75,10 @@ class Search {
 
  private:
   PlanOption evaluate(const PlanChoices& choices) {
-    const auto compiled = compile_training(config_, choices, &costs_);
-    const BoundProgram bound(compiled->program, backend_);
-    return {choices, least_arena_bytes(compiled->program),
-            ingot::step_seconds(config_, *compiled, costs_)};
+    TrainingProgram compiled = compile_chosen(config_, choices, &costs_);
+    const BoundProgram bound(compiled.program, backend_);
+    return {choices, least_arena_bytes(compiled.program),
+            ingot::step_seconds(config_, compiled, costs_)};
   }
 
   bool fits(const PlanOption& option) const { return option.arena_bytes <= space_.arena_bytes; }
@@ -146,13 +146,11 @@ class Search {
 
 }  // namespace
 
-std::unique_ptr<TrainingProgram> compile_training(const RunConfig& config,
-                                                  const PlanChoices& choices,
-                                                  const CostModel* costs) {
-  return std::make_unique<TrainingProgram>(
-      compile_training(config, {.batch = choices.micro_batch,
-                                .storage = storage_chooser(choices, costs),
-                                .offload = choices.offload}));
+TrainingProgram compile_chosen(const RunConfig& config, const PlanChoices& choices,
+                               const CostModel* costs) {
+  return compile_training(config, {.batch = choices.micro_batch,
+                                   .storage = storage_chooser(choices, costs),
+                                   .offload = choices.offload});
 }
 
 double step_seconds(const RunConfig& config, const TrainingProgram& compiled,

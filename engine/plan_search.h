@@ -32,9 +32,8 @@ struct PlanChoices {
 };
 
 // Compiled by these choices. costs: needed when they name prices.
-std::unique_ptr<TrainingProgram> compile_training(const RunConfig& config,
-                                                  const PlanChoices& choices,
-                                                  const CostModel* costs);
+TrainingProgram compile_chosen(const RunConfig& config, const PlanChoices& choices,
+                               const CostModel* costs);
 
 // What a choice was found to take.
 struct PlanOption {

@@ -61,17 +61,24 @@ std::vector<OffloadSet> offload_sets(OffloadPolicy policy) {
 
 class Planner {
  public:
-  Planner(const RunConfig& config, Backend& backend)
+  Planner(const RunConfig& config, Backend& backend, const PlanStart& start)
       : config_(config),
         backend_(backend),
         budget_(budget_bytes(config.memory.budget)),
+        start_(start),
         offloads_(offload_sets(config.memory.offload)) {
+    if (start.predict_time) use_costs();
     plan_.offload_folder = config.memory.offload_directory.empty()
                                ? config.checkpoint.directory
                                : config.memory.offload_directory;
   }
 
   PlannedTraining run() {
+    if (start_.record != nullptr && allowed(*start_.record)) {
+      take(compile_recorded(config_, *start_.record),
+           {.micro_batch = start_.record->micro_batch, .offload = start_.record->offload});
+      if (fits()) return finish();
+    }
     // Where everything fits as it is there is nothing to search.
     const ActivationLevel level = level_.value_or(ActivationLevel::keep);
     take({.micro_batch = batches().front(), .level = level, .offload = offloads_.front()});
@@ -79,11 +86,11 @@ class Planner {
     return finish();
   }
 
+ private:
   void use_costs() {
     if (!costs_) costs_ = machine_costs(config_, backend_);
   }
 
- private:
   std::vector<std::int64_t> batches() const {
     std::vector<std::int64_t> batches;
     for (const std::int64_t batch : micro_batch_choices(config_)) {
@@ -95,20 +102,33 @@ class Planner {
     return batches;
   }
 
+  // A config that names its choices has the last word.
+  bool allowed(const PlanRecord& record) const {
+    const std::vector<std::int64_t> all = micro_batch_choices(config_);
+    return !level_ && std::find(all.begin(), all.end(), record.micro_batch) != all.end() &&
+           std::find(offloads_.begin(), offloads_.end(), record.offload) != offloads_.end();
+  }
+
   bool fits() const { return plan_.predicted_peak_bytes() <= budget_; }
 
   void take(const PlanChoices& choices) {
+    take(compile_chosen(config_, choices, costs_ ? &*costs_ : nullptr), choices);
+  }
+
+  void take(TrainingProgram compiled, const PlanChoices& choices) {
     plan_.bound.reset();
     plan_.choices = choices;
-    plan_.compiled = compile_training(config_, choices, costs_ ? &*costs_ : nullptr);
+    plan_.compiled = std::make_unique<TrainingProgram>(std::move(compiled));
     plan_.bound = std::make_unique<BoundProgram>(plan_.compiled->program, backend_);
     plan_.memory = plan_memory(plan_.compiled->program);
-    plan_.process_bytes = resident_bytes() + kRunBytes;
+    plan_.process_bytes = process_bytes();
   }
+
+  std::int64_t process_bytes() const { return resident_bytes() - start_.held_bytes + kRunBytes; }
 
   void search() {
     use_costs();
-    std::int64_t room = budget_ - resident_bytes() - kRunBytes;
+    std::int64_t room = budget_ - process_bytes();
     for (int i = 0; i < kPackingTries; ++i) {
       const PlanSearchResult found = search_plans(
           config_, backend_, *costs_,
@@ -161,6 +181,7 @@ class Planner {
   const RunConfig& config_;
   Backend& backend_;
   const std::int64_t budget_;
+  const PlanStart start_;
   const std::optional<ActivationLevel> level_ = level_of(config_.memory.activations);
   const std::vector<OffloadSet> offloads_;
   std::optional<CostModel> costs_;
@@ -180,14 +201,8 @@ std::int64_t budget_bytes(const MemoryBudget& budget) {
   return limit - std::max(64 * kMiB, limit / 100);
 }
 
-PlannedTraining plan_training(const RunConfig& config, Backend& backend) {
-  return Planner(config, backend).run();
-}
-
-PlannedTraining plan_with_alternatives(const RunConfig& config, Backend& backend) {
-  Planner planner(config, backend);
-  planner.use_costs();
-  return planner.run();
+PlannedTraining plan_training(const RunConfig& config, Backend& backend, const PlanStart& start) {
+  return Planner(config, backend, start).run();
 }
 
 std::unique_ptr<Executor> make_executor(PlannedTraining& plan, Backend& backend) {

@@ -10,6 +10,7 @@
 #include "engine/backend.h"
 #include "engine/config.h"
 #include "engine/executor.h"
+#include "engine/plan_record.h"
 #include "engine/plan_search.h"
 #include "engine/training_program.h"
 #include "memory/plan.h"
@@ -39,13 +40,18 @@ struct PlannedTraining {
   std::int64_t predicted_peak_bytes() const { return memory.arena_bytes + process_bytes; }
 };
 
+// Where a plan starts from.
+struct PlanStart {
+  const PlanRecord* record = nullptr;  // taken if it fits, whatever else would
+  std::int64_t held_bytes = 0;         // of an arena this process holds and will give back
+  bool predict_time = false;           // also where there is nothing to choose: for `ingot plan`
+};
+
 // Compiles the fastest form of the run that fits the budget: with every activation kept as it is
 // where there is room for that, else what search_plans() finds. Throws Error(budget) with the
 // smallest budget that would do when nothing fits.
-PlannedTraining plan_training(const RunConfig& config, Backend& backend);
-
-// The same, with the time of a step predicted and the alternatives listed, for `ingot plan`.
-PlannedTraining plan_with_alternatives(const RunConfig& config, Backend& backend);
+PlannedTraining plan_training(const RunConfig& config, Backend& backend,
+                              const PlanStart& start = {});
 
 // What the process may take under config.memory.budget, in bytes. "auto" is the room this machine
 // or control group has, less a guard of 1 % and at least 64 MiB.

@@ -12,6 +12,7 @@
 #include "data/dataset.h"
 #include "data/loader.h"
 #include "data/tokenizer.h"
+#include "engine/budget_watch.h"
 #include "engine/checkpoint.h"
 #include "engine/error.h"
 #include "engine/generator.h"
@@ -59,8 +60,10 @@ class Trainer {
   int run();
 
  private:
+  void find_checkpoint();
+  void use_plan(PlannedTraining plan);
   void start();  // weights and state from a checkpoint, or fresh
-  bool resume_from_newest();
+  void replan(const MemoryBudget& budget);
   void step();
   void schedule_step();
   StepReport run_step(double loss_limit);
@@ -83,8 +86,9 @@ class Trainer {
   std::unique_ptr<Dataset> validation_data_;
   std::optional<Tokenizer> tokenizer_;
   std::string tokenizer_json_;
-  TrainingEngine engine_;
-  Loader loader_;
+  std::optional<CheckpointReader> found_;  // what to resume from, until that is done
+  std::unique_ptr<TrainingEngine> engine_;
+  std::optional<Loader> loader_;
   TrainingEngine::NextBatch next_batch_;
   std::optional<MetricsLog> metrics_;
   TrainerState state_;
@@ -120,8 +124,8 @@ std::int64_t checkpoints_to_come(const RunConfig& config) {
 
 // Everything is looked at before the first byte of the arena: a run that would fail at its first
 // save fails here.
-PlannedTraining checked_plan(const RunConfig& config, Backend& backend) {
-  PlannedTraining plan = plan_training(config, backend);
+PlannedTraining checked_plan(const RunConfig& config, Backend& backend, const PlanRecord* record) {
+  PlannedTraining plan = plan_training(config, backend, {.record = record});
   const std::int64_t copies = checkpoints_to_come(config);
   require_free_space(config.checkpoint.directory,
                      checkpoint_bytes(plan.compiled->program) * static_cast<std::uint64_t>(copies),
@@ -138,11 +142,8 @@ Trainer::Trainer(const RunConfig& config, const TrainOptions& options, Backend& 
       last_step_(std::min(config.schedule.steps, options.steps.value_or(config.schedule.steps))),
       directory_(config.checkpoint.directory),
       train_data_(dataset_options(config, config.data.train)),
-      engine_(checked_plan(config, backend), backend, config),
-      loader_(train_data_, {.micro_batch = engine_.compiled().batch,
-                            .seed = static_cast<std::uint64_t>(config.seed)}),
       next_batch_([this](std::span<std::int32_t> tokens, std::span<std::int32_t> targets) {
-        loader_.next(tokens, targets);
+        loader_->next(tokens, targets);
       }),
       loss_scale_(config.precision.compute == ComputeType::fp16 && !config.precision.loss_scale,
                   config.precision.loss_scale.value_or(1)),
@@ -150,9 +151,10 @@ Trainer::Trainer(const RunConfig& config, const TrainOptions& options, Backend& 
       recent_norms_(config.spike.window),
       flops_per_token_(
           training_flops_per_token(config.model, config.data.sequence_length,
-                                   /*with_mtp=*/config.model.num_nextn_predict_layers > 0)),
-      tokens_(engine_.tokens_per_micro_step()),
-      targets_(engine_.tokens_per_micro_step()) {
+                                   /*with_mtp=*/config.model.num_nextn_predict_layers > 0)) {
+  find_checkpoint();
+  const std::optional<PlanRecord> record = found_ ? load_plan_record(*found_) : std::nullopt;
+  use_plan(checked_plan(config, backend, record ? &*record : nullptr));
   if (!config.data.validation.empty()) {
     validation_data_ = std::make_unique<Dataset>(dataset_options(config, config.data.validation));
   }
@@ -176,51 +178,52 @@ void Trainer::say(const std::string& line) const {
   std::fflush(stdout);
 }
 
-bool Trainer::resume_from_newest() {
-  auto reader = CheckpointReader::find_newest_good(
-      directory_, [this](const std::string& name, const std::string& reason) {
-        say("damaged checkpoint " + name + " passed over: " + reason);
-      });
-  if (!reader) {
-    if (CheckpointReader::list(directory_).empty()) return false;
+// Gives a plan its memory, and everything the size of its micro-batch.
+void Trainer::use_plan(PlannedTraining plan) {
+  engine_ = std::make_unique<TrainingEngine>(std::move(plan), backend_, config_);
+  loader_.emplace(train_data_, LoaderOptions{.micro_batch = engine_->compiled().batch,
+                                             .seed = static_cast<std::uint64_t>(config_.seed)});
+  tokens_.resize(engine_->tokens_per_micro_step());
+  targets_.resize(engine_->tokens_per_micro_step());
+}
+
+void Trainer::find_checkpoint() {
+  if (options_.resume == "auto") {
+    found_ = CheckpointReader::find_newest_good(
+        directory_, [this](const std::string& name, const std::string& reason) {
+          say("damaged checkpoint " + name + " passed over: " + reason);
+        });
+    if (found_ || CheckpointReader::list(directory_).empty()) return;
     throw Error(ErrorCode::data, "every checkpoint of this run is damaged", directory_.string(),
                 "remove them to start again, or name another with --resume");
   }
-  load_checkpoint(*reader, engine_.executor());
-  state_ = load_trainer_state(*reader);
-  say("resumed from " + reader->path().string());
-  saved_step_ = state_.step;
-  return true;
+  if (options_.resume != "none") {
+    found_ = CheckpointReader::open(options_.resume);
+  } else if (!CheckpointReader::list(directory_).empty()) {
+    throw Error(ErrorCode::usage, "there are checkpoints of an earlier run", directory_.string(),
+                "use --resume auto to go on with it, or another checkpoint.directory");
+  }
 }
 
 void Trainer::start() {
-  bool resumed = false;
-  if (options_.resume == "auto") {
-    resumed = resume_from_newest();
-  } else if (options_.resume == "none") {
-    if (!CheckpointReader::list(directory_).empty()) {
-      throw Error(ErrorCode::usage, "there are checkpoints of an earlier run", directory_.string(),
-                  "use --resume auto to go on with it, or another checkpoint.directory");
-    }
+  if (found_) {
+    load_checkpoint(*found_, engine_->executor());
+    state_ = load_trainer_state(*found_);
+    say("resumed from " + found_->path().string());
+    if (options_.resume == "auto") saved_step_ = state_.step;
+    found_.reset();
   } else {
-    const CheckpointReader reader = CheckpointReader::open(options_.resume);
-    load_checkpoint(reader, engine_.executor());
-    state_ = load_trainer_state(reader);
-    say("resumed from " + options_.resume);
-    resumed = true;
-  }
-  if (!resumed) {
-    initialize_weights(engine_.executor(), static_cast<std::uint64_t>(config_.seed),
+    initialize_weights(engine_->executor(), static_cast<std::uint64_t>(config_.seed),
                        options_.threads);
     state_.loss_scale = loss_scale_.state();
   }
   loss_scale_.restore(state_.loss_scale);
   recent_losses_.restore(state_.recent_losses);
   recent_norms_.restore(state_.recent_norms);
-  loader_.seek(state_.data);
+  loader_->seek(state_.data);
   metrics_.emplace(directory_, state_.step);
   if (options_.profile) {
-    profile_.emplace(engine_.compiled().program);
+    profile_.emplace(engine_->compiled().program);
     const std::string& file = options_.profile->trace_file;
     if (!file.empty()) write_text_file(file, "[]");  // one that can't be written fails now
     const std::int64_t to_come = last_step_ - state_.step;
@@ -229,14 +232,14 @@ void Trainer::start() {
 }
 
 void Trainer::schedule_step() {
-  StepState& step = engine_.state();
+  StepState& step = engine_->state();
   const LossConfig& loss = config_.loss;
   step.step = state_.step;
   step.updates = state_.updates;
   step.learning_rate =
       learning_rate(config_.schedule, config_.optimizer.learning_rate, state_.step);
   step.loss_scale = static_cast<float>(loss_scale_.value());
-  const auto modules = static_cast<double>(engine_.compiled().losses.mtp.size());
+  const auto modules = static_cast<double>(engine_->compiled().losses.mtp.size());
   step.mtp_weight = modules > 0 ? loss.mtp_weight.at(state_.step) / modules : 0;
   step.balance_weight = loss.balance_weight;
   const bool frozen = loss.bias_update_until > 0 && state_.tokens >= loss.bias_update_until;
@@ -264,11 +267,11 @@ void Trainer::judge(const StepReport& report) {
 
 void Trainer::diverged() {
   // The weights are those that the step began with: run it again and look at every op.
-  NonfiniteHunt hunt(engine_.executor());
-  engine_.executor().set_observer(&hunt);
-  loader_.seek(state_.data);
-  engine_.step(engine_.micro_steps_per_update(), next_batch_);
-  engine_.executor().set_observer(nullptr);
+  NonfiniteHunt hunt(engine_->executor());
+  engine_->executor().set_observer(&hunt);
+  loader_->seek(state_.data);
+  engine_->step(engine_->micro_steps_per_update(), next_batch_);
+  engine_->executor().set_observer(nullptr);
   throw Error(ErrorCode::diverged,
               "loss or gradient norm not finite for " + std::to_string(nonfinite_steps_) +
                   " steps in a row, first in " + hunt.found(),
@@ -278,9 +281,10 @@ void Trainer::diverged() {
 
 StepReport Trainer::run_step(double loss_limit) {
   const bool profiled = profile_ && steps_here_ >= profile_start_;
-  if (profiled) engine_.executor().set_observer(&*profile_);
-  const StepReport report = engine_.step(engine_.micro_steps_per_update(), next_batch_, loss_limit);
-  engine_.executor().set_observer(nullptr);
+  if (profiled) engine_->executor().set_observer(&*profile_);
+  const StepReport report =
+      engine_->step(engine_->micro_steps_per_update(), next_batch_, loss_limit);
+  engine_->executor().set_observer(nullptr);
   if (profiled) profile_->end_step();
   return report;
 }
@@ -303,7 +307,7 @@ void Trainer::step() {
   const StepReport report = run_step(loss_limit);
   ++state_.step;
   ++steps_here_;
-  state_.tokens += engine_.micro_steps_per_update() * engine_.tokens_per_micro_step();
+  state_.tokens += engine_->micro_steps_per_update() * engine_->tokens_per_micro_step();
   const double z = recent_losses_.z_score(report.loss);
   judge(report);
   const double seconds = seconds_since(start);
@@ -316,11 +320,11 @@ void Trainer::step() {
   const bool due = state_.step % std::max<std::int64_t>(1, config_.log.every) == 0;
   if (due || last || *mark_ != 0 || steps_here_ == 1) log(report, z, seconds);
   if (nonfinite_steps_ >= config_.nonfinite_limit) diverged();
-  state_.data = loader_.position();
+  state_.data = loader_->position();
 }
 
 void Trainer::log(const StepReport& report, double loss_z, double seconds) {
-  const std::int64_t tokens = engine_.micro_steps_per_update() * engine_.tokens_per_micro_step();
+  const std::int64_t tokens = engine_->micro_steps_per_update() * engine_->tokens_per_micro_step();
   // Mean since the last line; one step's own time where there is nothing to average yet.
   const double each =
       timed_steps_ > 0 ? seconds_since(timing_start_) / static_cast<double>(timed_steps_) : seconds;
@@ -330,15 +334,15 @@ void Trainer::log(const StepReport& report, double loss_z, double seconds) {
   m.loss = report.loss;
   m.loss_z = loss_z;
   m.grad_norm = report.grad_norm;
-  m.learning_rate = engine_.state().learning_rate;
+  m.learning_rate = engine_->state().learning_rate;
   m.tokens = state_.tokens;
   m.step_seconds = each;
   m.tokens_per_second = static_cast<double>(tokens) / each;
   m.mfu = peak_flops_ > 0 ? m.tokens_per_second * flops_per_token_ / peak_flops_ : 0;
-  m.arena_bytes = engine_.executor().arena_bytes();
+  m.arena_bytes = engine_->executor().arena_bytes();
   m.peak_rss_bytes = peak_resident_bytes();
-  m.budget_bytes = engine_.plan().budget_bytes;
-  m.loss_scale = engine_.state().loss_scale;
+  m.budget_bytes = engine_->plan().budget_bytes;
+  m.loss_scale = engine_->state().loss_scale;
   m.expert_load_max_over_mean = report.expert_load_max_over_mean;
   m.auxiliary_loss = report.auxiliary_loss;
   m.mtp_loss = report.mtp_loss;
@@ -359,12 +363,12 @@ void Trainer::log(const StepReport& report, double loss_z, double seconds) {
 
 void Trainer::validate() {
   if (!validation_data_) return;
-  const SequentialBatches batches(*validation_data_, {.micro_batch = engine_.compiled().batch},
+  const SequentialBatches batches(*validation_data_, {.micro_batch = engine_->compiled().batch},
                                   config_.data.validation_batches);
   TrainingEngine::LossSum sum;
   for (std::int64_t i = 0; i < batches.count(); ++i) {
     batches.read(i, tokens_, targets_);
-    const TrainingEngine::LossSum batch = engine_.evaluate(tokens_, targets_);
+    const TrainingEngine::LossSum batch = engine_->evaluate(tokens_, targets_);
     sum.loss += batch.loss;
     sum.targets += batch.targets;
   }
@@ -383,7 +387,8 @@ void Trainer::sample() {
     ids.push_back(static_cast<std::int32_t>(id));
   }
   if (ids.empty()) ids.push_back(0);
-  Generator generator(engine_.executor(), *engine_.compiled().generation, config_.model.vocab_size);
+  Generator generator(engine_->executor(), *engine_->compiled().generation,
+                      config_.model.vocab_size);
   Sampler sampler({.temperature = 0.8,
                    .top_p = 0.95,
                    .seed = static_cast<std::uint64_t>(config_.seed + state_.step)},
@@ -406,10 +411,11 @@ void Trainer::save() {
   state_.recent_losses = recent_losses_.state();
   state_.recent_norms = recent_norms_.state();
   const Clock::time_point start = Clock::now();
-  save_checkpoint(engine_.executor(), state_, config_,
+  save_checkpoint(engine_->executor(), state_, config_,
                   {.directory = directory_,
                    .keep = config_.checkpoint.keep,
                    .tokenizer_json = tokenizer_json_,
+                   .plan = record_of(engine_->compiled()),
                    .warn = [this](const std::string& line) { say("warning: " + line); }});
   saved_step_ = state_.step;
   char line[64];
@@ -417,22 +423,53 @@ void Trainer::save() {
   say("saved " + (directory_ / checkpoint_name(state_.step)).string() + line);
 }
 
+// Goes on with the same weights, data and schedule in another amount of memory. Two arenas may be
+// more than there is, so the state goes through a checkpoint.
+void Trainer::replan(const MemoryBudget& budget) {
+  RunConfig config = config_;
+  config.memory.budget = budget;
+  std::optional<PlannedTraining> plan;
+  try {
+    plan = plan_training(config, backend_, {.held_bytes = engine_->executor().arena_bytes()});
+  } catch (const Error& error) {
+    save();  // nothing is lost, whatever becomes of the old plan
+    say("warning: the memory budget changed, but " + std::string(error.what()) +
+        "; the run goes on with its old plan");
+    return;
+  }
+  say("the memory budget changed; so far:\n" + memory_report(engine_->plan()));
+  save();
+  profile_.reset();  // it looks at the old program
+  engine_.reset();
+  config_ = std::move(config);
+  use_plan(std::move(*plan));
+  {
+    const CheckpointReader saved =
+        CheckpointReader::open(directory_ / checkpoint_name(state_.step));
+    load_checkpoint(saved, engine_->executor());
+  }
+  loader_->seek(state_.data);
+  say("from step " + std::to_string(state_.step) + ":\n" + memory_report(engine_->plan()));
+}
+
 int Trainer::run() {
   const StopSignal stop;
+  BudgetWatch budget(config_.memory.budget, options_.reread_budget);
   std::filesystem::create_directories(directory_);
   start();
-  say(memory_report(engine_.plan()));
+  say(memory_report(engine_->plan()));
   while (state_.step < last_step_ && stop.received() == 0) {
     step();
     const auto due = [this](std::int64_t every) { return every > 0 && state_.step % every == 0; };
     const bool profiled = profile_ && profile_->steps() == kProfiledSteps;
     const bool pause = due(config_.log.validate_every) || due(config_.checkpoint.every) ||
                        due(config_.log.sample_every) || profiled;
-    if (steps_here_ == 1) say(prediction_report(engine_.plan(), peak_resident_bytes()));
+    if (steps_here_ == 1) say(prediction_report(engine_->plan(), peak_resident_bytes()));
     if (profiled) report_profile();
     if (due(config_.log.validate_every)) validate();
     if (due(config_.log.sample_every)) sample();
     if (due(config_.checkpoint.every)) save();
+    if (const auto changed = budget.changed()) replan(*changed);
     if (pause) {  // their time is not a step's
       timing_start_ = Clock::now();
       timed_steps_ = 0;

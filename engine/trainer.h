@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -24,6 +25,8 @@ struct TrainOptions {
   std::optional<std::int64_t> steps;  // stop after this step of the schedule instead of its end
   int threads = 1;
   bool quiet = false;  // no console lines besides errors
+  // memory.budget as the config file says it now, asked for at SIGUSR1; none: signals are ignored.
+  std::function<MemoryBudget()> reread_budget;
   std::optional<ProfileOptions> profile;
 };
 

@@ -98,6 +98,7 @@ TrainingProgram compile_training(const RunConfig& config, const TrainingOptions&
                                            .dtype = dtype});
   }
   restore_weights(program);
+  result.offload = options.offload;
   if (options.offload != OffloadSet::none) offload(program, options.offload);
   return result;
 }

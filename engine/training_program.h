@@ -32,6 +32,7 @@ struct TrainingProgram {
   ModelInputs evaluation_inputs;
   ModelLosses evaluation;
   std::optional<GenerationParts> generation;
+  OffloadSet offload = OffloadSet::none;
   // What was not simply kept, by name of the activation, in forward's order.
   std::vector<std::pair<std::string, Storage>> stored;
 };

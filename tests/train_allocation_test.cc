@@ -54,6 +54,10 @@ class CountingBackend final : public Backend {
     counts_.reserve(1000);
     return cpu_.allocate(bytes);
   }
+  std::unique_ptr<DeviceMemory> allocate_offload(std::int64_t bytes,
+                                                 const std::filesystem::path& folder) override {
+    return cpu_.allocate_offload(bytes, folder);
+  }
   void copy_to_device(std::byte* device, std::span<const std::byte> host) override {
     cpu_.copy_to_device(device, host);
   }
@@ -78,11 +82,11 @@ TEST(Allocations, AreCounted) {
 
 class Allocation : public testing::TestWithParam<std::pair<const char*, const char*>> {};
 
-TEST_P(Allocation, StepsAfterTheSecondDoNoneLoggingIncluded) {
+void expect_no_allocations(const TinyRun& run, std::vector<std::string> overrides) {
   constexpr std::int64_t kSteps = 12, kPartsOfAStep = 3;  // two micro-steps and the update
-  const TinyRun run(GetParam().first, GetParam().second);
-  const RunConfig config = run.config("run", {"schedule.steps=12", "checkpoint.every=0",
-                                              "log.validate_every=0", "spike.z_score=1000"});
+  overrides.insert(overrides.end(), {"schedule.steps=12", "checkpoint.every=0",
+                                     "log.validate_every=0", "spike.z_score=1000"});
+  const RunConfig config = run.config("run", overrides);
   CountingBackend backend;
   testing::internal::CaptureStdout();  // the console's lines are written too
   ASSERT_EQ(train(config, {.threads = 2}, backend, /*peak_flops=*/1e9), 0);
@@ -96,6 +100,18 @@ TEST_P(Allocation, StepsAfterTheSecondDoNoneLoggingIncluded) {
     EXPECT_EQ(counts[i], counts[i - 1])
         << "before the end of part " << i % kPartsOfAStep << " of step " << i / kPartsOfAStep + 1;
   }
+}
+
+TEST_P(Allocation, StepsAfterTheSecondDoNoneLoggingIncluded) {
+  expect_no_allocations(TinyRun(GetParam().first, GetParam().second), {});
+}
+
+TEST_P(Allocation, NorDoCompressionRecomputationAndOffload) {
+  expect_no_allocations(
+      TinyRun(GetParam().first, GetParam().second),
+      {"memory.activations=int8", "memory.offload=all", "memory.offload_directory=\".\""});
+  expect_no_allocations(TinyRun(GetParam().first, GetParam().second),
+                        {"memory.activations=recompute"});
 }
 
 INSTANTIATE_TEST_SUITE_P(Runs, Allocation,

@@ -55,7 +55,7 @@ void add_plan(CLI::App& app, Command& command) {
       }
       const int threads = thread_count(config.threads);
       const auto backend = make_backend(config.device, threads);
-      const PlannedTraining planned = plan_with_alternatives(config, *backend);
+      const PlannedTraining planned = plan_training(config, *backend, {.predict_time = true});
       if (!flags->svg_file.empty()) {
         write_text_file(flags->svg_file, memory_drawing(planned.compiled->program, planned.memory,
                                                         subtitle(flags->config, planned)));

@@ -39,6 +39,9 @@ void add_train(CLI::App& app, Command& command) {
       const RunConfig config = load_run_config(flags->config, flags->overrides);
       TrainOptions options{
           .resume = flags->resume, .threads = thread_count(config.threads), .quiet = flags->quiet};
+      options.reread_budget = [flags] {
+        return load_run_config(flags->config, flags->overrides).memory.budget;
+      };
       if (flags->steps > 0) options.steps = flags->steps;
       if (flags->profile->count() > 0) {
         options.profile = {.peaks = measured_peaks(options.threads),

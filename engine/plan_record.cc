@@ -1,0 +1,83 @@
+#include "engine/plan_record.h"
+
+#include <nlohmann/json.hpp>
+
+#include "engine/error.h"
+
+namespace ingot {
+namespace {
+
+constexpr OffloadSet kOffloadSets[] = {OffloadSet::none, OffloadSet::states, OffloadSet::masters,
+                                       OffloadSet::all};
+
+[[noreturn]] void refuse(const std::string& what, const std::string& where) {
+  throw Error(ErrorCode::data, "the recorded plan " + what, where,
+              "remove \"plan\" from it to plan anew");
+}
+
+}  // namespace
+
+PlanRecord record_of(const TrainingProgram& compiled) {
+  return {compiled.batch, compiled.offload, {compiled.stored.begin(), compiled.stored.end()}};
+}
+
+TrainingProgram compile_recorded(const RunConfig& config, const PlanRecord& record) {
+  const auto choose = [&record](const Program& program, std::span<const SavedActivation> saved) {
+    std::vector<Storage> storage(program.tensors().size(), Storage::keep);
+    std::size_t used = 0;
+    for (const SavedActivation& activation : saved) {
+      const auto found = record.stored.find(program.tensors()[activation.tensor].name);
+      if (found == record.stored.end()) continue;
+      storage[activation.tensor] = found->second;
+      ++used;
+      const bool offered =
+          found->second == Storage::int8 ? activation.int8_bytes > 0 : activation.recomputable;
+      if (!offered) refuse("stores " + found->first + " as it can not be stored", "manifest.json");
+    }
+    if (used != record.stored.size()) {
+      refuse("is for another model or another version of this program", "manifest.json");
+    }
+    return storage;
+  };
+  return compile_training(config, {.batch = record.micro_batch,
+                                   .storage = record.stored.empty() ? ChooseStorage{} : choose,
+                                   .offload = record.offload});
+}
+
+nlohmann::json to_json(const PlanRecord& record) {
+  nlohmann::json stored = nlohmann::json::object();
+  for (const auto& [name, storage] : record.stored) {
+    stored[std::string(name_of(storage))].push_back(name);
+  }
+  return {{"micro_batch", record.micro_batch},
+          {"offload", name_of(record.offload)},
+          {"activations", stored}};
+}
+
+PlanRecord parse_plan_record(const nlohmann::json& json, const std::string& where) {
+  try {
+    PlanRecord record;
+    record.micro_batch = json.at("micro_batch").get<std::int64_t>();
+    if (record.micro_batch < 1) refuse("has no micro-batch", where);
+    bool known = false;
+    for (const OffloadSet set : kOffloadSets) {
+      if (json.at("offload").get<std::string>() != name_of(set)) continue;
+      record.offload = set;
+      known = true;
+    }
+    if (!known) refuse("names an unknown offload set", where);
+    for (const auto& [word, names] : json.at("activations").items()) {
+      if (word != "int8" && word != "recompute")
+        refuse("stores activations as '" + word + "'", where);
+      for (const auto& name : names) {
+        record.stored[name.get<std::string>()] =
+            word == "int8" ? Storage::int8 : Storage::recompute;
+      }
+    }
+    return record;
+  } catch (const nlohmann::json::exception&) {
+    refuse("is malformed", where);
+  }
+}
+
+}  // namespace ingot

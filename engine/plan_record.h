@@ -1,0 +1,30 @@
+// A plan as a checkpoint's manifest records it: what it takes to compile the same program again,
+// on any machine, so that a resumed run computes the same bits (spec/memory.md G7).
+#pragma once
+
+#include <map>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "engine/training_program.h"
+
+namespace ingot {
+
+struct PlanRecord {
+  std::int64_t micro_batch = 0;
+  OffloadSet offload = OffloadSet::none;
+  std::map<std::string, Storage> stored;  // activations that are not kept as they are, by name
+
+  bool operator==(const PlanRecord&) const = default;
+};
+
+PlanRecord record_of(const TrainingProgram& compiled);
+
+// The program of this record. Throws Error(data) when the record names what is not there.
+TrainingProgram compile_recorded(const RunConfig& config, const PlanRecord& record);
+
+nlohmann::json to_json(const PlanRecord& record);
+// Throws Error(data) naming `where` when it is malformed.
+PlanRecord parse_plan_record(const nlohmann::json& json, const std::string& where);
+
+}  // namespace ingot

@@ -1,0 +1,140 @@
+// The memory plan held against execution (spec/memory.md G3): for programs of random models and
+// random choices, an arena in which every byte is used again and one in which none is give the same
+// bits, whatever dead memory holds.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "engine/initialize.h"
+#include "engine/random.h"
+#include "memory/lifetimes.h"
+#include "memory/plan.h"
+#include "tests/tiny_run.h"
+
+namespace ingot {
+namespace {
+
+constexpr std::uint64_t kPrograms = 200;
+constexpr std::int64_t kSequence = 8;
+
+// Draws for one program.
+class Dice {
+ public:
+  explicit Dice(std::uint64_t seed) : seed_(seed) {}
+
+  std::int64_t below(std::int64_t n) {
+    return static_cast<std::int64_t>(random_uniform(seed_, 1, drawn_++) * static_cast<double>(n));
+  }
+  template <class T>
+  T one_of(std::initializer_list<T> values) {
+    return values.begin()[below(static_cast<std::int64_t>(values.size()))];
+  }
+
+ private:
+  std::uint64_t seed_, drawn_ = 0;
+};
+
+std::string random_model(Dice& dice) {
+  const std::string family = kFamilies[dice.below(std::size(kFamilies))];
+  nlohmann::json model = nlohmann::json::parse(tiny_model(family));
+  model["num_hidden_layers"] = 1 + dice.below(4);
+  model["hidden_size"] = 16 * (1 + dice.below(4));
+  model["intermediate_size"] = 8 * (1 + dice.below(9));
+  model["tie_word_embeddings"] = dice.below(2) == 1;
+  if (family.starts_with("deepseek")) {
+    model["first_k_dense_replace"] = dice.below(3);
+    model["moe_intermediate_size"] = 8 * (1 + dice.below(4));
+    model["num_experts_per_tok"] = 1 + dice.below(3);
+    model["n_shared_experts"] = dice.below(3);
+    model["kv_lora_rank"] = 8 * (1 + dice.below(3));
+    model["v_head_dim"] = 4 * (1 + dice.below(4));
+  }
+  if (family == "deepseek_v3") model["num_nextn_predict_layers"] = dice.below(3);
+  return model.dump();
+}
+
+RunConfig random_config(std::uint64_t seed) {
+  Dice dice(seed);
+  const std::string model = random_model(dice);
+  const std::int64_t batch = dice.one_of({1, 2, 3});
+  const std::string text =
+      R"({"model": )" + model +
+      R"(, "data": {"sequence_length": 8}, "batch": {"tokens_per_step": )" +
+      std::to_string(batch * kSequence) + R"(, "micro_batch": )" + std::to_string(batch) +
+      R"(}, "precision": {"compute": ")" + dice.one_of({"fp32", "bf16", "fp16"}) +
+      R"("}, "memory": {"activations": ")" + dice.one_of({"keep", "int8", "compact", "recompute"}) +
+      R"(", "offload": ")" + dice.one_of({"none", "none", "states", "masters", "all"}) +
+      R"(", "offload_directory": "."}})";
+  return parse_run_config(text, "random", ".");
+}
+
+// Fills tensors with NaN as they die.
+class Poison final : public OpObserver {
+ public:
+  explicit Poison(const Executor& executor)
+      : executor_(executor), lives_(lifetimes(executor.program())) {}
+  void after(const Op& op) override {
+    const Program& program = executor_.program();
+    const std::int64_t now = &op - program.ops().data();
+    for (std::size_t i = 0; i < lives_.tensors.size(); ++i) {
+      const TensorInfo& info = program.tensors()[lives_.tensors[i]];
+      if (lives_.buffers[i].last != now || info.lifetime != Lifetime::transient) continue;
+      std::memset(executor_.data(program.whole(lives_.tensors[i])), 0xFF, info.bytes());
+    }
+  }
+
+ private:
+  const Executor& executor_;
+  Lifetimes lives_;
+};
+
+// Losses, norm and weights of two steps, as numbers and raw bytes.
+struct Outcome {
+  std::vector<double> numbers;
+  std::string weights;
+  bool operator==(const Outcome&) const = default;
+};
+
+Outcome outcome_of(const RunConfig& config, bool packed) {
+  cpu::CpuBackend backend = tiny_backend(2);
+  PlannedTraining plan = plan_training(config, backend);
+  if (!packed) plan.memory = plan_memory(plan.compiled->program, /*reuse=*/false);
+  TrainingEngine engine(std::move(plan), backend, config);
+  initialize_weights(engine.executor(), 1, 1);
+  engine.state().learning_rate = 1e-2;
+  engine.state().mtp_weight = 0.3;
+  Poison poison(engine.executor());
+  if (packed) engine.executor().set_observer(&poison);
+  Outcome outcome;
+  for (int step = 0; step < 2; ++step) {
+    const StepReport report = engine.step(1, [&](auto tokens, auto targets) {
+      const auto walk = learnable_tokens(tokens.size() + 1, 64, step);
+      std::copy(walk.begin(), walk.end() - 1, tokens.begin());
+      std::copy(walk.begin() + 1, walk.end(), targets.begin());
+    });
+    ++engine.state().updates;
+    outcome.numbers.insert(outcome.numbers.end(), {report.loss, report.grad_norm});
+  }
+  const Executor& executor = engine.executor();
+  for (const Weight& weight : executor.program().weights()) {
+    std::string bytes(executor.program().info(weight.master).bytes(), '\0');
+    executor.read(weight.master, std::as_writable_bytes(std::span(bytes)));
+    outcome.weights += bytes;
+  }
+  return outcome;
+}
+
+TEST(RandomPrograms, RunInAPackedArenaAsInOneWithoutReuse) {
+  for (std::uint64_t seed = 0; seed < kPrograms; ++seed) {
+    SCOPED_TRACE("program " + std::to_string(seed));
+    const RunConfig config = random_config(seed);
+    const Outcome packed = outcome_of(config, true);
+    for (const double number : packed.numbers) ASSERT_TRUE(std::isfinite(number));
+    ASSERT_TRUE(packed == outcome_of(config, false));
+  }
+}
+
+}  // namespace
+}  // namespace ingot
