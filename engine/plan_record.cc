@@ -26,7 +26,7 @@ TrainingProgram compile_recorded(const RunConfig& config, const PlanRecord& reco
     std::vector<Storage> storage(program.tensors().size(), Storage::keep);
     std::size_t used = 0;
     for (const SavedActivation& activation : saved) {
-      const auto found = record.stored.find(program.tensors()[activation.tensor].name);
+      const auto found = record.stored.find(activation.name);
       if (found == record.stored.end()) continue;
       storage[activation.tensor] = found->second;
       ++used;

@@ -21,8 +21,7 @@ void store_chosen(TrainingProgram& compiled, const ChooseStorage& choose) {
   const std::vector<Storage> storage = choose(program, saved);
   for (const SavedActivation& activation : saved) {
     if (storage[activation.tensor] == Storage::keep) continue;
-    compiled.stored.emplace_back(program.tensors()[activation.tensor].name,
-                                 storage[activation.tensor]);
+    compiled.stored.emplace_back(activation.name, storage[activation.tensor]);
   }
   store_activations(program, storage);
 }

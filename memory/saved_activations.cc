@@ -1,6 +1,7 @@
 #include "memory/saved_activations.h"
 
 #include <algorithm>
+#include <map>
 #include <stdexcept>
 #include <string>
 
@@ -233,10 +234,15 @@ std::string_view name_of(Storage storage) {
 std::vector<SavedActivation> saved_activations(const Program& program) {
   const Uses uses(program);
   std::vector<SavedActivation> saved;
+  std::map<std::string, int> seen;
   for (int id = 0; id < static_cast<int>(program.tensors().size()); ++id) {
     if (!is_activation(program, uses, id) || uses.wanted_by[id].empty()) continue;
     const TensorInfo& info = program.tensors()[id];
-    SavedActivation activation{.tensor = id, .layer = info.layer, .bytes = info.bytes()};
+    const int same = ++seen[info.name];
+    SavedActivation activation{.tensor = id,
+                               .name = info.name + (same > 1 ? " " + std::to_string(same) : ""),
+                               .layer = info.layer,
+                               .bytes = info.bytes()};
     if (info.saving == Saving::any && is_float(info.dtype) && info.shape.last() >= kLeastColumns) {
       const std::int64_t groups = (info.shape.last() + kActivationGroup - 1) / kActivationGroup;
       activation.int8_bytes = info.shape.elements() + 4 * info.shape.rows() * groups;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "engine/program.h"
@@ -18,7 +19,8 @@ std::string_view name_of(Storage storage);
 
 // An activation that forward makes and backward reads.
 struct SavedActivation {
-  int tensor = -1;  // id
+  int tensor = -1;   // id
+  std::string name;  // of the tensor, with " 2", " 3"... where a layer has several of that name
   int layer = -1;
   std::int64_t bytes = 0;       // kept as it is
   std::int64_t int8_bytes = 0;  // codes and scales; 0: must not be kept in 8 bits

@@ -95,7 +95,8 @@ TEST_F(Replan, ASmallerBudgetIsKeptFromTheNextStepOnWithTheSameLossCurve) {
   EXPECT_EQ(budgets.back(), static_cast<double>(between));
   EXPECT_LT(arenas.back(), arenas.front());
   EXPECT_LE(arenas.back(), static_cast<double>(between));
-  const auto expected = metric(folder_ / "whole", "loss"), losses = metric(folder_ / "shrunk", "loss");
+  const auto expected = metric(folder_ / "whole", "loss"),
+             losses = metric(folder_ / "shrunk", "loss");
   for (std::size_t step = 0; step < losses.size(); ++step) {
     // Until then the same bits; then 8-bit activations and another split of sums may differ by
     // far less than one step's progress.
@@ -121,7 +122,7 @@ TEST_F(Replan, AResumedRunTakesItsCheckpointsPlanWhateverTheBudgetAllows) {
   write("run", "8GiB");
   ASSERT_EQ(run_ingot({"train", path, "--steps", "4"}).exit_code, 0);
   const auto arenas = metric(folder_ / "run", "arena_bytes");
-  ASSERT_EQ(arenas.size(), 4u);
+  ASSERT_EQ(arenas.size(), 4u) << contents_of(folder_ / "run" / "metrics.jsonl");
   EXPECT_EQ(arenas.front(), arenas.back());
 }
 
