@@ -109,6 +109,14 @@ INGOT_SIMD float scale_of(float amax, float* scale) {
 // Codes in lanes may be outside -127..127 (NaN: far below): storing them clamps.
 INGOT_SIMD I16 nearest_codes(F16 x, F16 inverse) { return round_to_int(x * inverse); }
 
+// rounding_row_key()
+INGOT_SIMD std::uint64_t row_key_of(std::uint64_t key, std::int64_t row) {
+  std::uint64_t z = key + (static_cast<std::uint64_t>(row) + 1) * 0x9E3779B97F4A7C15u;
+  z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+  return z ^ z >> 31;
+}
+
 // rounding_bits() of 32 columns: `first` of the first sixteen, `second` of the others.
 struct RandomLanes {
   I16 first, second;

@@ -1,0 +1,444 @@
+#include "backends/cpu/int8_matmul.h"
+
+#include <algorithm>
+#include <array>
+
+#include "backends/cpu/int8_matmul_simd.h"
+#include "backends/cpu/matmul_simd.h"
+#include "compress/quantizer.h"
+#include "compress/quantizer_simd.h"
+#include "engine/error.h"
+
+namespace ingot::cpu {
+namespace {
+
+// As in matmul.cc. Panels of a transposed A are as wide as a tile is high.
+constexpr std::int64_t kTileRows = 96, kTileColumns = 512;
+constexpr std::int64_t kPackRows = 16;  // rows of A that are quantized as one item
+constexpr std::int64_t kPackedA = 4 << 20, kPackedB = 8 << 20;
+constexpr std::int64_t kLongestBlock = 1 << 16;  // 255 * 127 * 65536 < 2^31
+constexpr int kMostBlocks = 64;                  // of a batch
+
+constexpr std::int64_t round_up(std::int64_t value, std::int64_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
+constexpr std::int64_t divide_up(std::int64_t value, std::int64_t unit) {
+  return (value + unit - 1) / unit;
+}
+
+int type_index(DType type) { return type == DType::f32 ? 0 : type == DType::bf16 ? 1 : 2; }
+
+[[noreturn]] void refuse(const char* what) {
+  throw Error(ErrorCode::usage, what, "backends/cpu/int8_matmul");
+}
+
+const std::byte* at(const void* base, DType type, std::int64_t element) {
+  return static_cast<const std::byte*>(base) + element * size_of(type);
+}
+
+// Of packed panels: codes, then all scales, then (B) all corrections.
+struct Panels {
+  std::byte* memory;
+  std::int64_t width, words, blocks;  // width: of all panels together
+
+  std::int8_t* codes(std::int64_t column) const {
+    return reinterpret_cast<std::int8_t*>(memory) + column * words * 4;
+  }
+  float* scales(std::int64_t column) const {
+    return reinterpret_cast<float*>(memory + width * words * 4) + column * blocks;
+  }
+  std::int32_t* corrections(std::int64_t column) const {
+    return reinterpret_cast<std::int32_t*>(scales(width)) + column * blocks;
+  }
+};
+
+}  // namespace
+
+// What one run() was given.
+struct Int8Matmul::Call {
+  const void* a;
+  const void* b;
+  void* c;
+  const float* bias;
+  const void* residual;
+  std::byte* workspace;
+  std::int64_t a_rows;
+  std::span<const std::int32_t> offsets;
+  std::uint64_t key;
+};
+
+// A part of one group's C and what it is made of.
+struct Int8Matmul::Block {
+  std::int64_t rows, columns, depth;
+  const std::byte* a;
+  const std::byte* b;
+  std::byte* c;
+  const float* bias;
+  const std::byte* residual;
+  std::int64_t a_row, a_column;  // of `a` in the tensor A, for stochastic rounding
+  std::byte* packed_a;
+  Panels packed_b;
+  std::int64_t tile_rows, tile_columns;
+  std::int64_t a_items, b_items, tiles;  // work to do
+
+  // A without a_transposed: rows of codes, then scales [rows][blocks].
+  float* a_scales(std::int64_t row_bytes) const {
+    return reinterpret_cast<float*>(packed_a + rows * row_bytes);
+  }
+  Panels a_panels() const {
+    return {packed_a, round_up(rows, 16), packed_b.words, packed_b.blocks};
+  }
+};
+
+struct Int8Matmul::Batch {
+  std::array<Block, kMostBlocks> blocks;
+  int count = 0;
+  std::int64_t used = 0;  // of the workspace
+
+  const Block& find(std::int64_t Block::*items, std::int64_t& index) const {
+    int block = 0;
+    while (index >= blocks[block].*items) index -= blocks[block++].*items;
+    return blocks[block];
+  }
+  std::int64_t total(std::int64_t Block::*items) const {
+    std::int64_t sum = 0;
+    for (int i = 0; i < count; ++i) sum += blocks[i].*items;
+    return sum;
+  }
+};
+
+Int8Matmul::Int8Matmul(const Int8MatmulSpec& spec, Isa isa)
+    : spec_(spec),
+      kernels_(&int8_matmul_kernels(isa)),
+      words_(&matmul_kernels(isa)),
+      quantizer_(&quantizer_kernels(isa)) {
+  spec_.product = Matmul(spec.product, isa).spec();  // checks it, and fills in strides
+  const MatmulSpec& s = spec_.product;
+  if (s.b_packed || (s.a_transposed && s.b_transposed)) refuse("an int8 matmul of this layout");
+  if (spec_.block == 0)
+    spec_.block = s.depth <= kLongestBlock ? round_up(s.depth, 32) : kLongestBlock;
+  if (spec_.block < 32 || spec_.block % 32 != 0 || spec_.block > kLongestBlock) {
+    refuse("an int8 matmul whose blocks are no multiple of 32 up to 65536");
+  }
+  // The smallest portion must fit; groups that split the depth may each add a word and a block.
+  const std::int64_t depth = s.depth + (s.a_transposed ? s.groups * spec_.block : 0);
+  const std::int64_t all =
+      s.a_transposed ? a_bytes(s.rows, depth) + b_bytes(s.columns, depth)
+                     : a_bytes(s.rows, s.depth) + s.groups * (b_bytes(s.columns, s.depth) + 64);
+  const std::int64_t least = a_bytes(std::min(s.rows, kTileRows), s.depth) +
+                             b_bytes(std::min(s.columns, kernels_->panel), s.depth);
+  capacity_ = round_up(std::min(all + 64 * s.groups, std::max(kPackedA + kPackedB, least)), 64);
+  if (s.b_transposed)
+    scratch_bytes_ = kernels_->panel * a_row_bytes(s.depth) +
+                     round_up(kernels_->panel * blocks_of(s.depth) * 4, 64);
+  workspace_bytes_ = capacity_ + s.threads * scratch_bytes_;
+}
+
+Int8Matmul Int8Matmul::overwriting() const {
+  Int8Matmul result = *this;
+  result.spec_.product.accumulate = false;
+  return result;
+}
+
+std::int64_t Int8Matmul::blocks_of(std::int64_t depth) const {
+  return divide_up(depth, spec_.block);
+}
+
+// An odd number of cache lines, so that neighbouring rows fall into different sets.
+std::int64_t Int8Matmul::a_row_bytes(std::int64_t depth) const { return round_up(depth, 128) + 64; }
+
+std::int64_t Int8Matmul::panel_bytes(std::int64_t width, std::int64_t depth, bool corrected) const {
+  return round_up(width, 16) * (words_of(depth) * 4 + blocks_of(depth) * (corrected ? 8 : 4));
+}
+
+std::int64_t Int8Matmul::a_bytes(std::int64_t rows, std::int64_t depth) const {
+  if (spec_.product.a_transposed) return panel_bytes(rows, depth, false);
+  return round_up(rows * (a_row_bytes(depth) + blocks_of(depth) * 4), 64);
+}
+
+std::int64_t Int8Matmul::b_bytes(std::int64_t columns, std::int64_t depth) const {
+  return panel_bytes(columns, depth, true);
+}
+
+void Int8Matmul::run(ThreadPool& pool, const void* a, const void* b, void* c, const float* bias,
+                     const void* residual, std::span<std::byte> workspace, std::int64_t a_rows,
+                     std::span<const std::int32_t> offsets, std::uint64_t key) const {
+  const Call call{a, b, c, bias, residual, workspace.data(), a_rows, offsets, key};
+  check(call, workspace.size(), pool.threads());
+  Batch batch;
+  for (int group = 0; group < spec_.product.groups; ++group) {
+    const Block whole = group_block(call, group);
+    const MatmulSpec& s = spec_.product;
+    const bool nothing_to_add = s.accumulate && whole.depth == 0 && !s.bias && !s.residual;
+    if (whole.rows > 0 && !nothing_to_add) add_group(call, pool, batch, whole);
+  }
+  run_batch(call, pool, batch);
+}
+
+void Int8Matmul::check(const Call& call, std::size_t workspace_bytes, int threads) const {
+  const MatmulSpec& s = spec_.product;
+  if (call.a_rows < 0 || call.a_rows > (s.a_transposed ? s.depth : s.rows)) {
+    refuse("an int8 matmul with more rows than it was made for");
+  }
+  if (threads > s.threads || static_cast<std::int64_t>(workspace_bytes) < workspace_bytes_ ||
+      reinterpret_cast<std::uintptr_t>(call.workspace) % 64 != 0) {
+    refuse("an int8 matmul with too little or misaligned workspace");
+  }
+  if ((call.bias != nullptr) != s.bias || (call.residual != nullptr) != s.residual) {
+    refuse("an int8 matmul whose bias or residual is not what it was made for");
+  }
+  if (call.offsets.empty() && s.groups == 1) return;
+  if (std::ssize(call.offsets) != s.groups + 1 || call.offsets[0] != 0 ||
+      call.offsets.back() > call.a_rows || !std::ranges::is_sorted(call.offsets)) {
+    refuse("an int8 matmul whose groups' offsets don't split its rows");
+  }
+}
+
+// The whole group; nothing packed yet.
+Int8Matmul::Block Int8Matmul::group_block(const Call& call, int group) const {
+  const MatmulSpec& s = spec_.product;
+  const std::int64_t first = call.offsets.empty() ? 0 : call.offsets[group];
+  const std::int64_t count = (call.offsets.empty() ? call.a_rows : call.offsets[group + 1]) - first;
+  Block block{};
+  block.rows = s.a_transposed ? s.rows : count;
+  block.depth = s.a_transposed ? count : s.depth;
+  block.columns = s.columns;
+  block.a = at(call.a, s.a, first * s.a_stride);
+  block.a_row = first;
+  block.bias = call.bias;
+  const std::int64_t group_start = group * s.group_stride;
+  block.b = at(call.b, s.b, s.a_transposed ? first * s.b_stride : group_start);
+  block.c = static_cast<std::byte*>(call.c) +
+            (s.a_transposed ? group_start : first * s.c_stride) * size_of(s.c);
+  if (call.residual != nullptr) block.residual = at(call.residual, s.c, first * s.residual_stride);
+  return block;
+}
+
+// Cuts a group into portions that fit the workspace and adds them to the batch, running it
+// whenever it is full.
+void Int8Matmul::add_group(const Call& call, ThreadPool& pool, Batch& batch,
+                           const Block& whole) const {
+  const std::int64_t depth = whole.depth;
+  const std::int64_t column_bytes = b_bytes(16, depth) / 16, row_bytes = a_bytes(16, depth) / 16;
+  const auto portion = [](std::int64_t bytes, std::int64_t each, std::int64_t unit,
+                          std::int64_t all) {
+    const std::int64_t units = each == 0 ? all : bytes / each / unit * unit;
+    return std::min(all, std::max(unit, units));
+  };
+  const std::int64_t columns = portion(kPackedB, column_bytes, kernels_->panel, whole.columns);
+  const std::int64_t rows = portion(kPackedA, row_bytes, kTileRows, whole.rows);
+  for (std::int64_t column = 0; column < whole.columns; column += columns) {
+    for (std::int64_t row = 0; row < whole.rows; row += rows) {
+      Block part = part_of(whole, row, std::min(rows, whole.rows - row), column,
+                           std::min(columns, whole.columns - column));
+      const std::int64_t for_a = round_up(a_bytes(part.rows, depth), 64);
+      const std::int64_t bytes = for_a + round_up(b_bytes(part.columns, depth), 64);
+      if (batch.count == kMostBlocks || batch.used + bytes > capacity_) {
+        run_batch(call, pool, batch);
+        batch.count = 0;
+        batch.used = 0;
+      }
+      part.packed_a = call.workspace + batch.used;
+      part.packed_b = {part.packed_a + for_a, round_up(part.columns, 16), words_of(depth),
+                       blocks_of(depth)};
+      batch.used += bytes;
+      batch.blocks[batch.count++] = part;
+    }
+  }
+}
+
+Int8Matmul::Block Int8Matmul::part_of(const Block& whole, std::int64_t row, std::int64_t rows,
+                                      std::int64_t column, std::int64_t columns) const {
+  const MatmulSpec& s = spec_.product;
+  Block part = whole;
+  part.rows = rows;
+  part.columns = columns;
+  part.a += (s.a_transposed ? row : row * s.a_stride) * size_of(s.a);
+  (s.a_transposed ? part.a_column : part.a_row) += row;
+  part.b += (s.b_transposed ? column * s.b_stride : column) * size_of(s.b);
+  part.c += (row * s.c_stride + column) * size_of(s.c);
+  if (part.bias != nullptr) part.bias += column;
+  if (part.residual != nullptr) part.residual += (row * s.residual_stride + column) * size_of(s.c);
+  return part;
+}
+
+// Cuts the batch into tiles, smaller ones where there would be few for the threads.
+void Int8Matmul::choose_tiles(Batch& batch, int threads) const {
+  std::int64_t rows = kTileRows, columns = kTileColumns;
+  while (true) {
+    std::int64_t tiles = 0;
+    for (int i = 0; i < batch.count; ++i) {
+      Block& block = batch.blocks[i];
+      block.tile_rows = rows;
+      block.tile_columns = columns;
+      block.tiles = divide_up(block.rows, rows) * divide_up(block.columns, columns);
+      tiles += block.tiles;
+    }
+    if (tiles >= 8 * threads || rows == 24) return;
+    if (columns > 64) {
+      columns /= 2;
+    } else {
+      rows /= 2;
+    }
+  }
+}
+
+void Int8Matmul::run_batch(const Call& call, ThreadPool& pool, Batch& batch) const {
+  const MatmulSpec& s = spec_.product;
+  for (int i = 0; i < batch.count; ++i) {
+    Block& block = batch.blocks[i];
+    block.a_items = divide_up(block.rows, s.a_transposed ? kTileRows : kPackRows);
+    block.b_items = divide_up(block.columns, kernels_->panel);
+  }
+  choose_tiles(batch, pool.threads());
+  const std::int64_t a_items = batch.total(&Block::a_items);
+  pool.parallel_for(a_items + batch.total(&Block::b_items), [&](std::int64_t item, int thread) {
+    if (item < a_items) {
+      const Block& block = batch.find(&Block::a_items, item);
+      s.a_transposed ? pack_a_columns(call, block, item) : pack_a_rows(call, block, item);
+      return;
+    }
+    item -= a_items;
+    const Block& block = batch.find(&Block::b_items, item);
+    if (s.b_transposed) {
+      pack_b_rows(block, item, call.workspace + capacity_ + thread * scratch_bytes_);
+    } else {
+      pack_b_columns(block, item);
+    }
+    correct(block, item);
+  });
+  pool.parallel_for(batch.total(&Block::tiles), [&](std::int64_t tile, int) {
+    const Block& block = batch.find(&Block::tiles, tile);
+    multiply(block, tile);
+  });
+}
+
+void Int8Matmul::pack_a_rows(const Call& call, const Block& block, std::int64_t item) const {
+  const MatmulSpec& s = spec_.product;
+  const std::int64_t row_bytes = a_row_bytes(block.depth), blocks = block.packed_b.blocks;
+  const std::int64_t last = std::min(block.rows, (item + 1) * kPackRows);
+  for (std::int64_t row = item * kPackRows; row < last; ++row) {
+    const std::byte* from = block.a + row * s.a_stride * size_of(s.a);
+    auto* codes = reinterpret_cast<std::int8_t*>(block.packed_a + row * row_bytes);
+    float* scales = block.a_scales(row_bytes) + row * blocks;
+    if (spec_.stochastic) {
+      quantizer_->quantize_stochastic[type_index(s.a)](
+          from, block.depth, spec_.block, codes, scales,
+          rounding_row_key(call.key, block.a_row + row));
+    } else {
+      quantizer_->quantize[type_index(s.a)](from, block.depth, spec_.block, codes, scales);
+    }
+  }
+}
+
+void Int8Matmul::pack_a_columns(const Call& call, const Block& block, std::int64_t item) const {
+  const MatmulSpec& s = spec_.product;
+  const std::int64_t row = item * kTileRows;
+  const Panels panels = block.a_panels();
+  Int8Columns columns{};
+  columns.source = block.a + row * size_of(s.a);
+  columns.stride = s.a_stride;
+  columns.depth = block.depth;
+  columns.columns = std::min(kTileRows, block.rows - row);
+  columns.block = spec_.block;
+  columns.panel = panels.codes(row);
+  columns.width = round_up(columns.columns, 16);
+  columns.scales = panels.scales(row);
+  columns.stochastic = spec_.stochastic;
+  columns.key = call.key;
+  columns.first_row = block.a_row;
+  columns.first_column = block.a_column + row;
+  kernels_->pack_columns[type_index(s.a)](columns);
+}
+
+// Rows of the stored B are quantized beside each other, then turned into a panel word by word.
+void Int8Matmul::pack_b_rows(const Block& block, std::int64_t item, std::byte* scratch) const {
+  const MatmulSpec& s = spec_.product;
+  const std::int64_t column = item * kernels_->panel;
+  const std::int64_t columns = std::min(kernels_->panel, block.columns - column);
+  const std::int64_t row_bytes = a_row_bytes(block.depth), blocks = block.packed_b.blocks;
+  const std::int64_t width = round_up(columns, 16);
+  auto* codes = reinterpret_cast<std::int8_t*>(scratch);
+  auto* scales = reinterpret_cast<float*>(scratch + kernels_->panel * row_bytes);
+  float* to_scales = block.packed_b.scales(column);
+  for (std::int64_t i = 0; i < columns; ++i) {
+    std::int8_t* row = codes + i * row_bytes;
+    quantizer_->quantize[type_index(s.b)](block.b + (column + i) * s.b_stride * size_of(s.b),
+                                          block.depth, spec_.block, row, scales);
+    std::fill_n(row + block.depth, words_of(block.depth) * 4 - block.depth, std::int8_t{0});
+    for (std::int64_t n = 0; n < blocks; ++n) to_scales[n * width + i] = scales[n];
+  }
+  for (std::int64_t i = columns; i < width; ++i) {
+    for (std::int64_t n = 0; n < blocks; ++n) to_scales[n * width + i] = 0;
+  }
+  words_->pack_words[0][1](codes, row_bytes / 4, words_of(block.depth), columns,
+                           block.packed_b.codes(column), width);
+}
+
+void Int8Matmul::pack_b_columns(const Block& block, std::int64_t item) const {
+  const MatmulSpec& s = spec_.product;
+  const std::int64_t column = item * kernels_->panel;
+  Int8Columns columns{};
+  columns.source = block.b + column * size_of(s.b);
+  columns.stride = s.b_stride;
+  columns.depth = block.depth;
+  columns.columns = std::min(kernels_->panel, block.columns - column);
+  columns.block = spec_.block;
+  columns.panel = block.packed_b.codes(column);
+  columns.width = round_up(columns.columns, 16);
+  columns.scales = block.packed_b.scales(column);
+  kernels_->pack_columns[type_index(s.b)](columns);
+}
+
+void Int8Matmul::correct(const Block& block, std::int64_t panel) const {
+  const std::int64_t column = panel * kernels_->panel;
+  const std::int64_t columns = std::min(kernels_->panel, block.columns - column);
+  kernels_->correct(block.packed_b.codes(column), block.packed_b.words, spec_.block / 4,
+                    round_up(columns, 16), block.packed_b.corrections(column));
+}
+
+void Int8Matmul::multiply(const Block& block, std::int64_t tile) const {
+  const MatmulSpec& s = spec_.product;
+  const std::int64_t row_tiles = divide_up(block.rows, block.tile_rows);
+  const std::int64_t row = tile % row_tiles * block.tile_rows;
+  const std::int64_t column = tile / row_tiles * block.tile_columns;
+  Int8Tile t{};
+  t.rows = std::min(block.tile_rows, block.rows - row);
+  t.columns = std::min(block.tile_columns, block.columns - column);
+  t.words = block.packed_b.words;
+  t.block_words = spec_.block / 4;
+  t.blocks = block.packed_b.blocks;
+  if (s.a_transposed) {
+    // The tile lies within one panel: tile_rows divides kTileRows.
+    const std::int64_t first = row / kTileRows * kTileRows;
+    const std::int64_t width = round_up(std::min(kTileRows, block.rows - first), 16);
+    t.a = block.a_panels().codes(first) + (row - first) * 4;
+    t.a_row_bytes = 4;
+    t.a_word_bytes = width * 4;
+    t.a_scales = block.a_panels().scales(first) + (row - first);
+    t.a_scale_row = 1;
+    t.a_scale_block = width;
+  } else {
+    t.a_row_bytes = a_row_bytes(block.depth);
+    t.a_word_bytes = 4;
+    t.a = reinterpret_cast<const std::int8_t*>(block.packed_a) + row * t.a_row_bytes;
+    t.a_scales = block.a_scales(t.a_row_bytes) + row * t.blocks;
+    t.a_scale_row = t.blocks;
+    t.a_scale_block = 1;
+  }
+  t.b = block.packed_b.codes(column);
+  t.b_scales = block.packed_b.scales(column);
+  t.b_corrections = block.packed_b.corrections(column);
+  t.output.c = block.c + (row * s.c_stride + column) * size_of(s.c);
+  t.output.c_type = type_index(s.c);
+  t.output.c_stride = s.c_stride;
+  t.output.accumulate = s.accumulate;
+  if (block.bias != nullptr) t.output.bias = block.bias + column;
+  if (block.residual != nullptr) {
+    t.output.residual = block.residual + (row * s.residual_stride + column) * size_of(s.c);
+  }
+  t.output.residual_stride = s.residual_stride;
+  kernels_->tile(t);
+}
+
+}  // namespace ingot::cpu
