@@ -64,11 +64,13 @@ struct ScheduleConfig {
   std::vector<double> factors = {0.316, 0.1};
 };
 
-enum class ComputeType { fp32, bf16, fp16 };
+enum class ComputeType { fp32, bf16, fp16, int8 };
+enum class WgradType { bf16, int8 };
 enum class MasterType { fp32 };
 
 struct PrecisionConfig {
   ComputeType compute = ComputeType::bf16;
+  WgradType wgrad = WgradType::int8;  // with int8 compute
   MasterType master = MasterType::fp32;
   std::optional<double> loss_scale;  // fp16 only; none = dynamic
 };

@@ -121,15 +121,21 @@ ConfigSection schedule_section() {
 }
 
 ConfigSection precision_section() {
-  const auto compute = one_of<ComputeType>(
-      {{"fp32", ComputeType::fp32}, {"bf16", ComputeType::bf16}, {"fp16", ComputeType::fp16}},
-      {{"int8", kLater}, {"fp8", kLater}});
+  const auto compute = one_of<ComputeType>({{"fp32", ComputeType::fp32},
+                                            {"bf16", ComputeType::bf16},
+                                            {"fp16", ComputeType::fp16},
+                                            {"int8", ComputeType::int8}},
+                                           {{"fp8", kLater}});
+  const auto wgrad = one_of<WgradType>({{"bf16", WgradType::bf16}, {"int8", WgradType::int8}});
   const auto master = one_of<MasterType>({{"fp32", MasterType::fp32}},
                                          {{"bf16", kLater}, {"int8", kLater}, {"none", kLater}});
   return section(
       "precision", &RunConfig::precision, "Number formats. Sums, norms and losses are fp32 always.",
       {field("compute", &PrecisionConfig::compute, compute,
-             "Format of weights and activations in computation."),
+             "Format of weights and activations in computation. \"int8\": bf16, but the products "
+             "of the layers' matrices are computed in int8 (not routers, norms, attention, head)."),
+       field("wgrad", &PrecisionConfig::wgrad, wgrad,
+             "With int8 compute: what the gradients of the matrices are computed in."),
        field("master", &PrecisionConfig::master, master,
              "Format of the weights that updates move."),
        field("loss_scale", &PrecisionConfig::loss_scale,

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/autodiff.h"
+#include "engine/int8_compute.h"
 
 namespace ingot {
 namespace {
@@ -33,6 +34,7 @@ DType storage_dtype(ComputeType compute) {
     case ComputeType::fp32:
       return DType::f32;
     case ComputeType::bf16:
+    case ComputeType::int8:
       return DType::bf16;
     case ComputeType::fp16:
       return DType::f16;
@@ -96,6 +98,7 @@ TrainingProgram compile_training(const RunConfig& config, const TrainingOptions&
                                            .capacity = capacity / kPrefillChunk * kPrefillChunk,
                                            .dtype = dtype});
   }
+  mark_int8_compute(program, config.precision);
   restore_weights(program);
   result.offload = options.offload;
   if (options.offload != OffloadSet::none) offload(program, options.offload);

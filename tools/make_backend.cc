@@ -15,7 +15,8 @@ int thread_count(std::int64_t configured) {
 }
 
 double measured_peak_flops(const RunConfig& config, int threads) {
-  const bool bf16 = config.precision.compute == ComputeType::bf16;
+  const ComputeType compute = config.precision.compute;
+  const bool bf16 = compute == ComputeType::bf16 || compute == ComputeType::int8;
   cpu::ThreadPool pool(threads);
   return cpu::measured_peak_gflops(bf16 ? DType::bf16 : DType::f32, pool) * 1e9;
 }

@@ -2,13 +2,16 @@
 
 #include "backends/cpu/matmul.h"
 #include "ops/linear/bias_gradient_cpu.h"
+#include "ops/linear/int8_product_cpu.h"
 #include "ops/linear/mixed_linear_cpu.h"
 
 namespace ingot::cpu {
 namespace {
 
 // The kernel of an op whose operands are those of the product: A, B, bias?, residual? -> C.
-std::unique_ptr<Kernel> product(MatmulSpec spec, std::int64_t rows, const Context& context) {
+std::unique_ptr<Kernel> product(MatmulSpec spec, std::int64_t rows, const Op& op,
+                                const Context& context) {
+  if (op.attributes.flag("int8")) return make_int8_product(op, context, spec, rows, false);
   spec.threads = context.pool.threads();
   const Matmul matmul(spec, context.isa);
   const bool bias = spec.bias, residual = spec.residual;
@@ -37,7 +40,7 @@ std::unique_ptr<Kernel> make_linear(const Program& program, const Op& op, const 
                   .residual_stride = residual ? program.row_stride(residual) : 0,
                   .bias = static_cast<bool>(op.inputs[2]),
                   .residual = static_cast<bool>(residual)},
-                 program.rows(x), context);
+                 program.rows(x), op, context);
 }
 
 std::unique_ptr<Kernel> make_dgrad(const Program& program, const Op& op, const Context& context) {
@@ -52,25 +55,26 @@ std::unique_ptr<Kernel> make_dgrad(const Program& program, const Op& op, const C
                   .a_stride = program.row_stride(dy),
                   .c_stride = program.row_stride(dx),
                   .accumulate = op.attributes.flag("accumulate")},
-                 program.rows(dy), context);
+                 program.rows(dy), op, context);
 }
 
 std::unique_ptr<Kernel> make_wgrad(const Program& program, const Op& op, const Context& context) {
   const Tensor dy = op.inputs[0], x = op.inputs[1];
   if (program.dtype(dy) != program.dtype(x)) return make_mixed_wgrad(program, op, context);
   const std::int64_t rows = program.rows(dy);
-  const Matmul adding({.rows = dy.columns,
-                       .columns = x.columns,
-                       .depth = rows,
-                       .a = program.dtype(dy),
-                       .b = program.dtype(x),
-                       .c = DType::f32,
-                       .a_transposed = true,
-                       .a_stride = program.row_stride(dy),
-                       .b_stride = program.row_stride(x),
-                       .accumulate = true,
-                       .threads = context.pool.threads()},
-                      context.isa);
+  const MatmulSpec spec{.rows = dy.columns,
+                        .columns = x.columns,
+                        .depth = rows,
+                        .a = program.dtype(dy),
+                        .b = program.dtype(x),
+                        .c = DType::f32,
+                        .a_transposed = true,
+                        .a_stride = program.row_stride(dy),
+                        .b_stride = program.row_stride(x),
+                        .accumulate = true,
+                        .threads = context.pool.threads()};
+  if (op.attributes.flag("int8")) return make_int8_product(op, context, spec, rows, false);
+  const Matmul adding(spec, context.isa);
   const Matmul starting = op.attributes.flag("first") ? adding.overwriting() : adding;
   ThreadPool& pool = context.pool;
   return make_kernel(adding.workspace_bytes(),

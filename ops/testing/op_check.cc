@@ -159,6 +159,7 @@ void OpCheck::result(Tensor y) { outputs_.push_back(y); }
 
 void OpCheck::run() {
   differentiate(program_);
+  if (pass_) pass_(program_);
   BoundProgram bound(program_, backend_);
   std::vector<std::int64_t> offsets;
   std::int64_t bytes = 0;

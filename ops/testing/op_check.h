@@ -60,6 +60,9 @@ class OpCheck {
   // The loss is the op's own (heads): no upstream gradient is made for it.
   void result(Tensor y);
 
+  // A pass over the finished program: runs after the backward ops were appended, before planning.
+  void transform(std::function<void(Program&)> pass) { pass_ = std::move(pass); }
+
   StepState& state() { return state_; }
   // Appends the backward ops, plans without reuse, runs forward and backward once.
   void run();
@@ -97,6 +100,7 @@ class OpCheck {
   std::vector<Tensor> outputs_;
   std::vector<double> upstream_;
   std::vector<std::pair<Tensor, std::vector<double>>> filled_;
+  std::function<void(Program&)> pass_;
   StepState state_;
   std::unique_ptr<Executor> executor_;
 };

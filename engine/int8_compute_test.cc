@@ -1,0 +1,103 @@
+#include "engine/int8_compute.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "ops/grouped_linear/grouped_linear.h"
+#include "ops/grouped_linear/grouped_linear_cpu.h"
+#include "ops/linear/linear.h"
+#include "ops/linear/linear_cpu.h"
+#include "ops/testing/op_check.h"
+
+namespace ingot {
+namespace {
+
+const PrecisionConfig kInt8{.compute = ComputeType::int8, .wgrad = WgradType::int8};
+const PrecisionConfig kInt8WithoutWgrad{.compute = ComputeType::int8, .wgrad = WgradType::bf16};
+
+// One product of a layer, with the gradients, and how many of its ops are in int8.
+struct Products {
+  std::vector<double> y, dx, dw;
+  int marked = 0;
+  void expect_close(const Products& other, double tolerance) const {
+    for (const auto& [ours, theirs] :
+         {std::pair{&y, &other.y}, {&dx, &other.dx}, {&dw, &other.dw}}) {
+      double error = 0, norm = 0;
+      for (std::size_t i = 0; i < ours->size(); ++i) {
+        const double difference = (*ours)[i] - (*theirs)[i];
+        error += difference * difference;
+        norm += (*theirs)[i] * (*theirs)[i];
+      }
+      EXPECT_LT(std::sqrt(error / norm), tolerance);
+      EXPECT_GT(error, 0);
+    }
+  }
+  bool operator==(const Products& other) const {
+    return y == other.y && dx == other.dx && dw == other.dw;
+  }
+};
+
+Products run(bool grouped, const PrecisionConfig& config, int threads) {
+  OpCheck check(DType::bf16,
+                grouped ? cpu::grouped_linear_cpu_kernels() : cpu::linear_cpu_kernels(), threads);
+  Program& program = check.program();
+  program.set_layer(3);
+  const Tensor x = check.leaf("x", {200, 150});
+  Tensor y;
+  if (grouped) {
+    const Tensor weight = check.weight("weight", {3, 70, 150});
+    const Tensor offsets = check.integers("offsets", {4}, {0, 120, 120, 200});
+    y = grouped_linear(program, x, weight, offsets);
+  } else {
+    y = linear(program, x, check.weight("weight", {70, 150}));
+  }
+  check.output(y);
+  check.transform([&](Program& p) { mark_int8_compute(p, config); });
+  check.run();
+  Products result{check.value(y), check.gradient("x"), check.gradient("weight")};
+  for (const Op& op : program.ops()) result.marked += op.attributes.flag("int8");
+  return result;
+}
+
+// memory.md A1: 0.7 % for each operand, 0.9 % for stochastic rounding; uniform values a bit less.
+TEST(Int8Compute, ProductsAreAsCloseAsInt8Is) {
+  for (const bool grouped : {false, true}) {
+    const Products exact = run(grouped, {.compute = ComputeType::bf16}, 2);
+    EXPECT_EQ(exact.marked, 0);
+    const Products rounded = run(grouped, kInt8, 2);
+    EXPECT_EQ(rounded.marked, 3);
+    rounded.expect_close(exact, 0.012);
+    const Products without_wgrad = run(grouped, kInt8WithoutWgrad, 2);
+    EXPECT_EQ(without_wgrad.marked, 2);
+    EXPECT_EQ(without_wgrad.y, rounded.y);
+    EXPECT_EQ(without_wgrad.dw, exact.dw);
+  }
+}
+
+TEST(Int8Compute, BitsDoNotDependOnTheNumberOfThreads) {
+  for (const bool grouped : {false, true}) {
+    EXPECT_TRUE(run(grouped, kInt8, 1) == run(grouped, kInt8, 3));
+  }
+}
+
+TEST(Int8Compute, LeavesRoutersHeadsAndDecodingAlone) {
+  Program program;
+  const auto weight = [&](std::int64_t out, DType dtype) {
+    return program.persistent("weight", {out, 96}, dtype, Role::weight);
+  };
+  const Tensor x = program.activation("x", {128, 96}, DType::bf16);
+  linear(program, x, weight(8, DType::bf16), {.output_dtype = DType::f32});  // the head: no layer
+  program.set_layer(0);
+  linear(program, x, weight(8, DType::f32), {.output_dtype = DType::f32});  // a router
+  linear(program, program.activation("few", {8, 96}, DType::bf16), weight(8, DType::bf16));
+  linear(program, program.activation("fp32", {128, 96}, DType::f32), weight(8, DType::f32));
+  mark_int8_compute(program, kInt8);
+  for (const Op& op : program.ops()) EXPECT_FALSE(op.attributes.flag("int8"));
+  linear(program, x, weight(8, DType::bf16));
+  mark_int8_compute(program, kInt8);
+  EXPECT_TRUE(program.ops().back().attributes.flag("int8"));
+}
+
+}  // namespace
+}  // namespace ingot

@@ -1,0 +1,29 @@
+#include "ops/linear/int8_product_cpu.h"
+
+#include "backends/cpu/int8_matmul.h"
+#include "compress/quantizer.h"
+
+namespace ingot::cpu {
+
+std::unique_ptr<Kernel> make_int8_product(const Op& op, const Context& context, MatmulSpec spec,
+                                          std::int64_t a_rows, bool offsets) {
+  spec.threads = context.pool.threads();
+  const Int8Matmul matmul(
+      {.product = spec, .block = kInt8Block, .stochastic = op.attributes.flag("stochastic")},
+      context.isa);
+  const Int8Matmul starting = op.attributes.flag("first") ? matmul.overwriting() : matmul;
+  const auto tensor = static_cast<std::uint64_t>(op.inputs[0].id);
+  const std::int64_t bounds = offsets ? spec.groups + 1 : 0;
+  ThreadPool& pool = context.pool;
+  return make_kernel(matmul.workspace_bytes(), [=, &pool](const KernelArguments& arguments,
+                                                          const StepState& state) {
+    const Int8Matmul& now = state.micro_step == 0 ? starting : matmul;
+    const std::span offsets_now(bounds ? arguments.input<std::int32_t>(2) : nullptr, bounds);
+    now.run(pool, arguments.inputs[0], arguments.inputs[1], arguments.outputs[0],
+            spec.bias ? arguments.input<float>(2) : nullptr,
+            spec.residual ? arguments.inputs[3] : nullptr, arguments.workspace, a_rows, offsets_now,
+            rounding_key(state.seed, state.step, state.micro_step, tensor));
+  });
+}
+
+}  // namespace ingot::cpu

@@ -1,0 +1,19 @@
+// The products of linear() and grouped_linear() with the attribute "int8": floats in, floats out,
+// int8 inside (backends/cpu/int8_matmul.h).
+#pragma once
+
+#include <memory>
+
+#include "backends/cpu/cpu_backend.h"
+#include "backends/cpu/matmul.h"
+
+namespace ingot::cpu {
+
+// spec: of the float product (threads are filled in). a_rows: stored rows of A. offsets: whether
+// the third input is offsets of groups; without, it is the bias and the fourth the residual, if the
+// spec has them.
+// Attributes: stochastic (A is a gradient and rounded so), first (overwrites in micro-step 0).
+std::unique_ptr<Kernel> make_int8_product(const Op& op, const Context& context, MatmulSpec spec,
+                                          std::int64_t a_rows, bool offsets);
+
+}  // namespace ingot::cpu
