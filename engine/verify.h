@@ -14,9 +14,10 @@ namespace ingot {
 
 struct Comparison {
   std::string name;
-  double error = 0;  // largest difference, relative to the largest absolute reference value
-                     // (train.losses, train.grad_norms: to each value; greedy: tokens that differ;
-                     // final.NAME: the median difference to the root mean square)
+  double error =
+      0;  // largest difference, relative to the largest absolute reference value
+          // (train.losses, train.grad_norms: to each value; greedy: tokens that differ;
+          // final.NAME, and logits in int8: the median difference to the root mean square)
   double tolerance = 0;
   bool passed() const { return error <= tolerance; }  // NaN fails
 };

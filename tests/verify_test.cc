@@ -32,6 +32,7 @@ void expect_agreement(const std::string& name, ComputeType compute) {
 TEST_P(Golden, AgreesInFp32) { expect_agreement(GetParam(), ComputeType::fp32); }
 TEST_P(Golden, AgreesInBf16) { expect_agreement(GetParam(), ComputeType::bf16); }
 TEST_P(Golden, AgreesInFp16) { expect_agreement(GetParam(), ComputeType::fp16); }
+TEST_P(Golden, AgreesInInt8) { expect_agreement(GetParam(), ComputeType::int8); }
 
 INSTANTIATE_TEST_SUITE_P(Models, Golden,
                          testing::Values("deepseek_v3", "deepseek_v3_yarn", "deepseek_v2_lite",

@@ -17,13 +17,14 @@ void add_verify(CLI::App& app, Command& command) {
   CLI::App* verify = app.add_subcommand("verify", "Compare with a reference run of a model");
   verify->add_option("HF_DIR", flags->folder, "Hugging Face model folder")->required();
   verify->add_option("GOLDEN", flags->golden, "Reference run (golden.safetensors)")->required();
-  verify->add_option("--dtype", flags->dtype, "Compute in fp32 or bf16")
-      ->check(CLI::IsMember({"fp32", "bf16", "fp16"}));
+  verify->add_option("--dtype", flags->dtype, "Compute in this format")
+      ->check(CLI::IsMember({"fp32", "bf16", "fp16", "int8"}));
   verify->add_flag("--json", flags->json, "Print every comparison as JSON");
   verify->callback([&command, flags] {
     command = [flags] {
       const ComputeType compute = flags->dtype == "bf16"   ? ComputeType::bf16
                                   : flags->dtype == "fp16" ? ComputeType::fp16
+                                  : flags->dtype == "int8" ? ComputeType::int8
                                                            : ComputeType::fp32;
       const auto backend = make_backend(Device::cpu, thread_count(0));
       const VerifyReport report = ingot::verify(flags->folder, flags->golden, compute, *backend);
