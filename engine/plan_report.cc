@@ -42,6 +42,37 @@ std::string activation_choice(const PlanChoices& choices) {
   return kNames[static_cast<int>(*choices.level)];
 }
 
+// "micro-batch 4, mixed activations, offload states"
+std::string in_words(const PlanChoices& choices) {
+  std::string text = "micro-batch " + std::to_string(choices.micro_batch) + ", activations " +
+                     activation_choice(choices);
+  if (choices.offload != OffloadSet::none) {
+    text += ", offload " + std::string(name_of(choices.offload));
+  }
+  return text;
+}
+
+std::string alternatives_report(const PlannedTraining& plan) {
+  std::string text;
+  if (!plan.rejected.empty()) add(text, "  other plans\n");
+  for (const RejectedPlan& other : plan.rejected) {
+    add(text, "    %-48s %10.1f MiB %8.3f s  %s\n", in_words(other.choices).c_str(),
+        mib(other.arena_bytes), other.step_seconds, other.why.c_str());
+  }
+  for (const OtherBudget& other : plan.other_budgets) {
+    const char* which = other.budget_bytes < plan.budget_bytes ? "1 GiB less" : "1 GiB more";
+    if (!other.best) {
+      add(text, "  with %s: nothing fits\n", which);
+    } else if (other.best->step_seconds == plan.step_seconds) {
+      add(text, "  with %s: the same plan\n", which);
+    } else {
+      add(text, "  with %s: %.3f s a step (%s)\n", which, other.best->step_seconds,
+          in_words(other.best->choices).c_str());
+    }
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string memory_report(const PlannedTraining& plan) {
@@ -80,6 +111,7 @@ std::string memory_report(const PlannedTraining& plan) {
         std::string(name_of(info.role)).c_str(), std::string(name_of(info.dtype)).c_str(),
         info.shape.to_string().c_str(), info.name.c_str());
   }
+  text += alternatives_report(plan);
   text.pop_back();
   return text;
 }

@@ -11,7 +11,7 @@
 namespace ingot {
 namespace {
 
-constexpr std::int64_t kMiB = 1 << 20;
+constexpr std::int64_t kMiB = 1 << 20, kGiB = 1 << 30;
 // What the process takes between planning and its peak, measured: code touched for the first time,
 // the tokenizer, a checkpoint's buffer, the loader's window, stacks.
 constexpr std::int64_t kRunBytes = 12 * kMiB;
@@ -154,6 +154,18 @@ class Planner {
     }
   }
 
+  void look_at_other_budgets() {
+    for (const std::int64_t budget : {budget_ - kGiB, budget_ + kGiB}) {
+      const std::int64_t room = budget - process_bytes();
+      if (room <= 0) continue;
+      PlanSearchResult found = search_plans(
+          config_, backend_, *costs_,
+          {.batches = batches(), .offloads = offloads_, .level = level_, .arena_bytes = room});
+      plan_.other_budgets.push_back({.budget_bytes = budget});
+      if (!found.fitting.empty()) plan_.other_budgets.back().best = found.fitting.front();
+    }
+  }
+
   [[noreturn]] void fail(const PlanSearchResult& found) {
     std::int64_t smallest = plan_.predicted_peak_bytes();
     for (const PlanOption& option : found.rejected) {
@@ -174,6 +186,7 @@ class Planner {
   PlannedTraining finish() {
     if (!fits()) throw_too_small(plan_.predicted_peak_bytes());
     plan_.budget_bytes = budget_;
+    if (start_.predict_time) look_at_other_budgets();
     if (costs_) plan_.step_seconds = step_seconds(config_, *plan_.compiled, *costs_);
     return std::move(plan_);
   }

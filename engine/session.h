@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,12 @@ struct RejectedPlan {
   std::string why;
 };
 
+// What another budget would change.
+struct OtherBudget {
+  std::int64_t budget_bytes = 0;
+  std::optional<PlanOption> best;  // none: nothing fits
+};
+
 // A program that fits the budget, ready to be given memory.
 struct PlannedTraining {
   std::unique_ptr<TrainingProgram> compiled;  // its address is stable: executors refer to it
@@ -36,6 +43,7 @@ struct PlannedTraining {
   std::int64_t process_bytes = 0;  // resident besides the arena: program, libraries, kernels
   double step_seconds = 0;         // predicted; 0: not estimated
   std::vector<RejectedPlan> rejected;
+  std::vector<OtherBudget> other_budgets;  // 1 GiB less and more, when time was predicted
 
   std::int64_t predicted_peak_bytes() const { return memory.arena_bytes + process_bytes; }
 };
