@@ -5,6 +5,13 @@
 namespace ingot::cpu::INGOT_ISA {
 namespace {
 
+// The lines of a later row: rows are too short for the hardware to guess where the next one is.
+template <typename T>
+INGOT_SIMD void prefetch_row(const T* at, std::int64_t stride) {
+  constexpr int kRows = 4;
+  __builtin_prefetch(at + kRows * stride);
+}
+
 template <typename T>
 void forward(const SwigluRows& task) {
   for (std::int64_t row = 0; row < task.rows; ++row) {
@@ -15,6 +22,8 @@ void forward(const SwigluRows& task) {
     for (std::int64_t i = 0; i < task.width; i += kLanes) {
       const int n = lanes_left(task.width - i);
       const F16 g = load_partial(gate + i, n), u = load_partial(up + i, n);
+      prefetch_row(gate + i, task.gate_up_stride);
+      prefetch_row(up + i, task.gate_up_stride);
       store_partial(h + i, g * sigmoid(g) * u * weight, n);
     }
   }
@@ -40,6 +49,9 @@ void backward_rows(const SwigluRows& task) {
       const int n = lanes_left(task.width - i);
       const F16 g = load_partial(gate + i, n), u = load_partial(up + i, n);
       const F16 d = load_partial(dh + i, n);
+      prefetch_row(gate + i, task.gate_up_stride);
+      prefetch_row(up + i, task.gate_up_stride);
+      prefetch_row(dh + i, task.h_stride);
       const F16 s = sigmoid(g), silu = g * s;
       if constexpr (kWeightGradient) d_weight = fma(d, silu * u, d_weight);
       const F16 dw = d * weight;
