@@ -33,7 +33,26 @@ struct StepState {
   double balance_weight = 0;    // weight of the balance losses
   double bias_update_rate = 0;  // of the routers' selection bias, after the update
   bool skip_update = false;     // drop the gradients instead of applying them
+  float previous_norm = 0;      // of the last finite update, loss scale divided out; 0: none yet
   float norm_limit = std::numeric_limits<float>::infinity();  // skip when the norm exceeds it
+};
+
+// Values of the attribute `first` of an op that writes a weight's gradient before others do:
+// overwrite it in the first micro-step of an update, or in each (a gradient that does not outlive
+// the micro-step). Absent or 0: add to it.
+constexpr double kFirstInUpdate = 1, kFirstInMicroStep = 2;
+
+// Whether such an op overwrites now.
+class GradientStart {
+ public:
+  explicit GradientStart(const Op& op)
+      : first_(op.attributes.has("first") ? op.attributes.real("first") : 0) {}
+  bool operator()(const StepState& state) const {
+    return first_ == kFirstInMicroStep || (first_ == kFirstInUpdate && state.micro_step == 0);
+  }
+
+ private:
+  double first_;
 };
 
 // Pointers of one op's operands, at the first column of each view; null for an absent operand.

@@ -1,12 +1,13 @@
 #include "engine/checkpoint.h"
 
 #include <algorithm>
-#include <cmath>
+#include <cstring>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "engine/error.h"
 #include "engine/json.h"
+#include "engine/stored_state.h"
 #include "engine/weight_copy.h"
 #include "io/convert.h"
 
@@ -14,6 +15,7 @@ namespace ingot {
 namespace {
 
 constexpr std::int64_t kChunk = 1 << 20;  // elements on their way at a time
+constexpr std::int64_t kChunkBytes = 4 * kChunk;
 
 constexpr WeightState kStates[] = {WeightState::value, WeightState::first_moment,
                                    WeightState::second_moment};
@@ -38,50 +40,84 @@ std::vector<std::int64_t> dims_of(const Shape& shape) {
 struct Stored {
   const Weight* weight;
   const WeightPart* part;
-  WeightState state;
+  WeightState which;
+  StateTensors state;
 };
 
-// Every tensor a checkpoint of this program has, by name.
-std::map<std::string, Stored> stored_tensors(const Program& program) {
+// Every state a checkpoint of this program has, by the name of its values.
+std::map<std::string, Stored> stored_states(const Program& program) {
   std::map<std::string, Stored> stored;
   for (const Weight& weight : program.weights()) {
     for (const WeightPart& part : weight.parts) {
-      for (const WeightState state : kStates) {
-        if (state_tensor(weight, state)) {
-          stored.emplace(tensor_name(part, state), Stored{&weight, &part, state});
-        }
+      for (const WeightState which : kStates) {
+        const StateTensors state = state_tensors(program, weight, which);
+        if (state) stored.emplace(tensor_name(part, which), Stored{&weight, &part, which, state});
       }
     }
   }
   return stored;
 }
 
-// The elements [first, first + count) of a part, as a part of their own.
-WeightPart piece_of(const WeightPart& part, std::int64_t first, std::int64_t count) {
-  return {part.name, part.offset + first, {count}};
+StateDeclarations declaration_of(const std::string& name, const Stored& stored) {
+  return declare_state(name, stored.state.form, dims_of(stored.part->shape));
 }
 
-std::vector<TensorDeclaration> declarations(const std::map<std::string, Stored>& stored) {
-  std::vector<TensorDeclaration> tensors;
-  for (const auto& [name, tensor] : stored) {
-    tensors.push_back({name, StoredType::f32, dims_of(tensor.part->shape)});
+// Bytes of one tensor of a checkpoint, where they lie in the executor.
+struct Source {
+  Tensor tensor;
+  std::int64_t offset = 0, bytes = 0;
+};
+
+struct RawTensors {
+  std::vector<TensorDeclaration> declarations;
+  std::map<std::string, Source> sources;
+
+  explicit RawTensors(const Program& program) {
+    for (const auto& [name, stored] : stored_states(program)) {
+      const StateDeclarations declared = declaration_of(name, stored);
+      const PartBytes bytes = part_bytes(program, stored.state, stored.part->offset,
+                                         stored.part->shape.elements());
+      add(declared.values, {stored.state.values, bytes.values_offset, bytes.values_bytes});
+      if (declared.extra) {
+        add(*declared.extra, {stored.state.extra, bytes.extra_offset, bytes.extra_bytes});
+      }
+    }
   }
-  return tensors;
+
+ private:
+  void add(const TensorDeclaration& declaration, const Source& source) {
+    declarations.push_back(declaration);
+    sources.emplace(declaration.name, source);
+  }
+};
+
+bool all_finite(DType dtype, std::span<const std::byte> raw) {
+  if (!is_float(dtype)) return true;
+  // Infinities and NaN: every bit of the exponent.
+  const std::uint32_t exponent = dtype == DType::f32    ? 0x7f800000u
+                                 : dtype == DType::bf16 ? 0x7f80u
+                                                        : 0x7c00u;
+  const auto size = static_cast<std::size_t>(size_of(dtype));
+  for (std::size_t i = 0; i < raw.size(); i += size) {
+    std::uint32_t word = 0;
+    std::memcpy(&word, raw.data() + i, size);
+    if ((word & exponent) == exponent) return false;
+  }
+  return true;
 }
 
 void append_tensor(CheckpointWriter& writer, const Executor& executor, const std::string& name,
-                   const Stored& stored, std::vector<float>& buffer) {
-  const std::int64_t elements = stored.part->shape.elements();
-  for (std::int64_t first = 0; first < elements; first += kChunk) {
-    const std::int64_t count = std::min(kChunk, elements - first);
-    const std::span<float> values(buffer.data(), count);
-    read_weight_part(executor, *stored.weight, piece_of(*stored.part, first, count), stored.state,
-                     values);
-    if (!std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); })) {
+                   const Source& source, std::vector<std::byte>& buffer) {
+  const Program& program = executor.program();
+  const std::byte* place = executor.data(program.whole(source.tensor.id)) + source.offset;
+  for (std::int64_t first = 0; first < source.bytes; first += kChunkBytes) {
+    const auto piece = std::span(buffer).first(std::min(kChunkBytes, source.bytes - first));
+    executor.backend().copy_to_host(piece, place + first);
+    if (!all_finite(program.dtype(source.tensor), piece)) {
       throw Error(ErrorCode::diverged, "checkpoint not saved: '" + name + "' is not finite", name,
                   "go back to an earlier checkpoint with a smaller learning rate");
     }
-    writer.append(name, std::as_bytes(values));
+    writer.append(name, piece);
   }
 }
 
@@ -93,7 +129,8 @@ nlohmann::json state_to_json(const TrainerState& state) {
           {"loss_scale", state.loss_scale.scale},
           {"loss_scale_good_steps", state.loss_scale.good_steps},
           {"recent_losses", state.recent_losses},
-          {"recent_norms", state.recent_norms}};
+          {"recent_norms", state.recent_norms},
+          {"previous_norm", state.previous_norm}};
 }
 
 nlohmann::json manifest_of(const CheckpointReader& reader) {
@@ -101,35 +138,77 @@ nlohmann::json manifest_of(const CheckpointReader& reader) {
                     ErrorCode::data);
 }
 
-void read_into(Executor& executor, const Stored& stored, const StoredTensor& source,
-               const std::string& where) {
-  const std::vector<std::int64_t> wanted = dims_of(stored.part->shape);
-  if (source.values->shape != wanted) {
-    const auto text = [](const std::vector<std::int64_t>& dims) {
-      std::string joined;
-      for (const std::int64_t dim : dims)
-        joined += (joined.empty() ? "" : ", ") + std::to_string(dim);
-      return "[" + joined + "]";
-    };
-    throw Error(ErrorCode::data,
-                "shape of '" + source.values->name + "' is " + text(source.values->shape) +
-                    ", the config says " + text(wanted),
-                where, "use the config.json that belongs to these weights");
-  }
-  const std::int64_t rows = rows_of(*source.values), width = elements_per_row(*source.values);
+void check_shape(const std::string& name, const std::vector<std::int64_t>& found,
+                 const std::vector<std::int64_t>& wanted, const std::string& where) {
+  if (found == wanted) return;
+  const auto text = [](const std::vector<std::int64_t>& dims) {
+    std::string joined;
+    for (const std::int64_t dim : dims)
+      joined += (joined.empty() ? "" : ", ") + std::to_string(dim);
+    return "[" + joined + "]";
+  };
+  throw Error(ErrorCode::data,
+              "shape of '" + name + "' is " + text(found) + ", the config says " + text(wanted),
+              where, "use the config.json that belongs to these weights");
+}
+
+// Fills a state from a file's rows, read(rows, values), in pieces.
+template <class Read>
+void read_into(Executor& executor, const Stored& stored, const TensorDeclaration& source,
+               const Read& read) {
+  const std::int64_t rows = rows_of(source), width = elements_per_row(source);
   const std::int64_t step = std::max<std::int64_t>(1, kChunk / std::max<std::int64_t>(1, width));
   std::vector<float> values(std::min(rows, step) * width);
   for (std::int64_t row = 0; row < rows; row += step) {
     const std::int64_t count = std::min(step, rows - row);
     const std::span<float> chunk(values.data(), count * width);
-    read_rows(source, {row, row + count}, DType::f32, std::as_writable_bytes(chunk));
-    const WeightPart piece = piece_of(*stored.part, row * width, count * width);
-    if (stored.state == WeightState::value) {
-      write_weight_part(executor, *stored.weight, piece, chunk);
-    } else {
-      write_state_part(executor, *stored.weight, piece, stored.state, chunk);
-    }
+    read(RowRange{row, row + count}, chunk);
+    const WeightPart piece{stored.part->name, stored.part->offset + row * width, {count * width}};
+    write_weight_part(executor, *stored.weight, piece, stored.which, chunk);
   }
+}
+
+// What was saved in the form that is wanted goes where it was, bit for bit.
+void copy_raw(Executor& executor, const Stored& stored, const StoredState& source) {
+  const Program& program = executor.program();
+  const PartBytes bytes =
+      part_bytes(program, stored.state, stored.part->offset, stored.part->shape.elements());
+  const auto place = [&](Tensor t) { return executor.data(program.whole(t.id)); };
+  executor.backend().copy_to_device(place(stored.state.values) + bytes.values_offset,
+                                    source.values->bytes);
+  executor.backend().copy_to_device(place(stored.state.extra) + bytes.extra_offset,
+                                    source.extra->bytes);
+}
+
+void load_state(const CheckpointReader& reader, Executor& executor, const std::string& name,
+                const Stored& stored) {
+  const StoredState source = find_state(reader, name);
+  check_shape(name, source.values->shape, dims_of(stored.part->shape), reader.path().string());
+  if (source.form == stored.state.form && source.extra != nullptr) {
+    copy_raw(executor, stored, source);
+    reader.release(*source.extra);
+  } else {
+    read_into(executor, stored, *source.values, [&](RowRange rows, std::span<float> values) {
+      read_rows(source, rows, values);
+    });
+  }
+  reader.release(*source.values);
+}
+
+void clear_state(Executor& executor, const Stored& stored) {
+  const TensorDeclaration part{stored.part->name, StoredType::f32, dims_of(stored.part->shape)};
+  read_into(executor, stored, part, [](RowRange, std::span<float> values) {
+    std::fill(values.begin(), values.end(), 0.0f);
+  });
+}
+
+void check_version(const CheckpointReader& reader) {
+  const nlohmann::json manifest = manifest_of(reader);
+  const auto version = manifest.find("state_forms");
+  if (version == manifest.end() || *version == kStateFormsVersion) return;
+  throw Error(ErrorCode::data, "its 8-bit states are of version " + version->dump(),
+              (reader.path() / "manifest.json").string(),
+              "this program reads version " + std::to_string(kStateFormsVersion));
 }
 
 // Tensors of DeepSeek-V3 checkpoints that repeat the main model's for its MTP modules.
@@ -142,40 +221,37 @@ bool is_mtp_duplicate(const std::string& name) {
 
 std::uint64_t checkpoint_bytes(const Program& program) {
   std::uint64_t bytes = 0;
-  for (const auto& [name, stored] : stored_tensors(program)) {
-    bytes += static_cast<std::uint64_t>(stored.part->shape.elements()) * sizeof(float);
-  }
+  for (const auto& [name, source] : RawTensors(program).sources) bytes += source.bytes;
   return bytes;
 }
 
 void save_checkpoint(const Executor& executor, const TrainerState& state, const RunConfig& config,
                      const SaveOptions& options) {
-  const std::map<std::string, Stored> stored = stored_tensors(executor.program());
-  CheckpointWriter writer(options.directory, state.step, declarations(stored),
+  const RawTensors tensors(executor.program());
+  CheckpointWriter writer(options.directory, state.step, tensors.declarations,
                           {.keep = static_cast<std::size_t>(options.keep), .warn = options.warn});
-  std::vector<float> buffer(kChunk);
+  std::vector<std::byte> buffer(kChunkBytes);
   for (const TensorDeclaration& tensor : writer.order()) {
-    append_tensor(writer, executor, tensor.name, stored.at(tensor.name), buffer);
+    append_tensor(writer, executor, tensor.name, tensors.sources.at(tensor.name), buffer);
   }
   if (!options.tokenizer_json.empty()) writer.add_file("tokenizer.json", options.tokenizer_json);
   const nlohmann::json manifest = {{"config", to_json(config)},
                                    {"seed", config.seed},
                                    {"mesh", {{"ranks", 1}}},
                                    {"plan", to_json(options.plan)},
+                                   {"state_forms", kStateFormsVersion},
                                    {"trainer", state_to_json(state)}};
   writer.commit(manifest.dump());
 }
 
 void load_checkpoint(const CheckpointReader& reader, Executor& executor) {
-  for (const auto& [name, stored] : stored_tensors(executor.program())) {
-    if (stored.state != WeightState::value && reader.find(name) == nullptr) {
-      const std::vector<float> zeros(stored.part->shape.elements(), 0.0f);
-      write_state_part(executor, *stored.weight, *stored.part, stored.state, zeros);
-      continue;
+  check_version(reader);
+  for (const auto& [name, stored] : stored_states(executor.program())) {
+    if (stored.which != WeightState::value && reader.find(name) == nullptr) {
+      clear_state(executor, stored);
+    } else {
+      load_state(reader, executor, name, stored);
     }
-    const SafetensorsEntry& entry = reader.at(name);
-    read_into(executor, stored, {.values = &entry}, reader.path().string());
-    reader.release(entry);
   }
 }
 
@@ -191,7 +267,8 @@ TrainerState load_trainer_state(const CheckpointReader& reader) {
             .loss_scale = {.scale = from.at("loss_scale").get<double>(),
                            .good_steps = from.at("loss_scale_good_steps").get<std::int64_t>()},
             .recent_losses = from.at("recent_losses").get<std::vector<double>>(),
-            .recent_norms = from.at("recent_norms").get<std::vector<double>>()};
+            .recent_norms = from.at("recent_norms").get<std::vector<double>>(),
+            .previous_norm = from.value("previous_norm", 0.0f)};
   } catch (const nlohmann::json::exception&) {
     throw Error(ErrorCode::data, "the trainer's state is missing or malformed",
                 (reader.path() / "manifest.json").string(), "use another checkpoint");
@@ -218,15 +295,18 @@ ModelConfig checkpoint_model(const CheckpointReader& reader) {
 std::vector<std::string> load_model_files(const ModelFiles& files, const ModelConfig& config,
                                           Executor& executor) {
   std::set<std::string> used;
-  for (const auto& [name, stored] : stored_tensors(executor.program())) {
-    if (stored.state != WeightState::value) continue;
+  for (const auto& [name, stored] : stored_states(executor.program())) {
+    if (stored.which != WeightState::value) continue;
     used.insert(name);
     const StoredTensor* found = files.find(name);
     if (found == nullptr && !stored.weight->gradient && name.ends_with("e_score_correction_bias")) {
       continue;  // absent in checkpoints that never balanced: it is zero
     }
     const StoredTensor& source = found != nullptr ? *found : files.at(name);
-    read_into(executor, stored, source, files.folder().string());
+    check_shape(name, source.values->shape, dims_of(stored.part->shape), files.folder().string());
+    read_into(executor, stored, *source.values, [&](RowRange rows, std::span<float> values) {
+      read_rows(source, rows, DType::f32, std::as_writable_bytes(values));
+    });
     files.release(source);
   }
   std::vector<std::string> unused;

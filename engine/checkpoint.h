@@ -28,6 +28,7 @@ struct TrainerState {
   DataPosition data;
   LossScale::State loss_scale;
   std::vector<double> recent_losses, recent_norms;
+  float previous_norm = 0;  // StepState::previous_norm
 };
 
 struct SaveOptions {

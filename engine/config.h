@@ -33,7 +33,7 @@ struct BatchConfig {
 };
 
 enum class OptimizerType { adamw };
-enum class OptimizerState { fp32 };
+enum class OptimizerState { fp32, bf16, int8, automatic };
 
 struct OptimizerConfig {
   OptimizerType type = OptimizerType::adamw;
@@ -43,6 +43,7 @@ struct OptimizerConfig {
   double weight_decay = 0.1;  // tensors of two or more dimensions only
   double clip_norm = 1.0;     // 0 = off
   OptimizerState state = OptimizerState::fp32;
+  bool update_in_backward = false;
 };
 
 enum class ScheduleType { constant, linear, cosine, wsd, multi_step };
@@ -66,12 +67,14 @@ struct ScheduleConfig {
 
 enum class ComputeType { fp32, bf16, fp16, int8 };
 enum class WgradType { bf16, int8 };
-enum class MasterType { fp32 };
+enum class MasterType { fp32, bf16, bf16_residual, int8 };
+enum class GradientType { fp32, bf16 };
 
 struct PrecisionConfig {
   ComputeType compute = ComputeType::bf16;
   WgradType wgrad = WgradType::int8;  // with int8 compute
   MasterType master = MasterType::fp32;
+  GradientType gradient = GradientType::fp32;
   std::optional<double> loss_scale;  // fp16 only; none = dynamic
 };
 

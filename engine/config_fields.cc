@@ -72,8 +72,10 @@ ConfigSection batch_section() {
 
 ConfigSection optimizer_section() {
   const auto type = one_of<OptimizerType>({{"adamw", OptimizerType::adamw}}, {{"muon", kLater}});
-  const auto state = one_of<OptimizerState>({{"fp32", OptimizerState::fp32}},
-                                            {{"bf16", kLater}, {"int8", kLater}});
+  const auto state = one_of<OptimizerState>({{"fp32", OptimizerState::fp32},
+                                             {"bf16", OptimizerState::bf16},
+                                             {"int8", OptimizerState::int8},
+                                             {"auto", OptimizerState::automatic}});
   return section("optimizer", &RunConfig::optimizer, "How an update is made.",
                  {field("type", &OptimizerConfig::type, type, "The update rule."),
                   field("learning_rate", &OptimizerConfig::learning_rate, number(range(0, 1e3)),
@@ -86,7 +88,13 @@ ConfigSection optimizer_section() {
                         "Decoupled decay, of tensors with two or more dimensions."),
                   field("clip_norm", &OptimizerConfig::clip_norm, number(range(0, kInfinity)),
                         "Largest norm of all gradients together; 0 turns it off."),
-                  field("state", &OptimizerConfig::state, state, "How its averages are stored.")});
+                  field("state", &OptimizerConfig::state, state,
+                        "How its averages are stored, of tensors with two or more dimensions: 8, 4 "
+                        "or 2.05 bytes a parameter. \"auto\": the planner may choose."),
+                  field("update_in_backward", &OptimizerConfig::update_in_backward, flag(),
+                        "Each weight is updated as soon as its gradient is there, and the gradient "
+                        "is gone then. Clips by the norm of the step before, and needs the whole "
+                        "batch in one micro-batch.")});
 }
 
 ConfigSection schedule_section() {
@@ -127,8 +135,12 @@ ConfigSection precision_section() {
                                             {"int8", ComputeType::int8}},
                                            {{"fp8", kLater}});
   const auto wgrad = one_of<WgradType>({{"bf16", WgradType::bf16}, {"int8", WgradType::int8}});
-  const auto master = one_of<MasterType>({{"fp32", MasterType::fp32}},
-                                         {{"bf16", kLater}, {"int8", kLater}, {"none", kLater}});
+  const auto master = one_of<MasterType>({{"fp32", MasterType::fp32},
+                                          {"bf16", MasterType::bf16},
+                                          {"bf16_residual", MasterType::bf16_residual},
+                                          {"int8", MasterType::int8}});
+  const auto gradient =
+      one_of<GradientType>({{"fp32", GradientType::fp32}, {"bf16", GradientType::bf16}});
   return section(
       "precision", &RunConfig::precision, "Number formats. Sums, norms and losses are fp32 always.",
       {field("compute", &PrecisionConfig::compute, compute,
@@ -137,7 +149,13 @@ ConfigSection precision_section() {
        field("wgrad", &PrecisionConfig::wgrad, wgrad,
              "With int8 compute: what the gradients of the matrices are computed in."),
        field("master", &PrecisionConfig::master, master,
-             "Format of the weights that updates move."),
+             "What updates move, beside the matrices in computation. \"fp32\": a copy of them, 6 "
+             "bytes a parameter together; \"bf16\": themselves, rounded stochastically, 2 bytes; "
+             "\"bf16_residual\": themselves and 8 bits more, 3 bytes; \"int8\": nothing else, they "
+             "are kept in 8 bits, rounded stochastically, 1.03 bytes."),
+       field("gradient", &PrecisionConfig::gradient, gradient,
+             "Format of the sum of the matrices' gradients over micro-batches; \"bf16\" rounds "
+             "stochastically."),
        field("loss_scale", &PrecisionConfig::loss_scale,
              optional_of(number({0, 1e30, true}), Json("dynamic")),
              "Factor on the loss that keeps small fp16 gradients; used with fp16 only.")});
@@ -283,6 +301,32 @@ void check_batch(const RunConfig& config, Complaints& complaints) {
   }
 }
 
+void check_precision(const RunConfig& config, Complaints& complaints) {
+  const MasterType master = config.precision.master;
+  const bool in_bf16 = master == MasterType::bf16 || master == MasterType::bf16_residual;
+  const ComputeType compute = config.precision.compute;
+  if (master == MasterType::int8) complaints.add("precision.master", "int8", kLater);
+  if (in_bf16 && (compute == ComputeType::fp32 || compute == ComputeType::fp16)) {
+    complaints.add("precision.master", master == MasterType::bf16 ? "bf16" : "bf16_residual",
+                   "for weights that are bf16 in computation, see \"precision.compute\"");
+  }
+}
+
+void check_update_in_backward(const RunConfig& config, Complaints& complaints) {
+  if (!config.optimizer.update_in_backward) return;
+  const std::int64_t micro_batch = config.batch.micro_batch.value_or(1);
+  if (config.batch.micro_batch &&
+      micro_batch * config.data.sequence_length != config.batch.tokens_per_step) {
+    complaints.add("optimizer.update_in_backward", true,
+                   "only where batch.micro_batch * data.sequence_length is batch.tokens_per_step: "
+                   "gradients of several micro-batches must be summed first");
+  }
+  if (config.spike.z_score > 0) {
+    complaints.add("optimizer.update_in_backward", true,
+                   "only with \"spike.z_score\" 0: weights are updated before the loss is judged");
+  }
+}
+
 void check_schedule(const ScheduleConfig& schedule, Complaints& complaints) {
   const auto steps = static_cast<double>(schedule.steps);
   if (schedule.warmup_steps > schedule.steps) {
@@ -338,6 +382,8 @@ const std::vector<ConfigSection>& config_sections() {
 std::vector<Contradiction> contradictions(const RunConfig& config) {
   Complaints complaints;
   check_batch(config, complaints);
+  check_precision(config, complaints);
+  check_update_in_backward(config, complaints);
   check_schedule(config.schedule, complaints);
   check_available(config.parallel, complaints);
   return complaints.list;

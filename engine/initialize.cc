@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -13,16 +12,8 @@
 namespace ingot {
 namespace {
 
-// FNV-1a: the stream of random numbers that belongs to a name.
-std::uint64_t stream_of(std::string_view name) {
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  return hash;
-}
-
 // Values made at a time: small, so that a large matrix needs no fp32 copy of itself on the way in.
-// Even, because random numbers come in pairs.
-constexpr std::int64_t kPiece = 1 << 18;
+constexpr std::int64_t kPiece = 1 << 18;  // elements, but two rows at least
 
 // Elements [first, first + count) of a part.
 struct Piece {
@@ -34,7 +25,7 @@ struct Piece {
 void fill(const Piece& piece, std::uint64_t seed, std::vector<float>& values) {
   values.assign(piece.count, static_cast<float>(piece.weight->init_value));
   if (piece.weight->init_std <= 0) return;
-  const std::uint64_t stream = stream_of(piece.part->name);
+  const std::uint64_t stream = random_stream(piece.part->name);
   const auto deviation = static_cast<float>(piece.weight->init_std);
   for (std::int64_t i = 0; i < piece.count; i += 2) {
     const auto pair = random_normal_pair(seed, stream, (piece.first + i) / 2);
@@ -50,8 +41,11 @@ void initialize_weights(Executor& executor, std::uint64_t seed, int threads) {
   for (const Weight& weight : executor.program().weights()) {
     for (const WeightPart& part : weight.parts) {
       const std::int64_t elements = part.shape.elements();
-      for (std::int64_t first = 0; first < elements; first += kPiece) {
-        pieces.push_back({&weight, &part, first, std::min(kPiece, elements - first)});
+      // Whole rows, and an even number of them, because random numbers come in pairs.
+      const std::int64_t pair = 2 * (part.shape.rank() < 2 ? 1 : part.shape.last());
+      const std::int64_t step = std::max<std::int64_t>(1, kPiece / pair) * pair;
+      for (std::int64_t first = 0; first < elements; first += step) {
+        pieces.push_back({&weight, &part, first, std::min(step, elements - first)});
       }
     }
   }
@@ -62,7 +56,7 @@ void initialize_weights(Executor& executor, std::uint64_t seed, int threads) {
       const Piece& piece = pieces[i];
       fill(piece, seed, values);
       const WeightPart place{piece.part->name, piece.part->offset + piece.first, {piece.count}};
-      write_weight_part(executor, *piece.weight, place, values);
+      write_weight_part(executor, *piece.weight, place, WeightState::value, values);
     }
   };
   std::vector<std::jthread> helpers;

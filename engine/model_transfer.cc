@@ -7,6 +7,7 @@
 #include "engine/checkpoint.h"
 #include "engine/error.h"
 #include "engine/inference.h"
+#include "engine/stored_state.h"
 #include "engine/training_program.h"
 #include "io/convert.h"
 #include "io/mapped_file.h"
@@ -50,6 +51,26 @@ void stream_tensor(const StoredTensor& tensor, DType dtype, Append append) {
     const auto slice = std::span(buffer).first(count * width * size_of(dtype));
     read_rows(tensor, {row, row + count}, dtype, slice);
     append(slice);
+  }
+}
+
+// The same of a checkpoint's weight, in whatever form it was trained.
+template <class Append>
+void stream_state(const StoredState& state, StoredType type, Append append) {
+  const DType dtype = *dtype_of(type);
+  const StateForm form = dtype == DType::f32    ? StateForm::f32
+                         : dtype == DType::bf16 ? StateForm::bf16
+                                                : StateForm::f16;
+  const std::int64_t rows = rows_of(*state.values), width = elements_per_row(*state.values);
+  const std::int64_t step = std::max<std::int64_t>(1, kChunk / std::max<std::int64_t>(1, width));
+  std::vector<float> values(std::min(rows, step) * width);
+  std::vector<std::byte> rounded(values.size() * size_of(dtype));
+  for (std::int64_t row = 0; row < rows; row += step) {
+    const std::int64_t end = std::min(rows, row + step), count = (end - row) * width;
+    const auto chunk = std::span(values).first(count);
+    read_rows(state, {row, end}, chunk);
+    encode_state(form, {1, count}, chunk, rounded.data(), nullptr);
+    append(std::span<const std::byte>(rounded).first(count * size_of(dtype)));
   }
 }
 
@@ -163,11 +184,13 @@ void export_model(const std::filesystem::path& checkpoint, const std::filesystem
   ModelWriter writer(folder, std::move(tensors), {.copy_from = source.folder});
   for (const TensorDeclaration& tensor : writer.order()) {
     const auto copy = copies.find(tensor.name);
-    const SafetensorsEntry& entry = reader.at(copy == copies.end() ? tensor.name : copy->second);
-    check_shape(tensor, entry, source.folder.string());
-    stream_tensor({.values = &entry}, *dtype_of(tensor.type),
-                  [&](std::span<const std::byte> bytes) { writer.append(tensor.name, bytes); });
-    reader.release(entry);
+    const StoredState state =
+        find_state(reader, copy == copies.end() ? tensor.name : copy->second);
+    check_shape(tensor, *state.values, source.folder.string());
+    stream_state(state, tensor.type, [&](std::span<const std::byte> bytes) {
+      writer.append(tensor.name, bytes);
+    });
+    reader.release(*state.values);
   }
   writer.commit(to_hf_json(model).dump(2));
 }

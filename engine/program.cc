@@ -1,6 +1,8 @@
 #include "engine/program.h"
 
 #include <algorithm>
+#include <iterator>
+#include <numeric>
 #include <stdexcept>
 
 namespace ingot {
@@ -157,6 +159,30 @@ void Program::remove_ops(std::span<const std::size_t> sorted_indices) {
     }
   }
   ops_.resize(kept);
+}
+
+void Program::move_ops(std::size_t begin, std::span<const std::size_t> after) {
+  std::vector<std::size_t> order(after.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return after[a] < after[b]; });
+  std::vector<Op> moved(std::make_move_iterator(ops_.begin() + static_cast<std::ptrdiff_t>(begin)),
+                        std::make_move_iterator(ops_.end()));
+  ops_.resize(begin);
+  std::vector<Op> result;
+  result.reserve(begin + moved.size());
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < begin; ++i) {
+    result.push_back(std::move(ops_[i]));
+    for (; next < order.size() && after[order[next]] == i; ++next) {
+      if (moved[order[next]].part != result.back().part) {
+        throw std::logic_error("an op is moved into another part");
+      }
+      result.push_back(std::move(moved[order[next]]));
+    }
+  }
+  if (next != moved.size()) throw std::logic_error("an op is moved behind none");
+  ops_ = std::move(result);
 }
 
 void Program::begin(Part part) {

@@ -93,8 +93,9 @@ class Planner {
 
   std::vector<std::int64_t> batches() const {
     std::vector<std::int64_t> batches;
-    for (const std::int64_t batch : micro_batch_choices(config_)) {
-      const bool given = config_.batch.micro_batch.has_value();
+    const std::vector<std::int64_t> choices = micro_batch_choices(config_);
+    for (const std::int64_t batch : choices) {
+      const bool given = choices.size() == 1;
       if (given || batch == 1 || batch * config_.data.sequence_length <= kEnoughTokens) {
         batches.push_back(batch);
       }

@@ -220,6 +220,7 @@ void Trainer::start() {
   loss_scale_.restore(state_.loss_scale);
   recent_losses_.restore(state_.recent_losses);
   recent_norms_.restore(state_.recent_norms);
+  engine_->state().previous_norm = state_.previous_norm;
   loader_->seek(state_.data);
   metrics_.emplace(directory_, state_.step);
   if (options_.profile) {
@@ -410,6 +411,7 @@ void Trainer::save() {
   state_.loss_scale = loss_scale_.state();
   state_.recent_losses = recent_losses_.state();
   state_.recent_norms = recent_norms_.state();
+  state_.previous_norm = engine_->state().previous_norm;
   const Clock::time_point start = Clock::now();
   save_checkpoint(engine_->executor(), state_, config_,
                   {.directory = directory_,

@@ -85,6 +85,9 @@ StepReport TrainingEngine::finish_step() {
   StepReport report;
   report.grad_norm = executor_->read_scalar(update.norm);
   report.skipped = executor_->read_scalar(update.skipped) != 0;
+  if (std::isfinite(report.grad_norm)) {
+    state_.previous_norm = static_cast<float>(report.grad_norm);
+  }
   for (const Tensor ratio : update.load_ratios) {
     const double value = executor_->read_scalar(ratio);
     report.expert_load_max_over_mean = std::max(report.expert_load_max_over_mean, value);

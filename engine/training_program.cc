@@ -1,9 +1,11 @@
 #include "engine/training_program.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/autodiff.h"
 #include "engine/int8_compute.h"
+#include "optim/gradient_sums.h"
 
 namespace ingot {
 namespace {
@@ -27,6 +29,33 @@ void store_chosen(TrainingProgram& compiled, const ChooseStorage& choose) {
   store_activations(program, storage);
 }
 
+StateForm master_form(MasterType master) {
+  switch (master) {
+    case MasterType::fp32:
+      return StateForm::f32;
+    case MasterType::bf16:
+      return StateForm::bf16;
+    case MasterType::bf16_residual:
+      return StateForm::bf16_residual;
+    case MasterType::int8:
+      return StateForm::int8;
+  }
+  return StateForm::f32;
+}
+
+std::pair<StateForm, StateForm> moment_forms(OptimizerState state) {
+  switch (state) {
+    case OptimizerState::fp32:
+    case OptimizerState::automatic:
+      return {StateForm::f32, StateForm::f32};
+    case OptimizerState::bf16:
+      return {StateForm::bf16, StateForm::bf16};
+    case OptimizerState::int8:
+      return {StateForm::dynamic8, StateForm::log8};
+  }
+  return {StateForm::f32, StateForm::f32};
+}
+
 }  // namespace
 
 DType storage_dtype(ComputeType compute) {
@@ -45,6 +74,7 @@ DType storage_dtype(ComputeType compute) {
 std::vector<std::int64_t> micro_batch_choices(const RunConfig& config) {
   if (config.batch.micro_batch) return {*config.batch.micro_batch};
   const std::int64_t sequences = config.batch.tokens_per_step / config.data.sequence_length;
+  if (config.optimizer.update_in_backward) return {sequences};
   std::vector<std::int64_t> choices;
   for (std::int64_t batch = sequences; batch >= 1; --batch) {
     if (sequences % batch == 0) choices.push_back(batch);
@@ -64,23 +94,31 @@ TrainingProgram compile_training(const RunConfig& config, const TrainingOptions&
                     .sequence = result.sequence,
                     .dtype = dtype,
                     .trainable = true,
+                    .master = master_form(config.precision.master),
                     .balance = balance_loss(config)});
   result.inputs = model_inputs(training, /*with_mtp=*/true);
   result.losses = model_losses(training, result.inputs);
   differentiate(program);
   if (options.storage) store_chosen(result, options.storage);
+  if (config.precision.gradient == GradientType::bf16 && !config.optimizer.update_in_backward) {
+    sum_gradients_in_bf16(program);
+  }
 
   std::vector<RouterUpdate> routers;
   for (const RouterOutputs& router : result.losses.routers) {
     routers.push_back({.load = router.load, .selection_bias = router.selection_bias});
   }
   const OptimizerConfig& optimizer = config.optimizer;
+  const auto [first_moment, second_moment] = moment_forms(optimizer.state);
   result.update = append_update(program,
                                 {.beta1 = optimizer.betas[0],
                                  .beta2 = optimizer.betas[1],
                                  .epsilon = optimizer.epsilon,
                                  .weight_decay = optimizer.weight_decay,
-                                 .clip_norm = optimizer.clip_norm},
+                                 .clip_norm = optimizer.clip_norm,
+                                 .first_moment = first_moment,
+                                 .second_moment = second_moment,
+                                 .in_backward = optimizer.update_in_backward},
                                 routers);
 
   program.begin(Part::evaluation);

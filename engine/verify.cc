@@ -317,7 +317,7 @@ class Verification {
   void compare_parts(const Executor& executor, const std::string& prefix, WeightState state,
                      Measure measure, double tolerance) {
     for (const Weight& weight : executor.program().weights()) {
-      if (!state_tensor(weight, state)) continue;
+      if (!state_tensors(executor.program(), weight, state)) continue;
       for (const WeightPart& part : weight.parts) {
         const std::string name = prefix + part.name;
         if (!golden_.has(name)) continue;

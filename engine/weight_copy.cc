@@ -2,83 +2,121 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <vector>
 
 namespace ingot {
 namespace {
 
-constexpr std::size_t kChunk = 1 << 16;  // elements converted at a time
+constexpr std::int64_t kChunk = 1 << 16;  // elements converted at a time, at least one row
+
+// Rows of a piece of `count` elements. Elements of plain forms need no rows: they are one.
+StateLayout layout_of_piece(const Program& program, const StateTensors& state,
+                            std::int64_t count) {
+  if (is_plain(state.form)) return {1, count};
+  const std::int64_t columns = program.info(state.values).shape.last();
+  return {count / columns, columns};
+}
+
+// Calls each(first element, layout) for pieces of a part of `count` elements.
+template <class Each>
+void for_pieces(const Program& program, const StateTensors& state, std::int64_t count,
+                const Each& each) {
+  const std::int64_t columns =
+      is_plain(state.form) ? 1 : program.info(state.values).shape.last();
+  const std::int64_t step = std::max<std::int64_t>(1, kChunk / columns) * columns;
+  for (std::int64_t first = 0; first < count; first += step) {
+    each(first, layout_of_piece(program, state, std::min(step, count - first)));
+  }
+}
 
 std::byte* place_of(const Executor& executor, Tensor tensor, std::int64_t offset) {
-  const std::int64_t size = size_of(executor.program().dtype(tensor));
-  return executor.data(executor.program().whole(tensor.id)) + offset * size;
+  return executor.data(executor.program().whole(tensor.id)) + offset;
 }
 
-std::uint16_t to_half(float value, DType dtype) {
-  return dtype == DType::bf16 ? float_to_bf16(value) : float_to_f16(value);
+// The rounded copy for compute beside an fp32 master.
+StateTensors copy_of(const Program& program, const StateTensors& state) {
+  if (!is_plain(state.form) || !state.extra) return {};
+  const bool bf16 = program.dtype(state.extra) == DType::bf16;
+  return {bf16 ? StateForm::bf16 : StateForm::f16, state.extra, {}};
 }
 
-void write_values(Executor& executor, Tensor tensor, std::int64_t offset,
-                  std::span<const float> values) {
-  const DType dtype = executor.program().dtype(tensor);
-  if (dtype == DType::f32) {
-    executor.backend().copy_to_device(place_of(executor, tensor, offset), std::as_bytes(values));
-    return;
-  }
-  std::vector<std::uint16_t> rounded(std::min(kChunk, values.size()));
-  for (std::size_t first = 0; first < values.size(); first += kChunk) {
-    const std::size_t count = std::min(kChunk, values.size() - first);
-    for (std::size_t i = 0; i < count; ++i) rounded[i] = to_half(values[first + i], dtype);
-    executor.backend().copy_to_device(
-        place_of(executor, tensor, offset + static_cast<std::int64_t>(first)),
-        std::as_bytes(std::span(rounded).first(count)));
-  }
+void write_state(Executor& executor, const StateTensors& state, std::int64_t offset,
+                 std::span<const float> values) {
+  const Program& program = executor.program();
+  std::vector<std::byte> coded, extra;
+  const auto count = static_cast<std::int64_t>(values.size());
+  for_pieces(program, state, count, [&](std::int64_t first, const StateLayout& layout) {
+    const std::int64_t elements = layout.rows * layout.columns;
+    const PartBytes bytes = part_bytes(program, state, offset + first, elements);
+    coded.resize(bytes.values_bytes);
+    extra.resize(bytes.extra_bytes);
+    encode_state(state.form, layout, values.subspan(first, elements), coded.data(), extra.data());
+    executor.backend().copy_to_device(place_of(executor, state.values, bytes.values_offset), coded);
+    if (extra.empty()) return;
+    executor.backend().copy_to_device(place_of(executor, state.extra, bytes.extra_offset), extra);
+  });
 }
 
 }  // namespace
 
-Tensor state_tensor(const Weight& weight, WeightState state) {
+StateTensors state_tensors(const Program& program, const Weight& weight, WeightState state) {
   switch (state) {
     case WeightState::value:
-      return weight.master;
+      return weight_state(program, weight);
     case WeightState::gradient:
-      return weight.gradient;
+      if (!weight.gradient) return {};
+      return {program.dtype(weight.gradient) == DType::bf16 ? StateForm::bf16 : StateForm::f32,
+              weight.gradient,
+              {}};
     case WeightState::first_moment:
-      return weight.first_moment;
+      return first_moment_state(program, weight);
     case WeightState::second_moment:
-      return weight.second_moment;
+      return second_moment_state(program, weight);
   }
   return {};
 }
 
-void write_weight_part(Executor& executor, const Weight& weight, const WeightPart& part,
-                       std::span<const float> values) {
-  write_values(executor, weight.tensor, part.offset, values);
-  if (weight.master != weight.tensor) write_values(executor, weight.master, part.offset, values);
+PartBytes part_bytes(const Program& program, const StateTensors& state, std::int64_t first,
+                     std::int64_t count) {
+  const std::int64_t size = size_of(program.dtype(state.values));
+  PartBytes bytes{.values_offset = first * size, .values_bytes = count * size};
+  if (is_plain(state.form)) return bytes;
+  const StateLayout layout = layout_of(program, state);
+  if (first % layout.columns != 0 || count % layout.columns != 0) {
+    throw std::logic_error("a part of " + program.info(state.values).name + " is not whole rows");
+  }
+  const std::int64_t row_bytes = layout.extra_bytes(state.form);
+  bytes.extra_offset = first / layout.columns * row_bytes;
+  bytes.extra_bytes = count / layout.columns * row_bytes;
+  return bytes;
 }
 
 void read_weight_part(const Executor& executor, const Weight& weight, const WeightPart& part,
-                      WeightState state, std::span<float> values) {
-  const Tensor tensor = state_tensor(weight, state);
-  const DType dtype = executor.program().dtype(tensor);
-  const std::byte* place = place_of(executor, tensor, part.offset);
-  if (dtype == DType::f32) {
-    executor.backend().copy_to_host(std::as_writable_bytes(values), place);
-    return;
-  }
-  std::vector<std::uint16_t> raw(std::min(kChunk, values.size()));
-  for (std::size_t first = 0; first < values.size(); first += kChunk) {
-    const std::size_t count = std::min(kChunk, values.size() - first);
-    executor.backend().copy_to_host(std::as_writable_bytes(std::span(raw).first(count)),
-                                    place + first * size_of(dtype));
-    for (std::size_t i = 0; i < count; ++i) {
-      values[first + i] = dtype == DType::bf16 ? bf16_to_float(raw[i]) : f16_to_float(raw[i]);
+                      WeightState which, std::span<float> values) {
+  const Program& program = executor.program();
+  const StateTensors state = state_tensors(program, weight, which);
+  std::vector<std::byte> coded, extra;
+  const auto count = static_cast<std::int64_t>(values.size());
+  for_pieces(program, state, count, [&](std::int64_t first, const StateLayout& layout) {
+    const std::int64_t elements = layout.rows * layout.columns;
+    const PartBytes bytes = part_bytes(program, state, part.offset + first, elements);
+    coded.resize(bytes.values_bytes);
+    extra.resize(bytes.extra_bytes);
+    executor.backend().copy_to_host(coded, place_of(executor, state.values, bytes.values_offset));
+    if (!extra.empty()) {
+      executor.backend().copy_to_host(extra, place_of(executor, state.extra, bytes.extra_offset));
     }
-  }
+    decode_state(state.form, layout, coded.data(), extra.data(), values.subspan(first, elements));
+  });
 }
 
-void write_state_part(Executor& executor, const Weight& weight, const WeightPart& part,
-                      WeightState state, std::span<const float> values) {
-  write_values(executor, state_tensor(weight, state), part.offset, values);
+void write_weight_part(Executor& executor, const Weight& weight, const WeightPart& part,
+                       WeightState which, std::span<const float> values) {
+  const StateTensors state = state_tensors(executor.program(), weight, which);
+  write_state(executor, state, part.offset, values);
+  if (const StateTensors copy = copy_of(executor.program(), state)) {
+    write_state(executor, copy, part.offset, values);
+  }
 }
 
 }  // namespace ingot

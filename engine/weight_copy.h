@@ -1,29 +1,38 @@
-// Moves one checkpoint tensor (a part of a fused weight) between fp32 host memory and the executor.
+// Moves one checkpoint tensor (a part of a fused weight) between fp32 host memory and the executor,
+// whatever form the executor keeps it in (ops/state_forms).
 #pragma once
 
 #include <span>
-#include <vector>
 
 #include "engine/executor.h"
+#include "ops/state_forms/state_forms.h"
 
 namespace ingot {
 
-// Writes the master (or the weight itself) and the copy in compute precision.
-void write_weight_part(Executor& executor, const Weight& weight, const WeightPart& part,
-                       std::span<const float> values);
-
-// Which of the tensors that belong to a weight.
+// Which of the things that belong to a weight.
 enum class WeightState { value, gradient, first_moment, second_moment };
 
-// Reads a part in fp32; `value` is the master's, when there is one.
+// The tensors of a weight's state; none when it has none. The value's are the master's, when there
+// is one: then `extra` is its rounded copy for compute.
+StateTensors state_tensors(const Program& program, const Weight& weight, WeightState state);
+
+// A form whose elements stand for themselves: no groups and nothing beside them but a copy.
+inline bool is_plain(StateForm form) { return form <= StateForm::f16; }
+
+// Reads a part in fp32. Forms that are not plain are read and written in whole rows of the fused
+// weight (parts of checkpoints are such).
 void read_weight_part(const Executor& executor, const Weight& weight, const WeightPart& part,
                       WeightState state, std::span<float> values);
 
-// Overwrites a part of an fp32 state; for `value` use write_weight_part().
-void write_state_part(Executor& executor, const Weight& weight, const WeightPart& part,
-                      WeightState state, std::span<const float> values);
+// Overwrites a part, rounding to nearest.
+void write_weight_part(Executor& executor, const Weight& weight, const WeightPart& part,
+                       WeightState state, std::span<const float> values);
 
-// The tensor of a weight's state; null when it has none.
-Tensor state_tensor(const Weight& weight, WeightState state);
+// The bytes that hold a part: of the values and of what is beside them (empty for plain forms).
+struct PartBytes {
+  std::int64_t values_offset = 0, values_bytes = 0, extra_offset = 0, extra_bytes = 0;
+};
+PartBytes part_bytes(const Program& program, const StateTensors& state, std::int64_t first,
+                     std::int64_t count);
 
 }  // namespace ingot

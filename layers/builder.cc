@@ -94,16 +94,30 @@ Tensor Builder::find_or_add(const std::string& name, Shape shape, DType dtype, K
   weight.tensor = program.persistent(name, shape, dtype, Role::weight);
   weight.master = weight.tensor;
   if (options.trainable && trained) {
-    if (dtype != DType::f32) {
-      weight.master = program.persistent(name + " master", shape, DType::f32, Role::master);
-    }
-    weight.gradient = program.persistent(name + " gradient", shape, DType::f32, Role::gradient);
+    add_trained(weight, name, shape, kind == Kind::matrix ? options.master : StateForm::f32);
   }
   weight.parts = std::move(parts);
-  weight.init_std = kind == Kind::matrix ? config.initializer_range : 0;
+  weight.init_std = kind == Kind::vector ? 0 : config.initializer_range;
   weight.init_value = init_value;
-  weight.decayed = kind == Kind::matrix;
+  weight.decayed = kind != Kind::vector;
   return program.add_weight(std::move(weight)).tensor;
+}
+
+// What training keeps beside a weight.
+void Builder::add_trained(Weight& weight, const std::string& name, Shape shape, StateForm master) {
+  if (master == StateForm::int8) {
+    program.info(weight.tensor).lifetime = Lifetime::transient;
+    const StateTensors codes =
+        add_state(program, name + " codes", shape, StateForm::int8, Role::weight);
+    weight.codes = codes.values;
+    weight.scales = codes.extra;
+    weight.master = {};
+  } else if (master == StateForm::bf16_residual) {
+    weight.residual = program.persistent(name + " residual", shape, DType::i8, Role::master);
+  } else if (master == StateForm::f32 && program.dtype(weight.tensor) != DType::f32) {
+    weight.master = program.persistent(name + " master", shape, DType::f32, Role::master);
+  }
+  weight.gradient = program.persistent(name + " gradient", shape, DType::f32, Role::gradient);
 }
 
 namespace {
@@ -157,7 +171,7 @@ Tensor Builder::gain(std::string_view name, std::int64_t size) {
 
 Tensor Builder::router(std::int64_t experts, std::int64_t hidden_size) {
   // Logits are computed in fp32 (DeepSeek-V3), so the router needs no copy in lower precision.
-  return find_or_add("gate", {experts, hidden_size}, DType::f32, Kind::matrix, 0,
+  return find_or_add("gate", {experts, hidden_size}, DType::f32, Kind::precise_matrix, 0,
                      {{checkpoint_name("gate.weight"), 0, {experts, hidden_size}}});
 }
 

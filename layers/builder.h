@@ -9,6 +9,7 @@
 
 #include "engine/model_config.h"
 #include "engine/program.h"
+#include "ops/state_forms/state_forms.h"
 #include "ops/router/router.h"
 
 namespace ingot {
@@ -17,7 +18,8 @@ struct BuildOptions {
   std::int64_t batch = 1;     // sequences
   std::int64_t sequence = 1;  // tokens of each, at a time
   DType dtype = DType::f32;   // of matrices and activations
-  bool trainable = false;     // make gradients, and fp32 masters where dtype is not fp32
+  bool trainable = false;     // make gradients, and masters where dtype is not fp32
+  StateForm master = StateForm::f32;  // of matrices: f32, bf16, bf16_residual or int8
   std::int64_t capacity = 0;  // generation: tokens the key/value cache holds; 0: no cache
   BalanceLoss balance = BalanceLoss::none;  // of the routers, in training
 };
@@ -59,9 +61,10 @@ class Builder {
   Tensor state(std::string_view name, Shape shape, DType dtype, Role role, Lifetime lifetime);
 
  private:
-  enum class Kind { matrix, vector };
+  enum class Kind { matrix, precise_matrix, vector };  // precise: always fp32
   Tensor find_or_add(const std::string& name, Shape shape, DType dtype, Kind kind,
                      double init_value, std::vector<WeightPart> parts, bool trained = true);
+  void add_trained(Weight& weight, const std::string& name, Shape shape, StateForm master);
   std::string checkpoint_name(std::string_view name) const;
 };
 

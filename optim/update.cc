@@ -3,42 +3,77 @@
 #include "ops/adamw/adamw.h"
 #include "ops/gradient_norm/gradient_norm.h"
 #include "ops/router/router.h"
+#include "ops/weight_norm/weight_norm.h"
+#include "optim/update_in_backward.h"
 
 namespace ingot {
+namespace {
 
-UpdateOutputs append_update(Program& program, const UpdateOptions& options,
-                            const std::vector<RouterUpdate>& routers) {
+void add_moments(Program& program, Weight& weight, const UpdateOptions& options) {
+  const TensorInfo info = program.info(weight.tensor);
+  const bool vector = info.shape.rank() < 2;
+  program.set_layer(info.layer);
+  const StateTensors first =
+      add_state(program, info.name + " first moment", info.shape,
+                vector ? StateForm::f32 : options.first_moment, Role::optimizer_state);
+  const StateTensors second =
+      add_state(program, info.name + " second moment", info.shape,
+                vector ? StateForm::f32 : options.second_moment, Role::optimizer_state);
+  weight.first_moment = first.values;
+  weight.first_scales = first.extra;
+  weight.second_moment = second.values;
+  weight.second_bounds = second.extra;
+}
+
+void append_weight_update(Program& program, const Weight& weight, Tensor scale, Tensor skipped,
+                          const UpdateOptions& options) {
+  adamw(program, weight, scale, skipped,
+        {.beta1 = options.beta1,
+         .beta2 = options.beta2,
+         .epsilon = options.epsilon,
+         .decay = weight.decayed ? options.weight_decay : 0});
+}
+
+// The norm of all gradients first, then every weight.
+UpdateOutputs update_afterwards(Program& program, const UpdateOptions& options) {
   program.begin(Part::update);
   std::vector<Tensor> gradients;
-  for (Weight& weight : program.weights()) {
-    if (!weight.gradient) continue;
-    gradients.push_back(weight.gradient);
-    const std::string name = program.info(weight.tensor).name;
-    const Shape shape = program.info(weight.tensor).shape;
-    program.set_layer(program.info(weight.tensor).layer);
-    weight.first_moment =
-        program.persistent(name + " first moment", shape, DType::f32, Role::optimizer_state);
-    weight.second_moment =
-        program.persistent(name + " second moment", shape, DType::f32, Role::optimizer_state);
+  for (const Weight& weight : program.weights()) {
+    if (weight.gradient) gradients.push_back(weight.gradient);
   }
-  program.set_layer(-1);
-
   const GradientNorm norm = gradient_norm(program, gradients, options.clip_norm);
   for (const Weight& weight : program.weights()) {
     if (!weight.gradient) continue;
     const Scope scope(program, program.info(weight.tensor).name, program.info(weight.tensor).layer);
-    adamw(program, weight, norm.scale, norm.skipped,
-          {.beta1 = options.beta1,
-           .beta2 = options.beta2,
-           .epsilon = options.epsilon,
-           .decay = weight.decayed ? options.weight_decay : 0});
+    append_weight_update(program, weight, norm.scale, norm.skipped, options);
   }
+  return {.norm = norm.norm, .skipped = norm.skipped};
+}
 
-  UpdateOutputs outputs{.norm = norm.norm, .skipped = norm.skipped};
+UpdateOutputs update_meanwhile(Program& program, const UpdateOptions& options) {
+  const std::vector<Tensor> norms = update_in_backward(
+      program, options.clip_norm, [&](const Weight& weight, Tensor scale, Tensor skipped) {
+        append_weight_update(program, weight, scale, skipped, options);
+      });
+  program.begin(Part::update);
+  const TotalNorm total = total_norm(program, norms);
+  return {.norm = total.norm, .skipped = total.skipped};
+}
+
+}  // namespace
+
+UpdateOutputs append_update(Program& program, const UpdateOptions& options,
+                            const std::vector<RouterUpdate>& routers) {
+  for (Weight& weight : program.weights()) {
+    if (weight.gradient) add_moments(program, weight, options);
+  }
+  program.set_layer(-1);
+  UpdateOutputs outputs = options.in_backward ? update_meanwhile(program, options)
+                                              : update_afterwards(program, options);
   for (const RouterUpdate& router : routers) {
     const Scope scope(program, program.info(router.load).name, program.info(router.load).layer);
     outputs.load_ratios.push_back(
-        bias_update(program, router.selection_bias, router.load, norm.skipped));
+        bias_update(program, router.selection_bias, router.load, outputs.skipped));
   }
   return outputs;
 }

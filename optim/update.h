@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "engine/program.h"
+#include "ops/state_forms/state_forms.h"
 
 namespace ingot {
 
@@ -11,6 +12,11 @@ struct UpdateOptions {
   double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8;
   double weight_decay = 0.1;  // on weights that are `decayed`
   double clip_norm = 1.0;     // 0: no clipping
+  // Of tensors with two or more dimensions; the others' are f32.
+  StateForm first_moment = StateForm::f32, second_moment = StateForm::f32;
+  // Each weight in the middle of backward, see optim/update_in_backward.h; for one micro-step an
+  // update.
+  bool in_backward = false;
 };
 
 // One router's part in the update.
@@ -25,9 +31,10 @@ struct UpdateOutputs {
   std::vector<Tensor> load_ratios;  // [1] f32 for each router: largest load over the mean
 };
 
-// Begins Part::update and appends its ops: makes the moments of every weight with a gradient. The
-// update is skipped, and gradients dropped, when the norm is not finite, exceeds
-// StepState::norm_limit, or StepState::skip_update is set.
+// Makes the moments of every weight with a gradient, begins Part::update and appends its ops (or, in
+// backward, appends the weights' updates to the micro-step). The update is skipped when the norm is
+// not finite, exceeds StepState::norm_limit, or StepState::skip_update is set; in backward it is
+// skipped for each weight whose own gradient is not finite, and `skipped` says that there was one.
 UpdateOutputs append_update(Program& program, const UpdateOptions& options,
                             const std::vector<RouterUpdate>& routers);
 

@@ -49,7 +49,7 @@ void fill_weights(Executor& executor) {
     for (const WeightPart& part : weight.parts) {
       std::vector<float> values(part.shape.elements());
       for (std::size_t i = 0; i < values.size(); ++i) values[i] = fill_value(part.name, i);
-      write_weight_part(executor, weight, part, values);
+      write_weight_part(executor, weight, part, WeightState::value, values);
     }
   }
 }
@@ -478,7 +478,7 @@ TEST(TiedEmbeddings, WithMtpTheirGradientIsThatOfEmbeddingAndHead) {
       for (std::size_t i = 0; i < values.size(); ++i) {
         values[i] = fill_value("model.embed_tokens.weight", i);
       }
-      write_weight_part(executor, weight, part, values);
+      write_weight_part(executor, weight, part, WeightState::value, values);
     }
   }
   model["tie_word_embeddings"] = true;

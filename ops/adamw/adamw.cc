@@ -1,16 +1,19 @@
 #include "ops/adamw/adamw.h"
 
+#include "ops/state_forms/state_forms.h"
+
 namespace ingot {
 namespace {
 
-// Everything but the copy is read and all but the gradient written.
+// The gradient is read, everything else read and written; a copy for compute is only written.
 Cost adamw_cost(const Program& program, const Op& op) {
-  Cost cost{.bytes = static_cast<double>(program.info(op.inputs[0]).bytes())};
+  const TensorInfo& weight = program.info(op.outputs[0]);
+  Cost cost{.flops = 15.0 * static_cast<double>(weight.shape.elements()),
+            .bytes = static_cast<double>(program.info(op.inputs[0]).bytes())};
   for (std::size_t i = 0; i < op.outputs.size(); ++i) {
     if (!op.outputs[i]) continue;
-    const TensorInfo& info = program.info(op.outputs[i]);
-    cost.bytes += static_cast<double>(info.bytes()) * (i < 3 ? 2 : 1);
-    if (i == 0) cost.flops = 15.0 * static_cast<double>(info.shape.elements());
+    const bool copy = i == 1 && weight.dtype == DType::f32;
+    cost.bytes += static_cast<double>(program.info(op.outputs[i]).bytes()) * (copy ? 1 : 2);
   }
   return cost;
 }
@@ -21,13 +24,19 @@ const OpKind kAdamw{.name = "adamw", .cost = adamw_cost};
 
 void adamw(Program& program, const Weight& weight, Tensor scale, Tensor skipped,
            const AdamwOptions& options) {
-  const Tensor copy = weight.master == weight.tensor ? Tensor{} : weight.tensor;
-  program.append(kAdamw, {weight.gradient, scale, skipped},
-                 {weight.master, weight.first_moment, weight.second_moment, copy},
-                 {{"beta1", options.beta1},
-                  {"beta2", options.beta2},
-                  {"epsilon", options.epsilon},
-                  {"decay", options.decay}});
+  const StateTensors value = weight_state(program, weight);
+  const StateTensors first = first_moment_state(program, weight);
+  const StateTensors second = second_moment_state(program, weight);
+  program.append(
+      kAdamw, {weight.gradient, scale, skipped},
+      {value.values, value.extra, first.values, first.extra, second.values, second.extra},
+      {{"beta1", options.beta1},
+       {"beta2", options.beta2},
+       {"epsilon", options.epsilon},
+       {"decay", options.decay},
+       {"weight_form", static_cast<double>(value.form)},
+       {"first_form", static_cast<double>(first.form)},
+       {"second_form", static_cast<double>(second.form)}});
 }
 
 }  // namespace ingot

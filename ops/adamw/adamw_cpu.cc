@@ -1,25 +1,51 @@
 #include "ops/adamw/adamw_cpu.h"
 
-#include <algorithm>
 #include <cmath>
 
+#include "engine/random.h"
 #include "ops/adamw/adamw_simd.h"
+#include "ops/state_forms/state_forms_cpu.h"
 
 namespace ingot::cpu {
 namespace {
 
-constexpr std::int64_t kTile = 16384;  // elements
+// With a slower average than this a second moment moves by less than half a code in a step and would
+// stand still; with a faster one rounding to nearest has less noise (memory.md C2).
+constexpr double kSlowBeta = 0.98;
+
+// Tells the second moment's random numbers from the weight's.
+constexpr std::uint64_t kSecondMoment = 0x5851f42d4c957f2d;
+
+struct AdamwCoders {
+  DecodeGroup gradient;
+  StateCoder weight, first, second;
+};
+
+AdamwCoders coders_of(const Program& program, const Op& op, Isa isa) {
+  const auto form = [&](std::string_view name) {
+    return static_cast<StateForm>(op.attributes.integer(name));
+  };
+  const bool bf16_gradient = program.dtype(op.inputs[0]) == DType::bf16;
+  const DType copy = op.outputs[1] ? program.dtype(op.outputs[1]) : DType::f32;
+  const bool slow = op.attributes.real("beta2") > kSlowBeta;
+  return {state_coder(bf16_gradient ? StateForm::bf16 : StateForm::f32, DType::f32,
+                      Rounding::nearest, isa)
+              .decode,
+          state_coder(form("weight_form"), copy, Rounding::stochastic, isa),
+          state_coder(form("first_form"), DType::f32, Rounding::nearest, isa),
+          state_coder(form("second_form"), DType::f32,
+                      slow ? Rounding::stochastic : Rounding::nearest, isa)};
+}
 
 std::unique_ptr<Kernel> make_adamw(const Program& program, const Op& op, const Context& context) {
-  const std::int64_t elements = program.info(op.outputs[0]).shape.elements();
-  const Tensor copy = op.outputs[3];
-  const int copy_index = copy ? float_index(program.dtype(copy)) : 0;
-  const std::int64_t copy_bytes = copy ? size_of(program.dtype(copy)) : 0;
+  const Shape& shape = program.info(op.outputs[0]).shape;
+  const StateLayout layout{.rows = shape.rows(), .columns = shape.last()};
+  const AdamwCoders coders = coders_of(program, op, context.isa);
   const double beta1 = op.attributes.real("beta1"), beta2 = op.attributes.real("beta2");
   const double epsilon = op.attributes.real("epsilon"), decay = op.attributes.real("decay");
-  const auto update = adamw_kernels(context.isa).update[copy_index];
+  const std::uint64_t stream = random_stream(program.info(op.outputs[0]).name);
+  const auto update = adamw_kernels(context.isa).update;
   ThreadPool& pool = context.pool;
-  const std::int64_t tiles = (elements + kTile - 1) / kTile;
   return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState& state) {
     if (*arguments.input<float>(2) != 0) return;
     const auto t = static_cast<double>(state.updates + 1);
@@ -31,13 +57,21 @@ std::unique_ptr<Kernel> make_adamw(const Program& program, const Op& op, const C
                          .epsilon = static_cast<float>(epsilon),
                          .learning_rate = static_cast<float>(state.learning_rate),
                          .keep = static_cast<float>(1 - state.learning_rate * decay)};
-    pool.parallel_for(tiles, [&](std::int64_t tile, int) {
-      const std::int64_t first = tile * kTile;
-      std::byte* rounded = arguments.outputs[3];
-      update(arguments.input<float>(0) + first, arguments.output<float>(0) + first,
-             arguments.output<float>(1) + first, arguments.output<float>(2) + first,
-             rounded == nullptr ? nullptr : rounded + first * copy_bytes,
-             std::min(kTile, elements - first), step);
+    const std::uint64_t key = rounding_key(state.seed, state.updates, 0, stream);
+    const auto& out = arguments.outputs;
+    for_all_groups(pool, layout, key, [&](const StateGroup& group) {
+      alignas(64) float gradient[kGroupElements], weight[kGroupElements];
+      alignas(64) float first[kGroupElements], second[kGroupElements];
+      coders.gradient(arguments.inputs[0], nullptr, group, gradient);
+      coders.weight.decode(out[0], out[1], group, weight);
+      coders.first.decode(out[2], out[3], group, first);
+      coders.second.decode(out[4], out[5], group, second);
+      update(gradient, weight, first, second, group.count, step);
+      coders.weight.encode(weight, group, out[0], out[1]);
+      coders.first.encode(first, group, out[2], out[3]);
+      StateGroup second_group = group;
+      second_group.row_key ^= kSecondMoment;
+      coders.second.encode(second, second_group, out[4], out[5]);
     });
   });
 }

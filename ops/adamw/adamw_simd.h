@@ -18,9 +18,9 @@ struct AdamwStep {
 };
 
 struct AdamwKernels {
-  // gradient, master, first and second moment: f32 [count]; copy: by storage type (0 f32: none).
-  void (*update[3])(const float* gradient, float* master, float* first, float* second, void* copy,
-                    std::int64_t count, const AdamwStep& step);
+  // All f32 [count], rounded up to a multiple of 16.
+  void (*update)(const float* gradient, float* weight, float* first, float* second, int count,
+                 const AdamwStep& step);
 };
 
 INGOT_KERNEL_TABLE(AdamwKernels, adamw_kernels)

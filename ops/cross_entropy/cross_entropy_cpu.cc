@@ -130,6 +130,7 @@ std::unique_ptr<Kernel> make_cross_entropy_backward(const Program& program, cons
       std::max({head.logits.workspace_bytes(), dgrad.workspace_bytes(), wgrad.workspace_bytes()});
   const std::int64_t d_hidden_bytes = d_hidden ? program.row_stride(d_hidden) * size_of(dtype) : 0;
   const bool wants_hidden = static_cast<bool>(d_hidden), wants_weight = static_cast<bool>(d_weight);
+  const GradientStart starts_now(op);
   ThreadPool& pool = context.pool;
   return make_kernel(
       head.losses_bytes + head.logits_bytes + scratch,
@@ -158,7 +159,7 @@ std::unique_ptr<Kernel> make_cross_entropy_backward(const Program& program, cons
                       arguments.outputs[1] + first * d_hidden_bytes, nullptr, nullptr, rest, rows);
           }
           if (wants_weight) {
-            const bool starts = first == 0 && state.micro_step == 0;
+            const bool starts = first == 0 && starts_now(state);
             (starts ? starting : wgrad)
                 .run(pool, logits, hidden, arguments.outputs[2], nullptr, nullptr, rest, rows);
           }

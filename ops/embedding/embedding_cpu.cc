@@ -58,7 +58,7 @@ std::unique_ptr<Kernel> make_embedding_backward(const Program& program, const Op
   const DType dtype = program.dtype(dy);
   const auto add = embedding_kernels(context.isa).scatter_add[static_cast<int>(dtype)];
   const std::int64_t columns = dy.columns;
-  const bool first_use = op.attributes.flag("first");
+  const GradientStart starts_now(op);
   const ScatterAdd all{.tokens = program.rows(dy),
                        .vocabulary = program.rows(d_table),
                        .buckets = kBuckets,
@@ -67,7 +67,7 @@ std::unique_ptr<Kernel> make_embedding_backward(const Program& program, const Op
   const std::int64_t column_tiles = (columns + kTileColumns - 1) / kTileColumns;
   ThreadPool& pool = context.pool;
   return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState& state) {
-    if (first_use && state.micro_step == 0) clear_rows(pool, arguments.output<float>(0), all);
+    if (starts_now(state)) clear_rows(pool, arguments.output<float>(0), all);
     pool.parallel_for(column_tiles * kBuckets, [&](std::int64_t tile, int) {
       const std::int64_t first = tile / kBuckets * kTileColumns;
       ScatterAdd task = all;

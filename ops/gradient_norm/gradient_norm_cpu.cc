@@ -14,7 +14,8 @@ constexpr std::int64_t kBlock = 65536;  // elements of one partial sum
 // One block of one gradient.
 struct Piece {
   int input;
-  std::int64_t first, count;
+  std::int64_t first_byte, count;
+  double (*sum_of_squares)(const void* x, std::int64_t count);
 };
 
 std::unique_ptr<Kernel> make_gradient_norm(const Program& program, const Op& op,
@@ -22,13 +23,15 @@ std::unique_ptr<Kernel> make_gradient_norm(const Program& program, const Op& op,
   std::vector<Piece> pieces;
   for (std::size_t i = 0; i < op.inputs.size(); ++i) {
     const std::int64_t elements = program.info(op.inputs[i]).shape.elements();
+    const DType dtype = program.dtype(op.inputs[i]);
+    const auto sum = elementwise_kernels(context.isa).sum_of_squares[float_index(dtype)];
     for (std::int64_t first = 0; first < elements; first += kBlock) {
-      pieces.push_back({static_cast<int>(i), first, std::min(kBlock, elements - first)});
+      pieces.push_back({static_cast<int>(i), first * size_of(dtype),
+                        std::min(kBlock, elements - first), sum});
     }
   }
   const auto workspace = static_cast<std::int64_t>(pieces.size() * sizeof(double));
   const double clip_norm = op.attributes.real("clip_norm");
-  const auto sum_of_squares = elementwise_kernels(context.isa).sum_of_squares[0];
   ThreadPool& pool = context.pool;
   return make_kernel(workspace, [=, &pool, pieces = std::move(pieces)](
                                     const KernelArguments& arguments, const StepState& state) {
@@ -36,7 +39,8 @@ std::unique_ptr<Kernel> make_gradient_norm(const Program& program, const Op& op,
     const auto count = static_cast<std::int64_t>(pieces.size());
     pool.parallel_for(count, [&](std::int64_t i, int) {
       const Piece& piece = pieces[i];
-      partial[i] = sum_of_squares(arguments.input<float>(piece.input) + piece.first, piece.count);
+      partial[i] =
+          piece.sum_of_squares(arguments.inputs[piece.input] + piece.first_byte, piece.count);
     });
     double total = 0;
     for (std::int64_t i = 0; i < count; ++i) total += partial[i];

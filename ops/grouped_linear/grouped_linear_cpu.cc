@@ -20,11 +20,12 @@ std::unique_ptr<Kernel> make_grouped(const Program& program, const Op& op, const
   if (op.attributes.flag("int8")) return make_int8_product(op, context, spec, a_rows, true);
   const Matmul matmul(spec, context.isa);
   const Matmul starting = op.attributes.flag("first") ? matmul.overwriting() : matmul;
+  const GradientStart starts_now(op);
   ThreadPool& pool = context.pool;
   return make_kernel(matmul.workspace_bytes(),
                      [=, &pool](const KernelArguments& arguments, const StepState& state) {
                        const std::span offsets_now(arguments.input<std::int32_t>(2), experts + 1);
-                       const Matmul& now = state.micro_step == 0 ? starting : matmul;
+                       const Matmul& now = starts_now(state) ? starting : matmul;
                        now.run(pool, arguments.inputs[0], arguments.inputs[1], arguments.outputs[0],
                                nullptr, nullptr, arguments.workspace, a_rows, offsets_now);
                      });

@@ -76,10 +76,11 @@ std::unique_ptr<Kernel> make_wgrad(const Program& program, const Op& op, const C
   if (op.attributes.flag("int8")) return make_int8_product(op, context, spec, rows, false);
   const Matmul adding(spec, context.isa);
   const Matmul starting = op.attributes.flag("first") ? adding.overwriting() : adding;
+  const GradientStart starts_now(op);
   ThreadPool& pool = context.pool;
   return make_kernel(adding.workspace_bytes(),
                      [=, &pool](const KernelArguments& arguments, const StepState& state) {
-                       (state.micro_step == 0 ? starting : adding)
+                       (starts_now(state) ? starting : adding)
                            .run(pool, arguments.inputs[0], arguments.inputs[1],
                                 arguments.outputs[0], nullptr, nullptr, arguments.workspace, rows);
                      });

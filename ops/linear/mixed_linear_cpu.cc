@@ -138,12 +138,13 @@ std::unique_ptr<Kernel> make_mixed_wgrad(const Program& program, const Op& op,
                       context.isa);
   const Matmul starting = op.attributes.flag("first") ? adding.overwriting() : adding;
   const std::int64_t chunk = chunk_bytes(x.columns);
+  const GradientStart starts_now(op);
   ThreadPool& pool = context.pool;
   return make_kernel(chunk + adding.workspace_bytes(), [=, &pool](const KernelArguments& arguments,
                                                                   const StepState& state) {
     auto* values = reinterpret_cast<float*>(arguments.workspace.data());
     for_each_chunk(rows, [&](std::int64_t row, std::int64_t count) {
-      const Matmul& matmul = state.micro_step == 0 && row == 0 ? starting : adding;
+      const Matmul& matmul = starts_now(state) && row == 0 ? starting : adding;
       converter.load(pool, values, arguments.inputs[1] + row * converter.stride_bytes, count);
       matmul.run(pool, arguments.input<float>(0) + row * dy_stride, values, arguments.outputs[0],
                  nullptr, nullptr, arguments.workspace.subspan(chunk), count);

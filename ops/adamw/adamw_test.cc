@@ -1,0 +1,330 @@
+#include "ops/adamw/adamw.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <memory>
+#include <vector>
+
+#include "engine/executor.h"
+#include "engine/random.h"
+#include "memory/plan.h"
+#include "ops/adamw/adamw_cpu.h"
+#include "ops/state_forms/state_forms.h"
+
+namespace ingot {
+namespace {
+
+struct Forms {
+  StateForm weight = StateForm::f32, first = StateForm::f32, second = StateForm::f32;
+  DType gradient = DType::f32;
+  DType copy = DType::f32;  // of an fp32 master; f32: none
+};
+
+// One weight and its update, run with gradients from outside.
+class Updater {
+ public:
+  Updater(const Forms& forms, Shape shape, const AdamwOptions& options, int threads = 2,
+          cpu::Isa isa = cpu::isa())
+      : backend_(threads, cpu::adamw_cpu_kernels(), isa) {
+    program_.begin(Part::update);
+    if (forms.weight == StateForm::int8) {
+      const StateTensors state = add_state(program_, "w", shape, forms.weight, Role::weight);
+      weight_.codes = state.values, weight_.scales = state.extra;
+    } else if (forms.copy != DType::f32) {
+      weight_.master = program_.persistent("w master", shape, DType::f32, Role::master);
+      weight_.tensor = program_.persistent("w", shape, forms.copy, Role::weight);
+    } else {
+      const StateTensors state = add_state(program_, "w", shape, forms.weight, Role::weight);
+      weight_.tensor = weight_.master = state.values;
+      weight_.residual = state.extra;
+    }
+    weight_.gradient = program_.persistent("g", shape, forms.gradient, Role::gradient);
+    const StateTensors first =
+        add_state(program_, "m", shape, forms.first, Role::optimizer_state);
+    const StateTensors second =
+        add_state(program_, "v", shape, forms.second, Role::optimizer_state);
+    weight_.first_moment = first.values, weight_.first_scales = first.extra;
+    weight_.second_moment = second.values, weight_.second_bounds = second.extra;
+    scale_ = program_.persistent("scale", {1}, DType::f32, Role::input);
+    skipped_ = program_.persistent("skipped", {1}, DType::f32, Role::input);
+    adamw(program_, weight_, scale_, skipped_, options);
+    BoundProgram bound(program_, backend_);
+    const MemoryPlan plan = plan_memory(program_);
+    executor_ = std::make_unique<Executor>(program_, std::move(bound), plan.offsets,
+                                           plan.arena_bytes, backend_);
+    set(scale_, 1);
+  }
+
+  void set(Tensor t, float value) { executor_->write(t, std::as_bytes(std::span(&value, 1))); }
+  Tensor skipped() const { return skipped_; }
+  Tensor scale() const { return scale_; }
+  StepState& state() { return state_; }
+  const Weight& weight() const { return weight_; }
+
+  void set_weight(const std::vector<float>& values) {
+    const StateTensors state = weight_state(program_, weight_);
+    const StateLayout layout = layout_of(program_, state);
+    std::byte* extra = state.extra ? executor_->data(state.extra) : nullptr;
+    encode_state(state.form, layout, values, executor_->data(state.values), extra);
+  }
+  std::vector<float> get(const StateTensors& state) const {
+    const StateLayout layout = layout_of(program_, state);
+    std::vector<float> values(layout.rows * layout.columns);
+    const std::byte* extra = state.extra ? executor_->data(state.extra) : nullptr;
+    decode_state(state.form, layout, executor_->data(state.values), extra, values);
+    return values;
+  }
+  std::vector<float> get_weight() const { return get(weight_state(program_, weight_)); }
+  std::vector<float> get_copy() const {
+    return get({program_.dtype(weight_.tensor) == DType::bf16 ? StateForm::bf16 : StateForm::f16,
+                weight_.tensor, {}});
+  }
+  std::vector<float> get_first() const { return get(first_moment_state(program_, weight_)); }
+  std::vector<float> get_second() const { return get(second_moment_state(program_, weight_)); }
+  std::string bytes() const {
+    std::string all;
+    for (int id = 0; id < static_cast<int>(program_.tensors().size()); ++id) {
+      std::string bytes(program_.tensors()[id].bytes(), '\0');
+      executor_->read(program_.whole(id), std::as_writable_bytes(std::span(bytes)));
+      all += bytes;
+    }
+    return all;
+  }
+
+  void step(const std::vector<float>& gradient) {
+    const bool bf16 = program_.dtype(weight_.gradient) == DType::bf16;
+    const StateLayout layout{1, static_cast<std::int64_t>(gradient.size())};
+    encode_state(bf16 ? StateForm::bf16 : StateForm::f32, layout, gradient,
+                 executor_->data(weight_.gradient), nullptr);
+    executor_->run(Part::update, state_);
+    ++state_.updates;
+  }
+
+ private:
+  Program program_;
+  cpu::CpuBackend backend_;
+  Weight weight_;
+  Tensor scale_, skipped_;
+  StepState state_;
+  std::unique_ptr<Executor> executor_;
+};
+
+std::vector<float> normals(std::size_t count, double deviation, std::uint64_t seed) {
+  std::vector<float> values(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    values[i] = static_cast<float>(random_normal_pair(seed, 3, i)[0] * deviation);
+  }
+  return values;
+}
+
+// The paper's algorithm in double precision.
+struct Reference {
+  std::vector<double> w, m, v;
+  int t = 0;
+
+  void step(const std::vector<float>& gradient, double scale, double lr,
+            const AdamwOptions& options) {
+    ++t;
+    m.resize(w.size());
+    v.resize(w.size());
+    for (std::size_t i = 0; i < w.size(); ++i) {
+      const double g = scale * gradient[i];
+      m[i] = options.beta1 * m[i] + (1 - options.beta1) * g;
+      v[i] = options.beta2 * v[i] + (1 - options.beta2) * g * g;
+      const double u = m[i] / (1 - std::pow(options.beta1, t)) /
+                       (std::sqrt(v[i] / (1 - std::pow(options.beta2, t))) + options.epsilon);
+      w[i] -= lr * (u + options.decay * w[i]);
+    }
+  }
+};
+
+double relative_error(const std::vector<float>& actual, const std::vector<double>& expected) {
+  double difference = 0, size = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    difference += (actual[i] - expected[i]) * (actual[i] - expected[i]);
+    size += expected[i] * expected[i];
+  }
+  return std::sqrt(difference / size);
+}
+
+constexpr AdamwOptions kOptions{.decay = 0.1};
+
+TEST(Adamw, Fp32MatchesTheDoubleReferenceAtEveryLevelAndOddSizes) {
+  for (const cpu::Isa isa : cpu::kAllIsas) {
+    if (!cpu::supports(isa)) continue;
+    for (const Shape shape : {Shape{1}, Shape{17}, Shape{3, 129}, Shape{2, 3, 40}, Shape{300}}) {
+      Updater updater({}, shape, kOptions, 2, isa);
+      Reference reference;
+      const auto count = static_cast<std::size_t>(shape.elements());
+      const std::vector<float> start = normals(count, 0.02, 1);
+      reference.w.assign(start.begin(), start.end());
+      updater.set_weight(start);
+      updater.set(updater.scale(), 0.5f);
+      updater.state().learning_rate = 1e-3;
+      for (int t = 0; t < 5; ++t) {
+        const std::vector<float> gradient = normals(count, 1e-3, 10 + t);
+        updater.step(gradient);
+        reference.step(gradient, 0.5, 1e-3, kOptions);
+      }
+      // A handful of fp32 roundings of each.
+      EXPECT_LT(relative_error(updater.get_weight(), reference.w), 1e-6);
+      EXPECT_LT(relative_error(updater.get_first(), reference.m), 1e-6);
+      EXPECT_LT(relative_error(updater.get_second(), reference.v), 1e-6);
+    }
+  }
+}
+
+struct FormCase {
+  const char* name;
+  Forms forms;
+  double weight_error;  // of the way travelled in 20 steps, relative to its length
+};
+
+// Weights of 0.02 move by 20 * 1e-3 in the mean direction. bf16 steps there are 1.2e-4, int8 steps
+// 3.5 deviations / 127 = 5.5e-4 of which stochastic rounding leaves sqrt(20 / 4) or less.
+const FormCase kFormCases[] = {
+    {"master_and_bf16_copy", {.copy = DType::bf16}, 1e-5},
+    {"master_and_f16_copy", {.copy = DType::f16}, 1e-5},
+    {"bf16_weight", {.weight = StateForm::bf16}, 0.03},
+    {"bf16_residual_weight", {.weight = StateForm::bf16_residual}, 1e-3},
+    {"int8_weight", {.weight = StateForm::int8}, 0.12},
+    {"bf16_moments", {.first = StateForm::bf16, .second = StateForm::bf16}, 0.01},
+    {"int8_moments", {.first = StateForm::dynamic8, .second = StateForm::log8}, 0.02},
+    {"bf16_gradient", {.gradient = DType::bf16}, 0.005},
+};
+
+TEST(Adamw, EveryFormTravelsWithFp32) {
+  const Shape shape{16, 300};
+  const auto count = static_cast<std::size_t>(shape.elements());
+  const std::vector<float> start = normals(count, 0.02, 1), drift = normals(count, 1, 2);
+  for (const FormCase& each : kFormCases) {
+    Updater updater(each.forms, shape, kOptions);
+    updater.set_weight(start);
+    const std::vector<float> begin = updater.get_weight();
+    Reference reference;
+    reference.w.assign(begin.begin(), begin.end());
+    updater.state().learning_rate = 1e-3;
+    for (int t = 0; t < 20; ++t) {
+      std::vector<float> gradient = normals(count, 1, 10 + t);
+      for (std::size_t i = 0; i < count; ++i) gradient[i] += 2 * drift[i];
+      updater.step(gradient);
+      reference.step(gradient, 1, 1e-3, kOptions);
+    }
+    std::vector<float> way = updater.get_weight();
+    std::vector<double> expected = reference.w;
+    for (std::size_t i = 0; i < count; ++i) {
+      way[i] -= begin[i];
+      expected[i] -= begin[i];
+    }
+    EXPECT_LT(relative_error(way, expected), each.weight_error) << each.name;
+    if (each.forms.copy != DType::f32) {
+      const std::vector<float> master = updater.get_weight(), copy = updater.get_copy();
+      for (std::size_t i = 0; i < count; ++i) {
+        EXPECT_NEAR(copy[i], master[i], std::fabs(master[i]) / 256);
+      }
+    }
+  }
+}
+
+TEST(Adamw, EveryFormGivesTheSameBitsForAnyThreads) {
+  const Shape shape{70, 300};
+  const auto count = static_cast<std::size_t>(shape.elements());
+  for (const FormCase& each : kFormCases) {
+    std::string one;
+    for (const int threads : {1, 2, 3}) {
+      Updater updater(each.forms, shape, kOptions, threads);
+      updater.set_weight(normals(count, 0.02, 1));
+      updater.state().learning_rate = 1e-3;
+      for (int t = 0; t < 2; ++t) updater.step(normals(count, 1, 10 + t));
+      if (threads == 1) one = updater.bytes();
+      EXPECT_EQ(updater.bytes() == one, true) << each.name << ", " << threads << " threads";
+    }
+  }
+}
+
+TEST(Adamw, ASkippedUpdateChangesNothing) {
+  for (const FormCase& each : kFormCases) {
+    Updater updater(each.forms, {4, 130}, kOptions);
+    updater.set_weight(normals(4 * 130, 0.02, 1));
+    updater.state().learning_rate = 1e-3;
+    const std::vector<float> gradient = normals(4 * 130, 1, 2);
+    updater.step(gradient);
+    const std::string before = updater.bytes();
+    updater.set(updater.skipped(), 1);
+    updater.step(gradient);
+    updater.set(updater.skipped(), 0);
+    EXPECT_TRUE(updater.bytes() == before) << each.name;
+  }
+}
+
+// As the test of the forms, but stored anew in each of 60 steps: the last update (w moves by it: lr 1,
+// no decay) against the exact one. The first moment remembers about five roundings, so errors are
+// sqrt(5) times those of one (memory.md C2: 0.017, 0.040, 0.18).
+TEST(Adamw, EightBitMomentsStaySafeOverManySteps) {
+  struct Limit {
+    double sigma, error;
+  };
+  for (const Limit limit : {Limit{0.5, 0.04}, Limit{1.5, 0.1}, Limit{3.0, 0.4}}) {
+    const Shape shape{64, 1024};
+    const auto count = static_cast<std::size_t>(shape.elements());
+    Updater updater({.first = StateForm::dynamic8, .second = StateForm::log8}, shape,
+                    {.epsilon = 1e-20});
+    std::vector<double> scale(count), zero(count, 0.0);
+    for (std::size_t i = 0; i < count; ++i) {
+      scale[i] = std::exp(limit.sigma * random_normal_pair(9, 9, i)[0]) * 1e-3;
+    }
+    Reference reference{.w = zero};
+    updater.state().learning_rate = 1;
+    for (int t = 0; t < 60; ++t) {
+      std::vector<float> gradient = normals(count, 1, 100 + t);
+      for (std::size_t i = 0; i < count; ++i) gradient[i] *= static_cast<float>(scale[i]);
+      reference.w = zero;
+      updater.set_weight(std::vector<float>(count, 0.0f));
+      updater.step(gradient);
+      reference.step(gradient, 1, 1, {.epsilon = 1e-20});
+    }
+    const std::vector<float> update = updater.get_weight();
+    double most = 0, exact = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      most = std::max(most, std::fabs(double{update[i]}));
+      exact = std::max(exact, std::fabs(reference.w[i]));
+    }
+    const double error = relative_error(update, reference.w);
+    EXPECT_LE(error, limit.error) << limit.sigma;
+    EXPECT_LE(most, (limit.sigma < 2 ? 1.2 : 2.0) * exact) << limit.sigma;
+  }
+}
+
+// With a slow average (beta2 0.999) a second moment moves by less than a code a step. It has to get
+// there all the same: the gradient becomes a tenth, and after 3000 steps v is 0.01 of what it was,
+// plus what 0.999^3000 leaves of the rest.
+TEST(Adamw, SlowSecondMomentsDoNotStandStill) {
+  for (const StateForm second : {StateForm::bf16, StateForm::log8}) {
+    const std::size_t count = 1024;
+    constexpr AdamwOptions kSlow{.beta2 = 0.999};
+    Updater updater({.second = second}, {8, 128}, kSlow);
+    updater.state().learning_rate = 0;
+    std::vector<float> gradient(count);
+    const auto fill = [&](float size) {
+      for (std::size_t i = 0; i < count; ++i) {
+        gradient[i] = size * static_cast<float>(std::pow(10.0, -3.0 * (i % 128) / 127));
+      }
+    };
+    fill(10);
+    for (int t = 0; t < 1000; ++t) updater.step(gradient);
+    fill(1);
+    for (int t = 0; t < 3000; ++t) updater.step(gradient);
+    const double kept = std::pow(0.999, 3000) * (1 - std::pow(0.999, 1000)) * 100;
+    const double expected = kept + 1 - std::pow(0.999, 3000);
+    const std::vector<float> v = updater.get_second();
+    double sum = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      sum += v[i] / (double{gradient[i]} * gradient[i]) / static_cast<double>(count);
+    }
+    EXPECT_NEAR(sum, expected, 0.1 * expected) << name_of(second);
+  }
+}
+
+}  // namespace
+}  // namespace ingot

@@ -1,0 +1,301 @@
+#include "ops/state_forms/state_forms.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+#include "compress/quantizer.h"
+
+namespace ingot {
+namespace {
+
+template <class T>
+T load(const std::byte* from, std::int64_t i) {
+  T value;
+  std::memcpy(&value, from + i * static_cast<std::int64_t>(sizeof(T)), sizeof value);
+  return value;
+}
+
+template <class T>
+void store(std::byte* to, std::int64_t i, T value) {
+  std::memcpy(to + i * static_cast<std::int64_t>(sizeof(T)), &value, sizeof value);
+}
+
+// Half a unit in the last place of a bf16 number; 0 where that is no normal float.
+float half_unit(std::uint16_t bf16) {
+  const int exponent = (bf16 >> 7) & 0xff;
+  return exponent <= 8 ? 0.0f : std::ldexp(1.0f, exponent - 127 - 8);
+}
+
+float residual_value(std::uint16_t bf16, std::int8_t residual) {
+  return bf16_to_float(bf16) + static_cast<float>(residual) * (half_unit(bf16) / 127);
+}
+
+std::int8_t residual_of(float value, std::uint16_t bf16) {
+  const float unit = half_unit(bf16);
+  if (unit == 0 || !std::isfinite(value)) return 0;
+  const float residual = std::nearbyint((value - bf16_to_float(bf16)) / (unit / 127));
+  return static_cast<std::int8_t>(std::clamp(residual, -127.0f, 127.0f));
+}
+
+// Position on the positive half of the dynamic map: 0 is 0, 1..127 the seven decades with 1, 2, 4,
+// ... 64 numbers each, 128 is 1.
+float dynamic_magnitude(int place) {
+  if (place == 0) return 0;
+  if (place == 128) return 1;
+  const int decade = std::ilogb(static_cast<float>(place));
+  const double numbers = std::ldexp(1.0, decade);
+  return static_cast<float>(std::pow(10.0, decade - 6) *
+                            (0.1 + 0.9 * (place - numbers + 0.5) / numbers));
+}
+
+std::uint8_t dynamic_code(float value) {
+  const float magnitude = std::fabs(value);
+  int low = 0, high = 128;  // the nearest place
+  while (high - low > 1) {
+    const int middle = (low + high) / 2;
+    (dynamic_magnitude(middle) <= magnitude ? low : high) = middle;
+  }
+  const bool upper = dynamic_magnitude(high) - magnitude < magnitude - dynamic_magnitude(low);
+  const int place = upper ? high : low;
+  return static_cast<std::uint8_t>(value < 0 ? 127 - std::min(place, 127) : 127 + place);
+}
+
+// 2^low <= positive numbers of a group <= 2^high, at most kLogOctaves apart: what is below (1e-12 of
+// the largest) is lifted, so that a step stays under 12 %.
+constexpr int kLogOctaves = 40;
+
+struct LogBounds {
+  std::int8_t low = 0, high = 0;
+
+  double step() const {  // of the binary logarithm, from one code to the next
+    return static_cast<double>(high - low) / 254;
+  }
+};
+
+LogBounds log_bounds(std::span<const float> values) {
+  float most = 0, least = INFINITY;
+  for (const float v : values) {
+    if (v <= 0) continue;
+    most = std::max(most, v);
+    least = std::min(least, v);
+  }
+  if (most == 0) return {};
+  const bool power = std::ldexp(1.0f, std::ilogb(most)) == most;
+  const int high = std::clamp(std::ilogb(most) + (power ? 0 : 1), -126, 127);
+  const int low = std::clamp(std::ilogb(least), std::max(-126, high - kLogOctaves), high);
+  return {static_cast<std::int8_t>(low), static_cast<std::int8_t>(high)};
+}
+
+std::uint8_t log_code(float value, const LogBounds& bounds) {
+  if (value <= 0) return 0;
+  if (bounds.step() == 0) return 1;
+  const double place = std::nearbyint((std::log2(double{value}) - bounds.low) / bounds.step());
+  return static_cast<std::uint8_t>(1 + std::clamp(place, 0.0, 254.0));
+}
+
+float log_value(std::uint8_t code, const LogBounds& bounds) {
+  if (code == 0) return 0;
+  return static_cast<float>(std::exp2(bounds.low + (code - 1) * bounds.step()));
+}
+
+float largest_magnitude(std::span<const float> values) {
+  float largest = 0;
+  for (const float v : values) largest = std::max(largest, std::fabs(v));
+  return largest;
+}
+
+void encode_group(StateForm form, std::span<const float> values, std::byte* codes,
+                  std::byte* extra) {
+  const auto count = static_cast<std::int64_t>(values.size());
+  const float largest = largest_magnitude(values);
+  if (form == StateForm::int8) {
+    const QuantizerScale scale = quantizer_scale(largest);
+    store(extra, 0, scale.scale);
+    for (std::int64_t i = 0; i < count; ++i) {
+      store(codes, i, quantize_nearest(values[i], scale.inverse));
+    }
+  } else if (form == StateForm::dynamic8) {
+    store(extra, 0, largest);
+    for (std::int64_t i = 0; i < count; ++i) {
+      store(codes, i, dynamic_code(largest == 0 ? 0 : values[i] / largest));
+    }
+  } else {
+    const LogBounds bounds = log_bounds(values);
+    store(extra, 0, bounds);
+    for (std::int64_t i = 0; i < count; ++i) store(codes, i, log_code(values[i], bounds));
+  }
+}
+
+void decode_group(StateForm form, const std::byte* codes, const std::byte* extra,
+                  std::span<float> values) {
+  const auto count = static_cast<std::int64_t>(values.size());
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (form == StateForm::int8) {
+      values[i] = static_cast<float>(load<std::int8_t>(codes, i)) * load<float>(extra, 0);
+    } else if (form == StateForm::dynamic8) {
+      values[i] = dynamic_value(load<std::uint8_t>(codes, i)) * load<float>(extra, 0);
+    } else {
+      values[i] = log_value(load<std::uint8_t>(codes, i), load<LogBounds>(extra, 0));
+    }
+  }
+}
+
+bool grouped(StateForm form) { return form >= StateForm::int8; }
+
+std::int64_t extra_bytes_of_group(StateForm form) {
+  return form == StateForm::log8 ? sizeof(LogBounds) : sizeof(float);
+}
+
+// Calls each(first element, elements, group) for every group.
+template <class Each>
+void for_groups(const StateLayout& layout, Each each) {
+  const std::int64_t per_row = layout.groups_per_row();
+  for (std::int64_t group = 0; group < layout.groups(); ++group) {
+    const std::int64_t column = group % per_row * kStateGroup;
+    each(group / per_row * layout.columns + column, std::min(kStateGroup, layout.columns - column),
+         group);
+  }
+}
+
+DType value_dtype(StateForm form) {
+  switch (form) {
+    case StateForm::f32:
+      return DType::f32;
+    case StateForm::bf16:
+    case StateForm::bf16_residual:
+      return DType::bf16;
+    case StateForm::f16:
+      return DType::f16;
+    case StateForm::int8:
+      return DType::i8;
+    case StateForm::dynamic8:
+    case StateForm::log8:
+      return DType::u8;
+  }
+  return DType::f32;
+}
+
+}  // namespace
+
+std::string_view name_of(StateForm form) {
+  constexpr std::string_view kNames[] = {"fp32", "bf16",     "fp16", "bf16_residual",
+                                         "int8", "dynamic8", "log8"};
+  return kNames[static_cast<int>(form)];
+}
+
+std::int64_t StateLayout::value_bytes(StateForm form) const {
+  return columns * size_of(value_dtype(form));
+}
+
+std::int64_t StateLayout::extra_bytes(StateForm form) const {
+  if (form == StateForm::bf16_residual) return columns;
+  return grouped(form) ? groups_per_row() * extra_bytes_of_group(form) : 0;
+}
+
+StateLayout layout_of(const Program& program, const StateTensors& state) {
+  const Shape& shape = program.info(state.values).shape;
+  return {.rows = shape.rows(), .columns = shape.last()};
+}
+
+namespace {
+
+StateForm float_form(DType dtype) {
+  if (dtype == DType::f32) return StateForm::f32;
+  return dtype == DType::bf16 ? StateForm::bf16 : StateForm::f16;
+}
+
+StateTensors moment_state(const Program& program, Tensor moment, Tensor extra, StateForm coded) {
+  if (!moment) return {};
+  return {extra ? coded : float_form(program.dtype(moment)), moment, extra};
+}
+
+}  // namespace
+
+StateTensors weight_state(const Program& program, const Weight& weight) {
+  if (weight.codes) return {StateForm::int8, weight.codes, weight.scales};
+  if (weight.residual) return {StateForm::bf16_residual, weight.tensor, weight.residual};
+  const StateForm form = float_form(program.dtype(weight.master));
+  return {form, weight.master, weight.master == weight.tensor ? Tensor{} : weight.tensor};
+}
+
+StateTensors first_moment_state(const Program& program, const Weight& weight) {
+  return moment_state(program, weight.first_moment, weight.first_scales, StateForm::dynamic8);
+}
+
+StateTensors second_moment_state(const Program& program, const Weight& weight) {
+  return moment_state(program, weight.second_moment, weight.second_bounds, StateForm::log8);
+}
+
+StateTensors add_state(Program& program, const std::string& name, const Shape& shape,
+                       StateForm form, Role role) {
+  StateTensors state{.form = form};
+  state.values = program.persistent(name, shape, value_dtype(form), role);
+  const StateLayout layout = layout_of(program, state);
+  if (form == StateForm::bf16_residual) {
+    state.extra = program.persistent(name + " residual", shape, DType::i8, role);
+  } else if (form == StateForm::log8) {
+    state.extra = program.persistent(name + " bounds", {layout.rows, 2 * layout.groups_per_row()},
+                                     DType::i8, role);
+  } else if (grouped(form)) {
+    state.extra = program.persistent(name + " scales", {layout.rows, layout.groups_per_row()},
+                                     DType::f32, role);
+  }
+  return state;
+}
+
+void encode_state(StateForm form, const StateLayout& layout, std::span<const float> values,
+                  std::byte* to_values, std::byte* to_extra) {
+  const std::int64_t count = layout.rows * layout.columns;
+  if (static_cast<std::int64_t>(values.size()) != count) {
+    throw std::logic_error("encode_state: whole rows are needed");
+  }
+  if (grouped(form)) {
+    for_groups(layout, [&](std::int64_t first, std::int64_t elements, std::int64_t group) {
+      encode_group(form, values.subspan(first, elements), to_values + first,
+                   to_extra + group * extra_bytes_of_group(form));
+    });
+    return;
+  }
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (form == StateForm::f32) {
+      store(to_values, i, values[i]);
+    } else if (form == StateForm::f16) {
+      store(to_values, i, float_to_f16(values[i]));
+    } else {
+      const std::uint16_t rounded = float_to_bf16(values[i]);
+      store(to_values, i, rounded);
+      if (form == StateForm::bf16_residual) store(to_extra, i, residual_of(values[i], rounded));
+    }
+  }
+}
+
+void decode_state(StateForm form, const StateLayout& layout, const std::byte* from_values,
+                  const std::byte* from_extra, std::span<float> values) {
+  if (grouped(form)) {
+    for_groups(layout, [&](std::int64_t first, std::int64_t elements, std::int64_t group) {
+      decode_group(form, from_values + first, from_extra + group * extra_bytes_of_group(form),
+                   values.subspan(first, elements));
+    });
+    return;
+  }
+  for (std::int64_t i = 0; i < layout.rows * layout.columns; ++i) {
+    if (form == StateForm::f32) {
+      values[i] = load<float>(from_values, i);
+    } else if (form == StateForm::f16) {
+      values[i] = f16_to_float(load<std::uint16_t>(from_values, i));
+    } else {
+      const auto rounded = load<std::uint16_t>(from_values, i);
+      values[i] = form == StateForm::bf16 ? bf16_to_float(rounded)
+                                          : residual_value(rounded, load<std::int8_t>(from_extra, i));
+    }
+  }
+}
+
+float dynamic_value(std::uint8_t code) {
+  return code >= 127 ? dynamic_magnitude(code - 127) : -dynamic_magnitude(127 - code);
+}
+
+}  // namespace ingot

@@ -1,0 +1,73 @@
+// How numbers that outlive a step are stored: weights that updates move, and their moments.
+//
+//   form           bytes an element      values          extra
+//   f32, bf16, f16 4, 2, 2               floats          (f32: a rounded copy for compute, or none)
+//   bf16_residual  3                     bf16            i8: what bf16 left of the value, in 127ths
+//                                                        of half a unit in its last place; 24 bits
+//   int8           1 + 4/128             i8 codes        f32 scale: code * scale, codes in +-127
+//   dynamic8       1 + 4/128             u8 codes        f32 largest |value|: Dettmers' dynamic map
+//   log8           1 + 2/128             u8 codes        2 i8 exponents: values >= 0, equal steps of
+//                                                        the logarithm between two powers of two;
+//                                                        code 0 is 0 and nothing else
+//
+// The 8-bit forms have extra numbers for each group of 128 elements along the last dimension (the
+// last of a row may be shorter), so a row needs nothing of another. memory.md C1, C2, C5.
+// log8's bounds are powers of two, so that they, and with them what the codes mean, stay the same for
+// many steps: a number that moves slowly is not rounded anew each time.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "engine/program.h"
+
+namespace ingot {
+
+enum class StateForm : std::uint8_t { f32, bf16, f16, bf16_residual, int8, dynamic8, log8 };
+constexpr int kStateFormCount = 7;
+std::string_view name_of(StateForm form);
+
+constexpr std::int64_t kStateGroup = 128;  // elements
+
+// Rows of `columns` elements, cut into groups.
+struct StateLayout {
+  std::int64_t rows = 0, columns = 0;
+
+  std::int64_t groups_per_row() const { return (columns + kStateGroup - 1) / kStateGroup; }
+  std::int64_t groups() const { return rows * groups_per_row(); }
+  // Bytes of `values` and `extra` that one row takes.
+  std::int64_t value_bytes(StateForm form) const;
+  std::int64_t extra_bytes(StateForm form) const;
+};
+
+// The tensors of a program that hold one state.
+struct StateTensors {
+  StateForm form = StateForm::f32;
+  Tensor values, extra;
+
+  explicit operator bool() const { return static_cast<bool>(values); }
+};
+
+StateLayout layout_of(const Program& program, const StateTensors& state);
+
+// What an update moves: codes and scales, bf16 with its residual, or the master.
+StateTensors weight_state(const Program& program, const Weight& weight);
+StateTensors first_moment_state(const Program& program, const Weight& weight);
+StateTensors second_moment_state(const Program& program, const Weight& weight);
+
+// Makes the persistent tensors of a state: `name`, and beside it what the form needs.
+StateTensors add_state(Program& program, const std::string& name, const Shape& shape,
+                       StateForm form, Role role);
+
+// On the host, whole rows at a time, rounding to nearest. The plain truth that kernels are tested
+// against, and the way in and out of checkpoints.
+void encode_state(StateForm form, const StateLayout& layout, std::span<const float> values,
+                  std::byte* to_values, std::byte* to_extra);
+void decode_state(StateForm form, const StateLayout& layout, const std::byte* from_values,
+                  const std::byte* from_extra, std::span<float> values);
+
+// The dynamic map: the value of a code, from -0.993 (0) over 0 (127) to 1 (255).
+float dynamic_value(std::uint8_t code);
+
+}  // namespace ingot

@@ -1,0 +1,32 @@
+#include "ops/weight_norm/weight_norm.h"
+
+namespace ingot {
+namespace {
+
+Tensor scalar(Program& program, std::string_view name, Role role, Lifetime lifetime) {
+  return program.add_tensor(
+      {.name = std::string(name), .shape = {1}, .role = role, .lifetime = lifetime});
+}
+
+}  // namespace
+
+const OpKind kWeightNorm{.name = "weight_norm"}, kTotalNorm{.name = "total_norm"};
+
+WeightNorm weight_norm(Program& program, Tensor gradient, double clip_norm) {
+  const WeightNorm result{
+      .norm = scalar(program, "gradient norm", Role::activation, Lifetime::parts),
+      .scale = scalar(program, "gradient scale", Role::activation, Lifetime::transient),
+      .skipped = scalar(program, "update skipped", Role::activation, Lifetime::transient)};
+  program.append(kWeightNorm, {gradient}, {result.norm, result.scale, result.skipped},
+                 {{"clip_norm", clip_norm}});
+  return result;
+}
+
+TotalNorm total_norm(Program& program, const std::vector<Tensor>& norms) {
+  const TotalNorm result{scalar(program, "gradient_norm", Role::output, Lifetime::parts),
+                         scalar(program, "update_skipped", Role::output, Lifetime::parts)};
+  program.append(kTotalNorm, norms, {result.norm, result.skipped});
+  return result;
+}
+
+}  // namespace ingot

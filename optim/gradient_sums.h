@@ -1,0 +1,13 @@
+// How the sum of a weight's gradients over micro-steps is stored.
+#pragma once
+
+#include "engine/program.h"
+
+namespace ingot {
+
+// Called after differentiate(). Matrices sum their gradients in bf16: backward writes a gradient of
+// this micro-step, in fp32 and alive only until an op behind it has added it to the sum
+// (ops/accumulate_gradient), which becomes Weight::gradient. Vectors are left as they are.
+void sum_gradients_in_bf16(Program& program);
+
+}  // namespace ingot
