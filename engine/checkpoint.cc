@@ -75,8 +75,8 @@ struct RawTensors {
   explicit RawTensors(const Program& program) {
     for (const auto& [name, stored] : stored_states(program)) {
       const StateDeclarations declared = declaration_of(name, stored);
-      const PartBytes bytes = part_bytes(program, stored.state, stored.part->offset,
-                                         stored.part->shape.elements());
+      const PartBytes bytes =
+          part_bytes(program, stored.state, stored.part->offset, stored.part->shape.elements());
       add(declared.values, {stored.state.values, bytes.values_offset, bytes.values_bytes});
       if (declared.extra) {
         add(*declared.extra, {stored.state.extra, bytes.extra_offset, bytes.extra_bytes});
@@ -188,9 +188,8 @@ void load_state(const CheckpointReader& reader, Executor& executor, const std::s
     copy_raw(executor, stored, source);
     reader.release(*source.extra);
   } else {
-    read_into(executor, stored, *source.values, [&](RowRange rows, std::span<float> values) {
-      read_rows(source, rows, values);
-    });
+    read_into(executor, stored, *source.values,
+              [&](RowRange rows, std::span<float> values) { read_rows(source, rows, values); });
   }
   reader.release(*source.values);
 }

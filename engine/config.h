@@ -32,12 +32,13 @@ struct BatchConfig {
   std::optional<std::int64_t> micro_batch;  // sequences; none = auto, the planner's choice
 };
 
-enum class OptimizerType { adamw };
+enum class OptimizerType { adamw, muon };
 enum class OptimizerState { fp32, bf16, int8, automatic };
 
 struct OptimizerConfig {
   OptimizerType type = OptimizerType::adamw;
-  double learning_rate = 3e-4;  // the schedule's peak
+  double learning_rate = 3e-4;       // the schedule's peak
+  double muon_learning_rate = 0.02;  // the same of what Muon updates
   std::array<double, 2> betas = {0.9, 0.95};
   double epsilon = 1e-8;
   double weight_decay = 0.1;  // tensors of two or more dimensions only

@@ -71,30 +71,36 @@ ConfigSection batch_section() {
 }
 
 ConfigSection optimizer_section() {
-  const auto type = one_of<OptimizerType>({{"adamw", OptimizerType::adamw}}, {{"muon", kLater}});
+  const auto type =
+      one_of<OptimizerType>({{"adamw", OptimizerType::adamw}, {"muon", OptimizerType::muon}});
   const auto state = one_of<OptimizerState>({{"fp32", OptimizerState::fp32},
                                              {"bf16", OptimizerState::bf16},
                                              {"int8", OptimizerState::int8},
                                              {"auto", OptimizerState::automatic}});
-  return section("optimizer", &RunConfig::optimizer, "How an update is made.",
-                 {field("type", &OptimizerConfig::type, type, "The update rule."),
-                  field("learning_rate", &OptimizerConfig::learning_rate, number(range(0, 1e3)),
-                        "Peak of the learning rate; the schedule scales it."),
-                  field("betas", &OptimizerConfig::betas, pair_of(number({0, 1, false, true})),
-                        "Decay of the averages of the gradient and of its square."),
-                  field("epsilon", &OptimizerConfig::epsilon, number({0, 1, true}),
-                        "Added to the root of the averaged square."),
-                  field("weight_decay", &OptimizerConfig::weight_decay, number(range(0, 1e3)),
-                        "Decoupled decay, of tensors with two or more dimensions."),
-                  field("clip_norm", &OptimizerConfig::clip_norm, number(range(0, kInfinity)),
-                        "Largest norm of all gradients together; 0 turns it off."),
-                  field("state", &OptimizerConfig::state, state,
-                        "How its averages are stored, of tensors with two or more dimensions: 8, 4 "
-                        "or 2.05 bytes a parameter. \"auto\": the planner may choose."),
-                  field("update_in_backward", &OptimizerConfig::update_in_backward, flag(),
-                        "Each weight is updated as soon as its gradient is there, and the gradient "
-                        "is gone then. Clips by the norm of the step before, and needs the whole "
-                        "batch in one micro-batch.")});
+  return section(
+      "optimizer", &RunConfig::optimizer, "How an update is made.",
+      {field("type", &OptimizerConfig::type, type,
+             "The update rule. `muon`: matrices of hidden layers by Muon (momentum "
+             "0.95), all else by AdamW."),
+       field("learning_rate", &OptimizerConfig::learning_rate, number(range(0, 1e3)),
+             "Peak of the learning rate; the schedule scales it."),
+       field("muon_learning_rate", &OptimizerConfig::muon_learning_rate, number(range(0, 1e3)),
+             "The same of what Muon updates; needs a `learning_rate` above 0."),
+       field("betas", &OptimizerConfig::betas, pair_of(number({0, 1, false, true})),
+             "Decay of the averages of the gradient and of its square."),
+       field("epsilon", &OptimizerConfig::epsilon, number({0, 1, true}),
+             "Added to the root of the averaged square."),
+       field("weight_decay", &OptimizerConfig::weight_decay, number(range(0, 1e3)),
+             "Decoupled decay, of tensors with two or more dimensions."),
+       field("clip_norm", &OptimizerConfig::clip_norm, number(range(0, kInfinity)),
+             "Largest norm of all gradients together; 0 turns it off."),
+       field("state", &OptimizerConfig::state, state,
+             "How its averages are stored, of tensors with two or more dimensions: 8, 4 "
+             "or 2.05 bytes a parameter. \"auto\": the planner may choose."),
+       field("update_in_backward", &OptimizerConfig::update_in_backward, flag(),
+             "Each weight is updated as soon as its gradient is there, and the gradient "
+             "is gone then. Clips by the norm of the step before, and needs the whole "
+             "batch in one micro-batch.")});
 }
 
 ConfigSection schedule_section() {
@@ -305,11 +311,16 @@ void check_precision(const RunConfig& config, Complaints& complaints) {
   const MasterType master = config.precision.master;
   const bool in_bf16 = master == MasterType::bf16 || master == MasterType::bf16_residual;
   const ComputeType compute = config.precision.compute;
-  if (master == MasterType::int8) complaints.add("precision.master", "int8", kLater);
   if (in_bf16 && (compute == ComputeType::fp32 || compute == ComputeType::fp16)) {
     complaints.add("precision.master", master == MasterType::bf16 ? "bf16" : "bf16_residual",
                    "for weights that are bf16 in computation, see \"precision.compute\"");
   }
+}
+
+void check_muon(const OptimizerConfig& optimizer, Complaints& complaints) {
+  if (optimizer.type != OptimizerType::muon || optimizer.learning_rate > 0) return;
+  complaints.add("optimizer.learning_rate", optimizer.learning_rate,
+                 "above 0 with muon, whose own rate follows it through the schedule");
 }
 
 void check_update_in_backward(const RunConfig& config, Complaints& complaints) {
@@ -383,6 +394,7 @@ std::vector<Contradiction> contradictions(const RunConfig& config) {
   Complaints complaints;
   check_batch(config, complaints);
   check_precision(config, complaints);
+  check_muon(config.optimizer, complaints);
   check_update_in_backward(config, complaints);
   check_schedule(config.schedule, complaints);
   check_available(config.parallel, complaints);

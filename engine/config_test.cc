@@ -96,11 +96,11 @@ TEST(RunConfig, ListsAllMistakesWithTheirLines) {
       "run.json:4: unknown key \"learning_rate\": did you mean \"optimizer.learning_rate\"?",
       "run.json:5: \"seed\" is given twice: it stands on line 4 already",
       "run.json:6: \"data\" is 3: an object",
-      "run.json:7: \"optimizer.type\" is \"muon\": not available in this version; use \"adamw\""};
+      "run.json:7: \"optimizer.type\" is \"sgd\": one of \"adamw\" or \"muon\""};
   const std::string fields =
       "\"schedule\": {\"warmup_step\": 3,\n\"final_ratio\": 1.5},\n"
       "\"learning_rate\": 1, \"seed\": 1,\n\"seed\": 2,\n\"data\": 3,\n"
-      "\"optimizer\": {\"type\": \"muon\"}";
+      "\"optimizer\": {\"type\": \"sgd\"}";
   EXPECT_EQ(mistakes(fields), expected);
   try {
     parsed(fields);

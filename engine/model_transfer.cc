@@ -184,12 +184,10 @@ void export_model(const std::filesystem::path& checkpoint, const std::filesystem
   ModelWriter writer(folder, std::move(tensors), {.copy_from = source.folder});
   for (const TensorDeclaration& tensor : writer.order()) {
     const auto copy = copies.find(tensor.name);
-    const StoredState state =
-        find_state(reader, copy == copies.end() ? tensor.name : copy->second);
+    const StoredState state = find_state(reader, copy == copies.end() ? tensor.name : copy->second);
     check_shape(tensor, *state.values, source.folder.string());
-    stream_state(state, tensor.type, [&](std::span<const std::byte> bytes) {
-      writer.append(tensor.name, bytes);
-    });
+    stream_state(state, tensor.type,
+                 [&](std::span<const std::byte> bytes) { writer.append(tensor.name, bytes); });
     reader.release(*state.values);
   }
   writer.commit(to_hf_json(model).dump(2));

@@ -176,8 +176,8 @@ struct Weight {
   Tensor gradient;  // sum over micro-steps; none when the weight is not trained by gradient
   Tensor first_moment, second_moment;  // fp32, bf16 or 8-bit codes (ops/state_forms)
   Tensor first_scales, second_bounds;  // of 8-bit codes, else none
-  std::vector<WeightPart> parts;  // contiguous blocks that cover the tensor
-  double init_std = 0;            // normal(0, init_std); 0: constant init_value
+  std::vector<WeightPart> parts;       // contiguous blocks that cover the tensor
+  double init_std = 0;                 // normal(0, init_std); 0: constant init_value
   double init_value = 0;
   bool decayed = false;  // weight decay applies (two or more dimensions)
 };
@@ -218,8 +218,8 @@ class Program {
   // For passes that write a new list of ops: takes all ops out; append(Op) puts one back as it is.
   std::vector<Op> take_ops() { return std::exchange(ops_, {}); }
   void append(Op op) { ops_.push_back(std::move(op)); }
-  // Moves the ops from `begin` on, which were appended last, up: op begin + i comes right behind the
-  // op `after[i]`, in their order; all in the same part.
+  // Moves the ops from `begin` on, which were appended last, up: op begin + i comes right behind
+  // the op `after[i]`, in their order; all in the same part.
   void move_ops(std::size_t begin, std::span<const std::size_t> after);
 
   // --- where the next ops go. Parts must be begun in the order of enum Part.

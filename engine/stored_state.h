@@ -1,5 +1,5 @@
-// The tensors of a checkpoint that hold one state of one weight part, raw, in the form it was trained
-// in (ops/state_forms):
+// The tensors of a checkpoint that hold one state of one weight part, raw, in the form it was
+// trained in (ops/state_forms):
 //   NAME                    F32, BF16, F16, or I8 codes (U8 for moments)
 //   NAME.residual           I8, beside BF16
 //   NAME.scale              F32 [rows, groups of 128], beside I8 and U8

@@ -109,6 +109,9 @@ TrainingProgram compile_training(const RunConfig& config, const TrainingOptions&
     routers.push_back({.load = router.load, .selection_bias = router.selection_bias});
   }
   const OptimizerConfig& optimizer = config.optimizer;
+  const double muon_rate = optimizer.type == OptimizerType::muon && optimizer.learning_rate > 0
+                               ? optimizer.muon_learning_rate / optimizer.learning_rate
+                               : 0;
   const auto [first_moment, second_moment] = moment_forms(optimizer.state);
   result.update = append_update(program,
                                 {.beta1 = optimizer.betas[0],
@@ -118,6 +121,7 @@ TrainingProgram compile_training(const RunConfig& config, const TrainingOptions&
                                  .clip_norm = optimizer.clip_norm,
                                  .first_moment = first_moment,
                                  .second_moment = second_moment,
+                                 .muon_rate = muon_rate,
                                  .in_backward = optimizer.update_in_backward},
                                 routers);
 

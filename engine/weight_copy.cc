@@ -10,8 +10,7 @@ namespace {
 constexpr std::int64_t kChunk = 1 << 16;  // elements converted at a time, at least one row
 
 // Rows of a piece of `count` elements. Elements of plain forms need no rows: they are one.
-StateLayout layout_of_piece(const Program& program, const StateTensors& state,
-                            std::int64_t count) {
+StateLayout layout_of_piece(const Program& program, const StateTensors& state, std::int64_t count) {
   if (is_plain(state.form)) return {1, count};
   const std::int64_t columns = program.info(state.values).shape.last();
   return {count / columns, columns};
@@ -21,8 +20,7 @@ StateLayout layout_of_piece(const Program& program, const StateTensors& state,
 template <class Each>
 void for_pieces(const Program& program, const StateTensors& state, std::int64_t count,
                 const Each& each) {
-  const std::int64_t columns =
-      is_plain(state.form) ? 1 : program.info(state.values).shape.last();
+  const std::int64_t columns = is_plain(state.form) ? 1 : program.info(state.values).shape.last();
   const std::int64_t step = std::max<std::int64_t>(1, kChunk / columns) * columns;
   for (std::int64_t first = 0; first < count; first += step) {
     each(first, layout_of_piece(program, state, std::min(step, count - first)));

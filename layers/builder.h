@@ -9,18 +9,18 @@
 
 #include "engine/model_config.h"
 #include "engine/program.h"
-#include "ops/state_forms/state_forms.h"
 #include "ops/router/router.h"
+#include "ops/state_forms/state_forms.h"
 
 namespace ingot {
 
 struct BuildOptions {
-  std::int64_t batch = 1;     // sequences
-  std::int64_t sequence = 1;  // tokens of each, at a time
-  DType dtype = DType::f32;   // of matrices and activations
-  bool trainable = false;     // make gradients, and masters where dtype is not fp32
+  std::int64_t batch = 1;             // sequences
+  std::int64_t sequence = 1;          // tokens of each, at a time
+  DType dtype = DType::f32;           // of matrices and activations
+  bool trainable = false;             // make gradients, and masters where dtype is not fp32
   StateForm master = StateForm::f32;  // of matrices: f32, bf16, bf16_residual or int8
-  std::int64_t capacity = 0;  // generation: tokens the key/value cache holds; 0: no cache
+  std::int64_t capacity = 0;          // generation: tokens the key/value cache holds; 0: no cache
   BalanceLoss balance = BalanceLoss::none;  // of the routers, in training
 };
 

@@ -13,6 +13,7 @@
 #include "ops/grouped_linear/grouped_linear_cpu.h"
 #include "ops/latent_attention/latent_attention_cpu.h"
 #include "ops/linear/linear_cpu.h"
+#include "ops/muon/muon_cpu.h"
 #include "ops/quantize/quantize_cpu.h"
 #include "ops/rms_norm/rms_norm_cpu.h"
 #include "ops/rope/rope_cpu.h"
@@ -25,13 +26,27 @@ namespace ingot::cpu {
 
 std::vector<KernelEntry> all_cpu_kernels() {
   std::vector<KernelEntry> all;
-  for (const auto kernels :
-       {accumulate_gradient_cpu_kernels(), adamw_cpu_kernels(), add_cpu_kernels(), attention_cpu_kernels(),
-        cached_attention_cpu_kernels(), combine_cpu_kernels(), cross_entropy_cpu_kernels(),
-        dispatch_cpu_kernels(), embedding_cpu_kernels(), gradient_norm_cpu_kernels(),
-        grouped_linear_cpu_kernels(), latent_attention_cpu_kernels(), linear_cpu_kernels(),
-        quantize_cpu_kernels(), rms_norm_cpu_kernels(), rope_cpu_kernels(), router_cpu_kernels(),
-        swiglu_cpu_kernels(), transfer_cpu_kernels(), weight_norm_cpu_kernels()}) {
+  for (const auto kernels : {accumulate_gradient_cpu_kernels(),
+                             adamw_cpu_kernels(),
+                             add_cpu_kernels(),
+                             attention_cpu_kernels(),
+                             cached_attention_cpu_kernels(),
+                             combine_cpu_kernels(),
+                             cross_entropy_cpu_kernels(),
+                             dispatch_cpu_kernels(),
+                             embedding_cpu_kernels(),
+                             gradient_norm_cpu_kernels(),
+                             grouped_linear_cpu_kernels(),
+                             latent_attention_cpu_kernels(),
+                             linear_cpu_kernels(),
+                             muon_cpu_kernels(),
+                             quantize_cpu_kernels(),
+                             rms_norm_cpu_kernels(),
+                             rope_cpu_kernels(),
+                             router_cpu_kernels(),
+                             swiglu_cpu_kernels(),
+                             transfer_cpu_kernels(),
+                             weight_norm_cpu_kernels()}) {
     all.insert(all.end(), kernels.begin(), kernels.end());
   }
   return all;

@@ -2,12 +2,19 @@
 
 #include "ops/adamw/adamw.h"
 #include "ops/gradient_norm/gradient_norm.h"
+#include "ops/muon/muon.h"
 #include "ops/router/router.h"
 #include "ops/weight_norm/weight_norm.h"
 #include "optim/update_in_backward.h"
 
 namespace ingot {
 namespace {
+
+// Embeddings and the head stand at the top of the program, outside of layers.
+bool by_muon(const Program& program, const Weight& weight, const UpdateOptions& options) {
+  const TensorInfo& info = program.info(weight.tensor);
+  return options.muon_rate > 0 && info.shape.rank() >= 2 && info.layer >= 0;
+}
 
 void add_moments(Program& program, Weight& weight, const UpdateOptions& options) {
   const TensorInfo info = program.info(weight.tensor);
@@ -16,22 +23,26 @@ void add_moments(Program& program, Weight& weight, const UpdateOptions& options)
   const StateTensors first =
       add_state(program, info.name + " first moment", info.shape,
                 vector ? StateForm::f32 : options.first_moment, Role::optimizer_state);
+  weight.first_moment = first.values;
+  weight.first_scales = first.extra;
+  if (by_muon(program, weight, options)) return;
   const StateTensors second =
       add_state(program, info.name + " second moment", info.shape,
                 vector ? StateForm::f32 : options.second_moment, Role::optimizer_state);
-  weight.first_moment = first.values;
-  weight.first_scales = first.extra;
   weight.second_moment = second.values;
   weight.second_bounds = second.extra;
 }
 
 void append_weight_update(Program& program, const Weight& weight, Tensor scale, Tensor skipped,
                           const UpdateOptions& options) {
-  adamw(program, weight, scale, skipped,
-        {.beta1 = options.beta1,
-         .beta2 = options.beta2,
-         .epsilon = options.epsilon,
-         .decay = weight.decayed ? options.weight_decay : 0});
+  const double decay = weight.decayed ? options.weight_decay : 0;
+  if (by_muon(program, weight, options)) {
+    muon(program, weight, scale, skipped, {.decay = decay, .rate = options.muon_rate});
+    return;
+  }
+  adamw(
+      program, weight, scale, skipped,
+      {.beta1 = options.beta1, .beta2 = options.beta2, .epsilon = options.epsilon, .decay = decay});
 }
 
 // The norm of all gradients first, then every weight.

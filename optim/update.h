@@ -14,6 +14,8 @@ struct UpdateOptions {
   double clip_norm = 1.0;     // 0: no clipping
   // Of tensors with two or more dimensions; the others' are f32.
   StateForm first_moment = StateForm::f32, second_moment = StateForm::f32;
+  // Matrices of layers by Muon, whose learning rate is this times the other; 0: all by AdamW.
+  double muon_rate = 0;
   // Each weight in the middle of backward, see optim/update_in_backward.h; for one micro-step an
   // update.
   bool in_backward = false;
@@ -31,9 +33,9 @@ struct UpdateOutputs {
   std::vector<Tensor> load_ratios;  // [1] f32 for each router: largest load over the mean
 };
 
-// Makes the moments of every weight with a gradient, begins Part::update and appends its ops (or, in
-// backward, appends the weights' updates to the micro-step). The update is skipped when the norm is
-// not finite, exceeds StepState::norm_limit, or StepState::skip_update is set; in backward it is
+// Makes the moments of every weight with a gradient, begins Part::update and appends its ops (or,
+// in backward, appends the weights' updates to the micro-step). The update is skipped when the norm
+// is not finite, exceeds StepState::norm_limit, or StepState::skip_update is set; in backward it is
 // skipped for each weight whose own gradient is not finite, and `skipped` says that there was one.
 UpdateOutputs append_update(Program& program, const UpdateOptions& options,
                             const std::vector<RouterUpdate>& routers);

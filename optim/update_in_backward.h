@@ -9,10 +9,10 @@
 
 namespace ingot {
 
-// Called while the micro-step is the current part, after differentiate(); passes that come later may
-// add uses of weights only in front of the backward op of each use (recomputation does so). For one
-// micro-step an update. append_update(weight, scale, skipped) appends the update of one weight, see
-// ops/weight_norm. Returns the norms of all gradients, for total_norm().
+// Called while the micro-step is the current part, after differentiate(); passes that come later
+// may add uses of weights only in front of the backward op of each use (recomputation does so). For
+// one micro-step an update. append_update(weight, scale, skipped) appends the update of one weight,
+// see ops/weight_norm. Returns the norms of all gradients, for total_norm().
 std::vector<Tensor> update_in_backward(
     Program& program, double clip_norm,
     const std::function<void(const Weight&, Tensor scale, Tensor skipped)>& append_update);

@@ -24,11 +24,13 @@ struct Form {
 };
 
 // The tiny run's losses over seeds differ by 2 %; what is exact to fp32 rounding stays far below.
+// Muon is another optimizer, that learns too.
 const Form kForms[] = {
     {"bf16_moments", {"optimizer.state=bf16"}, 0.02},
     {"int8_moments", {"optimizer.state=int8"}, 0.02},
     {"bf16_weights", {"precision.master=bf16"}, 0.03},
     {"residual_weights", {"precision.master=bf16_residual"}, 0.01},
+    {"int8_weights", {"precision.master=int8"}, 0.05},
     {"bf16_gradients", {"precision.gradient=bf16"}, 0.02},
     {"everything_small",
      {"optimizer.state=int8", "precision.master=bf16_residual", "precision.gradient=bf16"},
@@ -38,6 +40,15 @@ const Form kForms[] = {
      {"optimizer.update_in_backward=true", "batch.micro_batch=4", "optimizer.state=int8",
       "precision.master=bf16_residual"},
      0.03},
+    {"muon", {"optimizer.type=muon"}, 0.1},
+    {"muon_small",
+     {"optimizer.type=muon", "optimizer.state=int8", "precision.master=bf16_residual",
+      "precision.gradient=bf16"},
+     0.1},
+    {"in_backward_int8",
+     {"optimizer.update_in_backward=true", "batch.micro_batch=4", "optimizer.state=int8",
+      "precision.master=int8"},
+     0.05},
 };
 
 class Forms : public testing::TestWithParam<Form> {};
@@ -67,8 +78,8 @@ TEST_P(Forms, ResumeEqualsTheUninterruptedRunForAnyThreads) {
 TEST_P(Forms, LearnsAsFp32Does) {
   const TinyRun run("llama", "bf16");
   const std::vector<std::string> length = {
-      "schedule.steps=120",     "schedule.warmup_steps=5",   "optimizer.learning_rate=0.01",
-      "checkpoint.every=0",     "log.validate_every=120",    "log.every=120"};
+      "schedule.steps=120", "schedule.warmup_steps=5", "optimizer.learning_rate=0.01",
+      "checkpoint.every=0", "log.validate_every=120",  "log.every=120"};
   ASSERT_EQ(run.train("fp32", length), 0);
   ASSERT_EQ(run.train("form", with(length, GetParam().overrides)), 0);
   const double expected = metric(run.directory("fp32"), "validation_loss").back();
@@ -208,7 +219,7 @@ double bytes_per_parameter(MasterType master, OptimizerState state, GradientType
   config.precision.gradient = gradient;
   config.optimizer.state = state;
   config.optimizer.update_in_backward = in_backward;
-  const TrainingProgram compiled = compile_training(config, 1);
+  const TrainingProgram compiled = compile_training(config, {.batch = 1});
   double bytes = 0;
   for (const TensorInfo& tensor : compiled.program.tensors()) {
     if (tensor.lifetime == Lifetime::persistent && tensor.role != Role::input) {

@@ -16,7 +16,7 @@ std::unique_ptr<Kernel> make_accumulate(const Program& program, const Op& op,
   const DecodeGroup decode_gradient = coder(StateForm::f32, Rounding::nearest).decode;
   const EncodeGroup encode_first = coder(StateForm::bf16, Rounding::nearest).encode;
   const StateCoder sum = coder(StateForm::bf16, Rounding::stochastic);
-  const std::uint64_t stream = random_stream(program.info(op.outputs[0]).name);
+  const std::uint64_t stream = random_stream(op.name);
   ThreadPool& pool = context.pool;
   return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState& state) {
     const std::uint64_t key = rounding_key(state.seed, state.step, state.micro_step, stream);

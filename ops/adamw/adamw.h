@@ -1,8 +1,8 @@
 // AdamW with decoupled weight decay (Loshchilov and Hutter 2019), one pass over memory:
 //   m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2
 //   w = w - lr * ( (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon) + decay * w )
-// Weight and moments come in any of the forms of ops/state_forms: 128 elements at a time are decoded
-// into the first-level cache, updated in fp32 and encoded.
+// Weight and moments come in any of the forms of ops/state_forms: 128 elements at a time are
+// decoded into the first-level cache, updated in fp32 and encoded.
 #pragma once
 
 #include "engine/program.h"
@@ -18,7 +18,7 @@ struct AdamwOptions {
 // both moments. g is the gradient (f32 or bf16) times `scale` [1] f32. Nothing happens when
 // `skipped` [1] f32 is not zero. t is StepState::updates + 1, lr StepState::learning_rate. What
 // rounds stochastically (bf16 and int8 weights, second moments) draws from (StepState::seed, t, the
-// weight's name, the element).
+// scope, which is to be the weight's name, the element).
 void adamw(Program& program, const Weight& weight, Tensor scale, Tensor skipped,
            const AdamwOptions& options);
 

@@ -9,8 +9,8 @@
 namespace ingot::cpu {
 namespace {
 
-// With a slower average than this a second moment moves by less than half a code in a step and would
-// stand still; with a faster one rounding to nearest has less noise (memory.md C2).
+// With a slower average than this a second moment moves by less than half a code in a step and
+// would stand still; with a faster one rounding to nearest has less noise (memory.md C2).
 constexpr double kSlowBeta = 0.98;
 
 // Tells the second moment's random numbers from the weight's.
@@ -43,7 +43,7 @@ std::unique_ptr<Kernel> make_adamw(const Program& program, const Op& op, const C
   const AdamwCoders coders = coders_of(program, op, context.isa);
   const double beta1 = op.attributes.real("beta1"), beta2 = op.attributes.real("beta2");
   const double epsilon = op.attributes.real("epsilon"), decay = op.attributes.real("decay");
-  const std::uint64_t stream = random_stream(program.info(op.outputs[0]).name);
+  const std::uint64_t stream = random_stream(op.name);
   const auto update = adamw_kernels(context.isa).update;
   ThreadPool& pool = context.pool;
   return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState& state) {

@@ -40,8 +40,7 @@ class Updater {
       weight_.residual = state.extra;
     }
     weight_.gradient = program_.persistent("g", shape, forms.gradient, Role::gradient);
-    const StateTensors first =
-        add_state(program_, "m", shape, forms.first, Role::optimizer_state);
+    const StateTensors first = add_state(program_, "m", shape, forms.first, Role::optimizer_state);
     const StateTensors second =
         add_state(program_, "v", shape, forms.second, Role::optimizer_state);
     weight_.first_moment = first.values, weight_.first_scales = first.extra;
@@ -78,7 +77,8 @@ class Updater {
   std::vector<float> get_weight() const { return get(weight_state(program_, weight_)); }
   std::vector<float> get_copy() const {
     return get({program_.dtype(weight_.tensor) == DType::bf16 ? StateForm::bf16 : StateForm::f16,
-                weight_.tensor, {}});
+                weight_.tensor,
+                {}});
   }
   std::vector<float> get_first() const { return get(first_moment_state(program_, weight_)); }
   std::vector<float> get_second() const { return get(second_moment_state(program_, weight_)); }
@@ -258,9 +258,9 @@ TEST(Adamw, ASkippedUpdateChangesNothing) {
   }
 }
 
-// As the test of the forms, but stored anew in each of 60 steps: the last update (w moves by it: lr 1,
-// no decay) against the exact one. The first moment remembers about five roundings, so errors are
-// sqrt(5) times those of one (memory.md C2: 0.017, 0.040, 0.18).
+// As the test of the forms, but stored anew in each of 60 steps: the last update (w moves by it: lr
+// 1, no decay) against the exact one. The first moment remembers about five roundings, so errors
+// are sqrt(5) times those of one (memory.md C2: 0.017, 0.040, 0.18).
 TEST(Adamw, EightBitMomentsStaySafeOverManySteps) {
   struct Limit {
     double sigma, error;

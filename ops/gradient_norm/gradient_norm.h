@@ -15,8 +15,8 @@ struct GradientNorm {
                    // StepState::skip_update is set; else 0
 };
 
-// gradients: f32 or bf16 tensors. Squares are summed in blocks of fixed size in double, so that the norm
-// does not depend on the number of threads. clip_norm 0: no clipping.
+// gradients: f32 or bf16 tensors. Squares are summed in blocks of fixed size in double, so that the
+// norm does not depend on the number of threads. clip_norm 0: no clipping.
 GradientNorm gradient_norm(Program& program, const std::vector<Tensor>& gradients,
                            double clip_norm);
 

@@ -26,8 +26,8 @@ std::unique_ptr<Kernel> make_gradient_norm(const Program& program, const Op& op,
     const DType dtype = program.dtype(op.inputs[i]);
     const auto sum = elementwise_kernels(context.isa).sum_of_squares[float_index(dtype)];
     for (std::int64_t first = 0; first < elements; first += kBlock) {
-      pieces.push_back({static_cast<int>(i), first * size_of(dtype),
-                        std::min(kBlock, elements - first), sum});
+      pieces.push_back(
+          {static_cast<int>(i), first * size_of(dtype), std::min(kBlock, elements - first), sum});
     }
   }
   const auto workspace = static_cast<std::int64_t>(pieces.size() * sizeof(double));

@@ -63,8 +63,8 @@ std::uint8_t dynamic_code(float value) {
   return static_cast<std::uint8_t>(value < 0 ? 127 - std::min(place, 127) : 127 + place);
 }
 
-// 2^low <= positive numbers of a group <= 2^high, at most kLogOctaves apart: what is below (1e-12 of
-// the largest) is lifted, so that a step stays under 12 %.
+// 2^low <= positive numbers of a group <= 2^high, at most kLogOctaves apart: what is below (1e-12
+// of the largest) is lifted, so that a step stays under 12 %.
 constexpr int kLogOctaves = 40;
 
 struct LogBounds {
@@ -288,8 +288,9 @@ void decode_state(StateForm form, const StateLayout& layout, const std::byte* fr
       values[i] = f16_to_float(load<std::uint16_t>(from_values, i));
     } else {
       const auto rounded = load<std::uint16_t>(from_values, i);
-      values[i] = form == StateForm::bf16 ? bf16_to_float(rounded)
-                                          : residual_value(rounded, load<std::int8_t>(from_extra, i));
+      values[i] = form == StateForm::bf16
+                      ? bf16_to_float(rounded)
+                      : residual_value(rounded, load<std::int8_t>(from_extra, i));
     }
   }
 }

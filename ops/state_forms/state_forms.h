@@ -6,14 +6,15 @@
 //                                                        of half a unit in its last place; 24 bits
 //   int8           1 + 4/128             i8 codes        f32 scale: code * scale, codes in +-127
 //   dynamic8       1 + 4/128             u8 codes        f32 largest |value|: Dettmers' dynamic map
-//   log8           1 + 2/128             u8 codes        2 i8 exponents: values >= 0, equal steps of
+//   log8           1 + 2/128             u8 codes        2 i8 exponents: values >= 0, equal steps
+//   of
 //                                                        the logarithm between two powers of two;
 //                                                        code 0 is 0 and nothing else
 //
 // The 8-bit forms have extra numbers for each group of 128 elements along the last dimension (the
 // last of a row may be shorter), so a row needs nothing of another. memory.md C1, C2, C5.
-// log8's bounds are powers of two, so that they, and with them what the codes mean, stay the same for
-// many steps: a number that moves slowly is not rounded anew each time.
+// log8's bounds are powers of two, so that they, and with them what the codes mean, stay the same
+// for many steps: a number that moves slowly is not rounded anew each time.
 #pragma once
 
 #include <cstdint>

@@ -130,7 +130,8 @@ void decode_int8(const void* values, const void* extra, const StateGroup& group,
 
 void encode_int8(const float* in, const StateGroup& group, void* values, void* extra) {
   std::int8_t* codes = static_cast<std::int8_t*>(values) + group.element;
-  const float inverse = scale_of(amax_of(in, group.count), static_cast<float*>(extra) + group.group);
+  const float inverse =
+      scale_of(amax_of(in, group.count), static_cast<float*>(extra) + group.group);
   for_lanes(group.count, [&](int i, int n) {
     store_bytes(codes + i, round_to_int(within_codes(load(in + i) * inverse)), n);
   });
@@ -177,17 +178,18 @@ INGOT_SIMD F16 look_up(const float* table, I16 index) {
 // ---- The dynamic map ----------------------------------------------------------------------
 
 // Places 1..127 of the positive half: in decade d = 0..6 there are n = 2^d numbers, at places
-// n .. 2n - 1, the means of n + 1 equally spaced points on [0.1, 1], times 10^(d - 6). So place p is
-// n (1 + f) and its value 10^(d - 6) (0.1 + 0.9 (f + 0.5 / n)). Place 128 is 1, place 0 is 0.
-constexpr float kFirst[8] = {0.55e-6f,    0.325e-5f,     0.2125e-4f,     0.15625e-3f,
+// n .. 2n - 1, the means of n + 1 equally spaced points on [0.1, 1], times 10^(d - 6). So place p
+// is n (1 + f) and its value 10^(d - 6) (0.1 + 0.9 (f + 0.5 / n)). Place 128 is 1, place 0 is 0.
+constexpr float kFirst[8] = {0.55e-6f,     0.325e-5f,     0.2125e-4f,     0.15625e-3f,
                              0.128125e-2f, 0.1140625e-1f, 0.10703125e+0f, 1.0f};
 constexpr float kWidth[8] = {0.9e-6f, 0.9e-5f, 0.9e-4f, 0.9e-3f, 0.9e-2f, 0.9e-1f, 0.9f, 0.0f};
 // (value - kFirst) * kPerUnit is the place within the decade.
-constexpr float kPerUnit[8] = {1 / 0.9e-6f, 2 / 0.9e-5f,  4 / 0.9e-4f, 8 / 0.9e-3f,
+constexpr float kPerUnit[8] = {1 / 0.9e-6f,  2 / 0.9e-5f,  4 / 0.9e-4f, 8 / 0.9e-3f,
                                16 / 0.9e-2f, 32 / 0.9e-1f, 64 / 0.9f,   0.0f};
 // Half-way between the last number of a decade and the first of the next; the first is half-way
 // from 0, the last to 1.
-constexpr float kBorder[8] = {0.275e-6f,   (1e-6f * 0.55f + 1e-5f * 0.325f) / 2,
+constexpr float kBorder[8] = {0.275e-6f,
+                              (1e-6f * 0.55f + 1e-5f * 0.325f) / 2,
                               (1e-5f * 0.775f + 1e-4f * 0.2125f) / 2,
                               (1e-4f * 0.8875f + 1e-3f * 0.15625f) / 2,
                               (1e-3f * 0.94375f + 1e-2f * 0.128125f) / 2,
@@ -300,8 +302,7 @@ void encode_log(const float* in, const StateGroup& group, void* values, void* ex
   const float per_step = step > 0 ? 1.0f / step : 0.0f;
   for_lanes(group.count, [&](int i, int n) {
     const F16 value = load(in + i);
-    const F16 place =
-        min(log(max(value * inverse, broadcast(1.0f))) * per_step, broadcast(254.0f));
+    const F16 place = min(log(max(value * inverse, broadcast(1.0f))) * per_step, broadcast(254.0f));
     I16 above = round_to_int(place);
     if constexpr (kStochastic) {
       // The probability of the upper neighbour that keeps the mean of the value, not of its

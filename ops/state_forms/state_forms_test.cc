@@ -282,7 +282,8 @@ TEST(StateForms, ScalesOfInt8WeightsShrinkSlowly) {
 }
 
 // memory.md C2: gradients whose size differs from element to element by a log-normal factor; Adam's
-// moments after 60 steps, stored, give nearly the update that they give in fp32. Limits: the issue's.
+// moments after 60 steps, stored, give nearly the update that they give in fp32. Limits: the
+// issue's.
 TEST(StateForms, EightBitMomentsAreSafeWhereGradientSizesSpread) {
   struct Limit {
     double sigma, error;

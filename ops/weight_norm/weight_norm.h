@@ -1,5 +1,5 @@
-// Clipping where each weight is updated before the gradients of others are known: by the norm of the
-// step before (StepState::previous_norm). The norm of this step is still made and reported, and
+// Clipping where each weight is updated before the gradients of others are known: by the norm of
+// the step before (StepState::previous_norm). The norm of this step is still made and reported, and
 // clips the next. Before there is one nothing is clipped: Adam's first update has the same length
 // whatever the gradient's, and so has Muon's.
 #pragma once
