@@ -161,7 +161,7 @@ ConfigSection precision_section() {
              "are kept in 8 bits, rounded stochastically, 1.03 bytes."),
        field("gradient", &PrecisionConfig::gradient, gradient,
              "Format of the sum of the matrices' gradients over micro-batches; \"bf16\" rounds "
-             "stochastically."),
+             "stochastically. With optimizer.update_in_backward there is no such sum."),
        field("loss_scale", &PrecisionConfig::loss_scale,
              optional_of(number({0, 1e30, true}), Json("dynamic")),
              "Factor on the loss that keeps small fp16 gradients; used with fp16 only.")});

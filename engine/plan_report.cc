@@ -156,7 +156,7 @@ std::string memory_report_json(const PlannedTraining& plan, const RunConfig& con
        {{"micro_batch", plan.compiled->batch},
         {"activations", activations_summary(*plan.compiled)},
         {"weights", std::string(name_of(storage_dtype(config.precision.compute)))},
-        {"optimizer_state", "fp32"},
+        {"optimizer_state", to_json(config)["optimizer"]["state"]},
         {"offload", name_of(plan.choices.offload)}}},
       {"peak", {{"op", describe(program, program.ops()[memory.peak_op])}, {"largest", largest}}},
       {"rejected", rejected}};

@@ -220,7 +220,6 @@ void Trainer::start() {
   loss_scale_.restore(state_.loss_scale);
   recent_losses_.restore(state_.recent_losses);
   recent_norms_.restore(state_.recent_norms);
-  engine_->state().previous_norm = state_.previous_norm;
   loader_->seek(state_.data);
   metrics_.emplace(directory_, state_.step);
   if (options_.profile) {
@@ -237,6 +236,7 @@ void Trainer::schedule_step() {
   const LossConfig& loss = config_.loss;
   step.step = state_.step;
   step.updates = state_.updates;
+  step.previous_norm = state_.previous_norm;
   step.learning_rate =
       learning_rate(config_.schedule, config_.optimizer.learning_rate, state_.step);
   step.loss_scale = static_cast<float>(loss_scale_.value());
@@ -252,6 +252,7 @@ void Trainer::schedule_step() {
 
 // What the report means for the scale, the spike window and the run's health.
 void Trainer::judge(const StepReport& report) {
+  state_.previous_norm = engine_->state().previous_norm;
   const bool finite = std::isfinite(report.loss) && std::isfinite(report.grad_norm);
   loss_scale_.update(!std::isfinite(report.grad_norm));
   if (report.skipped) {
@@ -411,7 +412,6 @@ void Trainer::save() {
   state_.loss_scale = loss_scale_.state();
   state_.recent_losses = recent_losses_.state();
   state_.recent_norms = recent_norms_.state();
-  state_.previous_norm = engine_->state().previous_norm;
   const Clock::time_point start = Clock::now();
   save_checkpoint(engine_->executor(), state_, config_,
                   {.directory = directory_,

@@ -1,4 +1,5 @@
-// How the sum of a weight's gradients over micro-steps is stored.
+// How the sum of a weight's gradients over micro-steps is stored: in fp32, or in bf16. (Pairs of
+// bf16 words, high and low, would take the 4 bytes of fp32 and hold less.)
 #pragma once
 
 #include "engine/program.h"
