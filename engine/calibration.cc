@@ -198,6 +198,13 @@ CostModel measure_costs(const RunConfig& config, Backend& backend) {
       measure(probe_config(config, model, size), backend, costs);
     }
   }
+  if (config.optimizer.state == OptimizerState::automatic) {
+    for (const OptimizerState state : {OptimizerState::bf16, OptimizerState::int8}) {
+      RunConfig probe = probe_config(config, kDenseModel, kSizes.front());
+      probe.optimizer.state = state;
+      measure(probe, backend, costs);
+    }
+  }
   return costs;
 }
 

@@ -10,15 +10,30 @@ namespace {
 constexpr OffloadSet kOffloadSets[] = {OffloadSet::none, OffloadSet::states, OffloadSet::masters,
                                        OffloadSet::all};
 
+constexpr OptimizerState kStates[] = {OptimizerState::fp32, OptimizerState::bf16,
+                                      OptimizerState::int8};
+
 [[noreturn]] void refuse(const std::string& what, const std::string& where) {
   throw Error(ErrorCode::data, "the recorded plan " + what, where,
               "remove \"plan\" from it to plan anew");
 }
 
+// The value with this name.
+template <class Values>
+auto one_of(const Values& values, const std::string& name, const std::string& where) {
+  for (const auto value : values) {
+    if (name_of(value) == name) return value;
+  }
+  refuse("has an unknown choice '" + name + "'", where);
+}
+
 }  // namespace
 
 PlanRecord record_of(const TrainingProgram& compiled) {
-  return {compiled.batch, compiled.offload, {compiled.stored.begin(), compiled.stored.end()}};
+  return {compiled.batch,
+          compiled.offload,
+          compiled.state,
+          {compiled.stored.begin(), compiled.stored.end()}};
 }
 
 TrainingProgram compile_recorded(const RunConfig& config, const PlanRecord& record) {
@@ -39,9 +54,11 @@ TrainingProgram compile_recorded(const RunConfig& config, const PlanRecord& reco
     }
     return storage;
   };
-  return compile_training(config, {.batch = record.micro_batch,
-                                   .storage = record.stored.empty() ? ChooseStorage{} : choose,
-                                   .offload = record.offload});
+  RunConfig recorded = config;
+  recorded.optimizer.state = record.state;
+  return compile_training(recorded, {.batch = record.micro_batch,
+                                     .storage = record.stored.empty() ? ChooseStorage{} : choose,
+                                     .offload = record.offload});
 }
 
 nlohmann::json to_json(const PlanRecord& record) {
@@ -51,6 +68,7 @@ nlohmann::json to_json(const PlanRecord& record) {
   }
   return {{"micro_batch", record.micro_batch},
           {"offload", name_of(record.offload)},
+          {"optimizer_state", name_of(record.state)},
           {"activations", stored}};
 }
 
@@ -59,13 +77,8 @@ PlanRecord parse_plan_record(const nlohmann::json& json, const std::string& wher
     PlanRecord record;
     record.micro_batch = json.at("micro_batch").get<std::int64_t>();
     if (record.micro_batch < 1) refuse("has no micro-batch", where);
-    bool known = false;
-    for (const OffloadSet set : kOffloadSets) {
-      if (json.at("offload").get<std::string>() != name_of(set)) continue;
-      record.offload = set;
-      known = true;
-    }
-    if (!known) refuse("names an unknown offload set", where);
+    record.offload = one_of(kOffloadSets, json.at("offload").get<std::string>(), where);
+    record.state = one_of(kStates, json.at("optimizer_state").get<std::string>(), where);
     for (const auto& [word, names] : json.at("activations").items()) {
       if (word != "int8" && word != "recompute")
         refuse("stores activations as '" + word + "'", where);

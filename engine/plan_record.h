@@ -13,6 +13,7 @@ namespace ingot {
 struct PlanRecord {
   std::int64_t micro_batch = 0;
   OffloadSet offload = OffloadSet::none;
+  OptimizerState state = OptimizerState::fp32;
   std::map<std::string, Storage> stored;  // activations that are not kept as they are, by name
 
   bool operator==(const PlanRecord&) const = default;

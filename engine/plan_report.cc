@@ -46,6 +46,9 @@ std::string activation_choice(const PlanChoices& choices) {
 std::string in_words(const PlanChoices& choices) {
   std::string text = "micro-batch " + std::to_string(choices.micro_batch) + ", activations " +
                      activation_choice(choices);
+  if (choices.state != OptimizerState::fp32) {
+    text += ", states " + std::string(name_of(choices.state));
+  }
   if (choices.offload != OffloadSet::none) {
     text += ", offload " + std::string(name_of(choices.offload));
   }
@@ -129,6 +132,7 @@ std::string memory_report_json(const PlannedTraining& plan, const RunConfig& con
     rejected.push_back({{"choices",
                          {{"micro_batch", other.choices.micro_batch},
                           {"activations", activation_choice(other.choices)},
+                          {"optimizer_state", name_of(other.choices.state)},
                           {"offload", name_of(other.choices.offload)}}},
                         {"arena_bytes", other.arena_bytes},
                         {"why", other.why}});
@@ -156,7 +160,7 @@ std::string memory_report_json(const PlannedTraining& plan, const RunConfig& con
        {{"micro_batch", plan.compiled->batch},
         {"activations", activations_summary(*plan.compiled)},
         {"weights", std::string(name_of(storage_dtype(config.precision.compute)))},
-        {"optimizer_state", to_json(config)["optimizer"]["state"]},
+        {"optimizer_state", name_of(plan.choices.state)},
         {"offload", name_of(plan.choices.offload)}}},
       {"peak", {{"op", describe(program, program.ops()[memory.peak_op])}, {"largest", largest}}},
       {"rejected", rejected}};

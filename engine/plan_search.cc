@@ -26,9 +26,9 @@ StorageCosts costs_of(const Program& program, const SavedActivation& activation,
   const TensorInfo& info = program.tensors()[activation.tensor];
   StorageCosts result;
   result.int8_seconds =
-      costs.seconds_of_bytes("quantize " + std::string(name_of(info.dtype)),
+      costs.seconds_of_bytes("quantize " + std::string(name_of(info.dtype)) + " i8 f32",
                              static_cast<double>(activation.bytes + activation.int8_bytes)) +
-      costs.seconds_of_bytes("dequantize " + std::string(name_of(DType::i8)),
+      costs.seconds_of_bytes("dequantize i8 f32 " + std::string(name_of(info.dtype)),
                              static_cast<double>(activation.bytes + activation.int8_bytes));
   for (const std::size_t op : activation.recompute_ops) {
     result.recompute_seconds += costs.seconds(program, program.ops()[op]);
@@ -62,9 +62,13 @@ class Search {
 
   PlanSearchResult run() {
     for (const std::int64_t batch : space_.batches) {
-      for (const OffloadSet offload : space_.offloads) {
-        // Nothing is gained by offloading more than it takes to keep everything else as it is.
-        if (space_.level ? try_level(batch, offload) : try_prices(batch, offload)) break;
+      for (const OptimizerState state : space_.states) {
+        for (const OffloadSet offload : space_.offloads) {
+          const PlanChoices choices{
+              .micro_batch = batch, .level = space_.level, .offload = offload, .state = state};
+          // Nothing is gained by offloading more than it takes to keep everything else as it is.
+          if (space_.level ? try_level(choices) : try_prices(choices)) break;
+        }
       }
     }
     std::stable_sort(
@@ -83,25 +87,23 @@ class Search {
 
   bool fits(const PlanOption& option) const { return option.arena_bytes <= space_.arena_bytes; }
 
-  bool try_level(std::int64_t batch, OffloadSet offload) {
-    const PlanOption option =
-        evaluate({.micro_batch = batch, .level = space_.level, .offload = offload});
+  bool try_level(const PlanChoices& choices) {
+    const PlanOption option = evaluate(choices);
     (fits(option) ? result_.fitting : result_.rejected).push_back(option);
     return fits(option);
   }
 
   // The lowest rung of the ladder of prices that fits, then as few layers on it as do. True when
   // that is the ladder's foot.
-  bool try_prices(std::int64_t batch, OffloadSet offload) {
+  bool try_prices(PlanChoices choices) {
     static const std::vector<double> kPrices = price_ladder();
     const int layers =
         static_cast<int>(config_.model.num_hidden_layers + config_.model.num_nextn_predict_layers);
     const auto mixture = [&](std::size_t cheap, std::size_t dear, int dear_layers) {
-      return evaluate({.micro_batch = batch,
-                       .cheap_price = kPrices[cheap],
-                       .dear_price = kPrices[dear],
-                       .dear_layers = dear_layers,
-                       .offload = offload});
+      choices.cheap_price = kPrices[cheap];
+      choices.dear_price = kPrices[dear];
+      choices.dear_layers = dear_layers;
+      return evaluate(choices);
     };
     // Bytes fall as the price rises, but for what restored copies add at the very end.
     PlanOption best = mixture(0, 0, layers);
@@ -148,7 +150,9 @@ class Search {
 
 TrainingProgram compile_chosen(const RunConfig& config, const PlanChoices& choices,
                                const CostModel* costs) {
-  return compile_training(config, {.batch = choices.micro_batch,
+  RunConfig chosen = config;
+  chosen.optimizer.state = choices.state;
+  return compile_training(chosen, {.batch = choices.micro_batch,
                                    .storage = storage_chooser(choices, costs),
                                    .offload = choices.offload});
 }

@@ -27,6 +27,7 @@ struct PlanChoices {
   double cheap_price = 0, dear_price = 0;
   int dear_layers = 0;
   OffloadSet offload = OffloadSet::none;
+  OptimizerState state = OptimizerState::fp32;
 
   bool operator==(const PlanChoices&) const = default;
 };
@@ -45,6 +46,7 @@ struct PlanOption {
 // What to search through.
 struct PlanSpace {
   std::vector<std::int64_t> batches;
+  std::vector<OptimizerState> states;
   std::vector<OffloadSet> offloads;
   std::optional<ActivationLevel> level;  // the one the config names; none: any mixture
   std::int64_t arena_bytes = 0;          // the most the arena may take

@@ -59,6 +59,11 @@ std::vector<OffloadSet> offload_sets(OffloadPolicy policy) {
   return {OffloadSet::none, OffloadSet::states, OffloadSet::masters, OffloadSet::all};
 }
 
+std::vector<OptimizerState> states_of(OptimizerState state) {
+  if (state != OptimizerState::automatic) return {state};
+  return {OptimizerState::fp32, OptimizerState::bf16, OptimizerState::int8};
+}
+
 class Planner {
  public:
   Planner(const RunConfig& config, Backend& backend, const PlanStart& start)
@@ -75,13 +80,17 @@ class Planner {
 
   PlannedTraining run() {
     if (start_.record != nullptr && allowed(*start_.record)) {
-      take(compile_recorded(config_, *start_.record),
-           {.micro_batch = start_.record->micro_batch, .offload = start_.record->offload});
+      take(compile_recorded(config_, *start_.record), {.micro_batch = start_.record->micro_batch,
+                                                       .offload = start_.record->offload,
+                                                       .state = start_.record->state});
       if (fits()) return finish();
     }
     // Where everything fits as it is there is nothing to search.
     const ActivationLevel level = level_.value_or(ActivationLevel::keep);
-    take({.micro_batch = batches().front(), .level = level, .offload = offloads_.front()});
+    take({.micro_batch = batches().front(),
+          .level = level,
+          .offload = offloads_.front(),
+          .state = states_.front()});
     if (!fits()) search();
     return finish();
   }
@@ -107,7 +116,8 @@ class Planner {
   bool allowed(const PlanRecord& record) const {
     const std::vector<std::int64_t> all = micro_batch_choices(config_);
     return !level_ && std::find(all.begin(), all.end(), record.micro_batch) != all.end() &&
-           std::find(offloads_.begin(), offloads_.end(), record.offload) != offloads_.end();
+           std::find(offloads_.begin(), offloads_.end(), record.offload) != offloads_.end() &&
+           std::find(states_.begin(), states_.end(), record.state) != states_.end();
   }
 
   bool fits() const { return plan_.predicted_peak_bytes() <= budget_; }
@@ -131,9 +141,7 @@ class Planner {
     use_costs();
     std::int64_t room = budget_ - process_bytes();
     for (int i = 0; i < kPackingTries; ++i) {
-      const PlanSearchResult found = search_plans(
-          config_, backend_, *costs_,
-          {.batches = batches(), .offloads = offloads_, .level = level_, .arena_bytes = room});
+      const PlanSearchResult found = search_plans(config_, backend_, *costs_, space(room));
       if (found.fitting.empty()) return fail(found);
       take(found.fitting.front().choices);
       if (fits()) return list(found);
@@ -155,13 +163,19 @@ class Planner {
     }
   }
 
+  PlanSpace space(std::int64_t arena_bytes) const {
+    return {.batches = batches(),
+            .states = states_,
+            .offloads = offloads_,
+            .level = level_,
+            .arena_bytes = arena_bytes};
+  }
+
   void look_at_other_budgets() {
     for (const std::int64_t budget : {budget_ - kGiB, budget_ + kGiB}) {
       const std::int64_t room = budget - process_bytes();
       if (room <= 0) continue;
-      PlanSearchResult found = search_plans(
-          config_, backend_, *costs_,
-          {.batches = batches(), .offloads = offloads_, .level = level_, .arena_bytes = room});
+      PlanSearchResult found = search_plans(config_, backend_, *costs_, space(room));
       plan_.other_budgets.push_back({.budget_bytes = budget});
       if (!found.fitting.empty()) plan_.other_budgets.back().best = found.fitting.front();
     }
@@ -198,6 +212,7 @@ class Planner {
   const PlanStart start_;
   const std::optional<ActivationLevel> level_ = level_of(config_.memory.activations);
   const std::vector<OffloadSet> offloads_;
+  const std::vector<OptimizerState> states_ = states_of(config_.optimizer.state);
   std::optional<CostModel> costs_;
   PlannedTraining plan_;
 };

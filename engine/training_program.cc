@@ -58,6 +58,11 @@ std::pair<StateForm, StateForm> moment_forms(OptimizerState state) {
 
 }  // namespace
 
+std::string_view name_of(OptimizerState state) {
+  constexpr std::string_view kNames[] = {"fp32", "bf16", "int8", "auto"};
+  return kNames[static_cast<int>(state)];
+}
+
 DType storage_dtype(ComputeType compute) {
   switch (compute) {
     case ComputeType::fp32:
@@ -143,6 +148,7 @@ TrainingProgram compile_training(const RunConfig& config, const TrainingOptions&
   mark_int8_compute(program, config.precision);
   restore_weights(program);
   result.offload = options.offload;
+  result.state = optimizer.state;
   if (options.offload != OffloadSet::none) offload(program, options.offload);
   return result;
 }

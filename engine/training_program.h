@@ -33,6 +33,7 @@ struct TrainingProgram {
   ModelLosses evaluation;
   std::optional<GenerationParts> generation;
   OffloadSet offload = OffloadSet::none;
+  OptimizerState state = OptimizerState::fp32;
   // What was not simply kept, by name of the activation, in forward's order.
   std::vector<std::pair<std::string, Storage>> stored;
 };
@@ -45,6 +46,8 @@ struct TrainingOptions {
 };
 
 TrainingProgram compile_training(const RunConfig& config, const TrainingOptions& options);
+
+std::string_view name_of(OptimizerState state);
 
 // The dtype that activations and matrices are stored in.
 DType storage_dtype(ComputeType compute);

@@ -35,9 +35,14 @@ double seconds_at(const OpRate& rate, const Op& op) {
 }  // namespace
 
 std::string CostModel::key_of(const Program& program, const Op& op) {
-  std::string key(op.kind->name);
-  const Tensor t = first_operand(op);
-  if (t) key += " " + std::string(name_of(program.dtype(t)));
+  std::string key(op.kind->name), last;
+  for (const auto* operands : {&op.inputs, &op.outputs}) {
+    for (const Tensor t : *operands) {
+      if (!t || name_of(program.dtype(t)) == last) continue;
+      last = name_of(program.dtype(t));
+      key += " " + last;
+    }
+  }
   if (op.attributes.flag("int8")) key += " int8";
   return key;
 }

@@ -20,7 +20,8 @@ struct OpRate {
 
 class CostModel {
  public:
-  // Kind and dtype, e.g. "linear bf16", "linear_wgrad bf16 int8".
+  // Kind and the dtypes of its operands in order, runs of one counted once, e.g. "linear bf16",
+  // "linear_wgrad bf16 f32 int8": the last word marks products computed in 8 bits.
   static std::string key_of(const Program& program, const Op& op);
 
   static double rows_of(const Program& program, const Op& op);  // at least 1
