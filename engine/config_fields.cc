@@ -141,6 +141,9 @@ ConfigSection precision_section() {
                                             {"int8", ComputeType::int8}},
                                            {{"fp8", kLater}});
   const auto wgrad = one_of<WgradType>({{"bf16", WgradType::bf16}, {"int8", WgradType::int8}});
+  const auto scales = one_of<Int8Scales>({{"row", Int8Scales::row},
+                                          {"1x512", Int8Scales::blocks_of_512},
+                                          {"1x128", Int8Scales::blocks_of_128}});
   const auto master = one_of<MasterType>({{"fp32", MasterType::fp32},
                                           {"bf16", MasterType::bf16},
                                           {"bf16_residual", MasterType::bf16_residual},
@@ -154,6 +157,9 @@ ConfigSection precision_section() {
              "of the layers' matrices are computed in int8 (not routers, norms, attention, head)."),
        field("wgrad", &PrecisionConfig::wgrad, wgrad,
              "With int8 compute: what the gradients of the matrices are computed in."),
+       field("int8_scales", &PrecisionConfig::int8_scales, scales,
+             "With int8 compute: what shares a scale, whole rows and columns, or blocks of so many "
+             "along the sum, which follow outliers better and are slower."),
        field("master", &PrecisionConfig::master, master,
              "What updates move, beside the matrices in computation. \"fp32\": a copy of them, 6 "
              "bytes a parameter together; \"bf16\": themselves, rounded stochastically, 2 bytes; "

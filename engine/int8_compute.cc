@@ -37,6 +37,7 @@ void mark_int8_compute(Program& program, const PrecisionConfig& config) {
                           (product->wgrad || program.dtype(c) == dtype);
     if (!one_type || program.rows(a) < kFewestRows) continue;
     op.attributes.set("int8", 1);
+    op.attributes.set("int8_block", static_cast<double>(config.int8_scales));
     if (product->of_gradient) op.attributes.set("stochastic", 1);
   }
 }

@@ -1,8 +1,8 @@
 #include "backends/cpu/int8_matmul.h"
 
 #include <algorithm>
-#include <array>
 
+#include "backends/cpu/int8_matmul_blocks.h"
 #include "backends/cpu/int8_matmul_simd.h"
 #include "backends/cpu/matmul_simd.h"
 #include "compress/quantizer.h"
@@ -17,7 +17,6 @@ constexpr std::int64_t kTileRows = 96, kTileColumns = 512;
 constexpr std::int64_t kPackRows = 16;  // rows of A that are quantized as one item
 constexpr std::int64_t kPackedA = 4 << 20, kPackedB = 8 << 20;
 constexpr std::int64_t kLongestBlock = 1 << 16;  // 255 * 127 * 65536 < 2^31
-constexpr int kMostBlocks = 64;                  // of a batch
 
 constexpr std::int64_t round_up(std::int64_t value, std::int64_t unit) {
   return (value + unit - 1) / unit * unit;
@@ -36,76 +35,7 @@ const std::byte* at(const void* base, DType type, std::int64_t element) {
   return static_cast<const std::byte*>(base) + element * size_of(type);
 }
 
-// Of packed panels: codes, then all scales, then (B) all corrections.
-struct Panels {
-  std::byte* memory;
-  std::int64_t width, words, blocks;  // width: of all panels together
-
-  std::int8_t* codes(std::int64_t column) const {
-    return reinterpret_cast<std::int8_t*>(memory) + column * words * 4;
-  }
-  float* scales(std::int64_t column) const {
-    return reinterpret_cast<float*>(memory + width * words * 4) + column * blocks;
-  }
-  std::int32_t* corrections(std::int64_t column) const {
-    return reinterpret_cast<std::int32_t*>(scales(width)) + column * blocks;
-  }
-};
-
 }  // namespace
-
-// What one run() was given.
-struct Int8Matmul::Call {
-  const void* a;
-  const void* b;
-  void* c;
-  const float* bias;
-  const void* residual;
-  std::byte* workspace;
-  std::int64_t a_rows;
-  std::span<const std::int32_t> offsets;
-  std::uint64_t key;
-};
-
-// A part of one group's C and what it is made of.
-struct Int8Matmul::Block {
-  std::int64_t rows, columns, depth;
-  const std::byte* a;
-  const std::byte* b;
-  std::byte* c;
-  const float* bias;
-  const std::byte* residual;
-  std::int64_t a_row, a_column;  // of `a` in the tensor A, for stochastic rounding
-  std::byte* packed_a;
-  Panels packed_b;
-  std::int64_t tile_rows, tile_columns;
-  std::int64_t a_items, b_items, tiles;  // work to do
-
-  // A without a_transposed: rows of codes, then scales [rows][blocks].
-  float* a_scales(std::int64_t row_bytes) const {
-    return reinterpret_cast<float*>(packed_a + rows * row_bytes);
-  }
-  Panels a_panels() const {
-    return {packed_a, round_up(rows, 16), packed_b.words, packed_b.blocks};
-  }
-};
-
-struct Int8Matmul::Batch {
-  std::array<Block, kMostBlocks> blocks;
-  int count = 0;
-  std::int64_t used = 0;  // of the workspace
-
-  const Block& find(std::int64_t Block::*items, std::int64_t& index) const {
-    int block = 0;
-    while (index >= blocks[block].*items) index -= blocks[block++].*items;
-    return blocks[block];
-  }
-  std::int64_t total(std::int64_t Block::*items) const {
-    std::int64_t sum = 0;
-    for (int i = 0; i < count; ++i) sum += blocks[i].*items;
-    return sum;
-  }
-};
 
 Int8Matmul::Int8Matmul(const Int8MatmulSpec& spec, Isa isa)
     : spec_(spec),
@@ -233,7 +163,7 @@ void Int8Matmul::add_group(const Call& call, ThreadPool& pool, Batch& batch,
                            std::min(columns, whole.columns - column));
       const std::int64_t for_a = round_up(a_bytes(part.rows, depth), 64);
       const std::int64_t bytes = for_a + round_up(b_bytes(part.columns, depth), 64);
-      if (batch.count == kMostBlocks || batch.used + bytes > capacity_) {
+      if (batch.count == Batch::kMostBlocks || batch.used + bytes > capacity_) {
         run_batch(call, pool, batch);
         batch.count = 0;
         batch.used = 0;

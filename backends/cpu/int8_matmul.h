@@ -32,9 +32,6 @@ namespace ingot::cpu {
 struct Int8MatmulKernels;
 struct QuantizerKernels;
 
-// What training uses, see docs/benchmarks.md.
-inline constexpr std::int64_t kInt8Block = 0;
-
 struct Int8MatmulSpec {
   // As for Matmul, without b_packed; b_transposed only without a_transposed.
   MatmulSpec product;

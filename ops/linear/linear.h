@@ -26,8 +26,8 @@ Tensor linear(Program& program, Tensor x, Tensor weight, const LinearOptions& op
 //   linear_wgrad    inputs dy, x                         outputs dW   attribute first
 //   bias_gradient   inputs dy                            outputs db   attribute first
 // first: overwrites in micro-step 0; else, and without it, adds (Gradients::Target).
-// int8: the product is computed in int8 (int8_product_cpu.h), with stochastic: the first operand
-// is rounded so. engine/int8_compute.h sets both.
+// int8: the product is computed in int8, with scales for each int8_block of the depth; stochastic:
+// the first operand is rounded so (int8_product_cpu.h). engine/int8_compute.h sets them.
 extern const OpKind kLinear, kLinearDgrad, kLinearWgrad, kBiasGradient;
 
 }  // namespace ingot

@@ -1,0 +1,80 @@
+// What a run of Int8Matmul works on; for int8_matmul.cc only.
+#pragma once
+
+#include <array>
+
+#include "backends/cpu/int8_matmul.h"
+
+namespace ingot::cpu {
+
+// Of packed panels: codes, then all scales, then (B) all corrections.
+struct Panels {
+  std::byte* memory;
+  std::int64_t width, words, blocks;  // width: of all panels together
+
+  std::int8_t* codes(std::int64_t column) const {
+    return reinterpret_cast<std::int8_t*>(memory) + column * words * 4;
+  }
+  float* scales(std::int64_t column) const {
+    return reinterpret_cast<float*>(memory + width * words * 4) + column * blocks;
+  }
+  std::int32_t* corrections(std::int64_t column) const {
+    return reinterpret_cast<std::int32_t*>(scales(width)) + column * blocks;
+  }
+};
+
+// What one run() was given.
+struct Int8Matmul::Call {
+  const void* a;
+  const void* b;
+  void* c;
+  const float* bias;
+  const void* residual;
+  std::byte* workspace;
+  std::int64_t a_rows;
+  std::span<const std::int32_t> offsets;
+  std::uint64_t key;
+};
+
+// A part of one group's C and what it is made of.
+struct Int8Matmul::Block {
+  std::int64_t rows, columns, depth;
+  const std::byte* a;
+  const std::byte* b;
+  std::byte* c;
+  const float* bias;
+  const std::byte* residual;
+  std::int64_t a_row, a_column;  // of `a` in the tensor A, for stochastic rounding
+  std::byte* packed_a;
+  Panels packed_b;
+  std::int64_t tile_rows, tile_columns;
+  std::int64_t a_items, b_items, tiles;  // work to do
+
+  // A without a_transposed: rows of codes, then scales [rows][blocks].
+  float* a_scales(std::int64_t row_bytes) const {
+    return reinterpret_cast<float*>(packed_a + rows * row_bytes);
+  }
+  Panels a_panels() const {
+    return {packed_a, (rows + 15) / 16 * 16, packed_b.words, packed_b.blocks};
+  }
+};
+
+struct Int8Matmul::Batch {
+  static constexpr int kMostBlocks = 64;
+  std::array<Block, kMostBlocks> blocks;
+  int count = 0;
+  std::int64_t used = 0;  // of the workspace
+
+  const Block& find(std::int64_t Block::*items, std::int64_t& index) const {
+    int block = 0;
+    while (index >= blocks[block].*items) index -= blocks[block++].*items;
+    return blocks[block];
+  }
+  std::int64_t total(std::int64_t Block::*items) const {
+    std::int64_t sum = 0;
+    for (int i = 0; i < count; ++i) sum += blocks[i].*items;
+    return sum;
+  }
+};
+
+}  // namespace ingot::cpu
