@@ -42,9 +42,13 @@ constexpr Layer kLayers[] = {
 
 struct Compute {
   const char* name;
-  DType dtype;
+  DType dtype;  // of the operands
+  double MachinePeaks::*peak;
+  bool int8 = false;  // quantized on the way
 };
-constexpr Compute kComputes[] = {{"fp32", DType::f32}, {"bf16", DType::bf16}};
+constexpr Compute kComputes[] = {{"fp32", DType::f32, &MachinePeaks::f32_flops},
+                                 {"bf16", DType::bf16, &MachinePeaks::bf16_flops},
+                                 {"int8", DType::bf16, &MachinePeaks::int8_flops, true}};
 
 constexpr const char* kProducts[] = {"y = x W^T", "dx = dy W", "dW += dy^T x"};
 
@@ -81,6 +85,9 @@ Products make_products(const Layer& layer, const Compute& compute) {
     linear(program, x, weight);
     program.append(kLinearDgrad, {dy, weight}, {dx});
     program.append(kLinearWgrad, {dy, x}, {dw});
+  }
+  if (compute.int8) {
+    for (Op& op : program.ops()) op.attributes.set("int8", 1);
   }
   return result;
 }
@@ -169,13 +176,14 @@ int bench_gemm(const Flags& flags) {
     for (const Compute& compute : kComputes) {
       const std::vector<double> seconds = measure(layer, compute, *backend, flags.seconds);
       const double flops = 2.0 * static_cast<double>(layer.tokens * layer.out * layer.in);
-      const double peak = compute.dtype == DType::bf16 ? peaks.bf16_flops : peaks.f32_flops;
+      const double peak = peaks.*compute.peak;  // 0: not known
+      const auto share = [peak](double rate) { return peak > 0 ? rate / peak : 0; };
       json row = {{"layer", layer.what}, {"tokens", layer.tokens},   {"out", layer.out},
                   {"in", layer.in},      {"experts", layer.experts}, {"type", compute.name}};
       for (std::size_t i = 0; i < seconds.size(); ++i) {
         const double rate = flops / seconds[i];
         row["products"].push_back(
-            {{"product", kProducts[i]}, {"gflops", rate / 1e9}, {"share_of_peak", rate / peak}});
+            {{"product", kProducts[i]}, {"gflops", rate / 1e9}, {"share_of_peak", share(rate)}});
       }
       if (!flags.json) {
         std::printf("%-16s %6lld %6lld %6lld %7lld  %-5s", layer.what,
@@ -183,7 +191,7 @@ int bench_gemm(const Flags& flags) {
                     static_cast<long long>(layer.in), static_cast<long long>(layer.experts),
                     compute.name);
         for (const double time : seconds) {
-          std::printf("  %7.0f %5.1f%%", flops / time / 1e9, 100 * flops / time / peak);
+          std::printf("  %7.0f %5.1f%%", flops / time / 1e9, 100 * share(flops / time));
         }
         std::puts("");
       }

@@ -29,6 +29,7 @@ MachinePeaks measured_peaks(int threads) {
   std::fill(memory.begin(), memory.end(), std::byte{1});
   return {.f32_flops = cpu::measured_peak_gflops(DType::f32, pool) * 1e9,
           .bf16_flops = cpu::measured_peak_gflops(DType::bf16, pool) * 1e9,
+          .int8_flops = cpu::measured_peak_gflops(DType::i8, pool) * 1e9,
           .bytes_per_second = std::max(cpu::measured_read_gigabytes(memory, pool),
                                        cpu::measured_update_gigabytes(memory, pool)) *
                               1e9};

@@ -32,12 +32,20 @@ double best_gigabytes(std::size_t size, ThreadPool& pool, const Pass& pass) {
   return best * 1e-9;
 }
 
+using MultiplyAdd = double (*)(std::int64_t);
+
+MultiplyAdd multiply_add(DType type, Isa isa) {
+  const PeakKernels& kernels = peak_kernels(isa);
+  if (type == DType::i8) return kernels.multiply_add_int8;
+  const bool bf16 = type == DType::bf16 && kernels.multiply_add_bf16 != nullptr;
+  return bf16 ? kernels.multiply_add_bf16 : kernels.multiply_add_f32;
+}
+
 }  // namespace
 
 double measured_peak_gflops(DType type, ThreadPool& pool, Isa isa) {
-  const PeakKernels& kernels = peak_kernels(isa);
-  const bool bf16 = type == DType::bf16 && kernels.multiply_add_bf16 != nullptr;
-  const auto kernel = bf16 ? kernels.multiply_add_bf16 : kernels.multiply_add_f32;
+  const auto kernel = multiply_add(type, isa);
+  if (kernel == nullptr) return 0;
   constexpr int kSlices = 20;
   constexpr std::int64_t kIterations = 20000;  // some 0.1 ms
   const std::int64_t tiles = 24L * pool.threads();

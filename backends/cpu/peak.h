@@ -13,7 +13,8 @@ namespace ingot::cpu {
 
 // GFLOP/s of multiply-adds on registers, all threads of the pool, the best of several slices of
 // some 50 ms in all. bf16: of its own instruction where the CPU has one, else, and for f16, what
-// fp32 gives, since that is what it is computed in.
+// fp32 gives, since that is what it is computed in. i8: of bytes into 32-bit sums; 0 where the CPU
+// has no instruction for that.
 double measured_peak_gflops(DType type, ThreadPool& pool, Isa isa = cpu::isa());
 
 // GB/s of reading `memory` with all threads, best of several times. More than the caches hold (say

@@ -41,6 +41,17 @@ double multiply_add_bf16(std::int64_t iterations) {
 }
 #endif
 
+#if defined(__AVX512VNNI__)
+double multiply_add_int8(std::int64_t iterations) {
+  repeat(iterations, [](F16 a, F16 b, F16 sum) {
+    sum.part[0] =
+        (__m512)_mm512_dpbusd_epi32((__m512i)sum.part[0], (__m512i)a.part[0], (__m512i)b.part[0]);
+    return sum;
+  });
+  return 8.0 * kLanes * kSums * static_cast<double>(iterations);
+}
+#endif
+
 float read(const float* from, std::int64_t bytes) {
   F16 sum[4] = {};
   for (std::int64_t i = 0; i < bytes / 4; i += 4 * kLanes) {
@@ -61,6 +72,11 @@ extern const PeakKernels peak_kernels = {
     multiply_add_f32,
 #if defined(__AVX512BF16__)
     multiply_add_bf16,
+#else
+    nullptr,
+#endif
+#if defined(__AVX512VNNI__)
+    multiply_add_int8,
 #else
     nullptr,
 #endif

@@ -43,7 +43,7 @@ class Runner {
     const auto end = std::chrono::steady_clock::now();
     point.plan_seconds = std::chrono::duration<double>(end - start).count();
     point.arena_mebibytes = plan["arena_bytes"].get<double>() / (1 << 20);
-    const json report = output_of("bench ops " + config + " --steps 3 --json");
+    const json report = output_of("bench ops " + config + " --steps 4 --json");
     double seconds = 0, flops = 0, attention_seconds = 0, attention_flops = 0, update_seconds = 0;
     for (const json& op : report["models"][0]["ops"]) {
       const double time = op["seconds"], work = op["gflops"].get<double>() * time;
@@ -152,25 +152,25 @@ void experts(const Runner& runner) {
     const json run = {{"model",
                        {{"model_type", "deepseek_v3"},
                         {"vocab_size", 4096},
-                        {"hidden_size", 512},
-                        {"intermediate_size", 1408},
+                        {"hidden_size", 256},
+                        {"intermediate_size", 704},
                         {"moe_intermediate_size", 256},
                         {"num_hidden_layers", 3},
-                        {"num_attention_heads", 8},
+                        {"num_attention_heads", 4},
                         {"first_k_dense_replace", 1},
                         {"n_routed_experts", experts},
                         {"num_experts_per_tok", 4},
                         {"n_shared_experts", 1},
                         {"n_group", 1},
                         {"topk_group", 1},
-                        {"q_lora_rank", 192},
-                        {"kv_lora_rank", 128},
+                        {"q_lora_rank", 96},
+                        {"kv_lora_rank", 64},
                         {"qk_nope_head_dim", 64},
                         {"qk_rope_head_dim", 32},
                         {"v_head_dim", 64},
                         {"num_nextn_predict_layers", 0}}},
                       {"data", {{"sequence_length", 512}}},
-                      {"batch", {{"tokens_per_step", 16384}, {"micro_batch", 16}}}};
+                      {"batch", {{"tokens_per_step", 32768}, {"micro_batch", 32}}}};
     const Point p = runner.measure(run);
     const double rest = p.microseconds_per_token * (1 - p.update_time);
     if (experts == 8) first = p.microseconds_per_token, first_rest = rest;
