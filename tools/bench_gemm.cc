@@ -87,7 +87,10 @@ Products make_products(const Layer& layer, const Compute& compute) {
     program.append(kLinearWgrad, {dy, x}, {dw});
   }
   if (compute.int8) {
-    for (Op& op : program.ops()) op.attributes.set("int8", 1);
+    for (Op& op : program.ops()) {
+      op.attributes.set("int8", 1);
+      op.attributes.set("int8_block", 0);  // one scale for each row
+    }
   }
   return result;
 }

@@ -8,9 +8,10 @@ namespace ingot::cpu {
 std::unique_ptr<Kernel> make_int8_product(const Op& op, const Context& context, MatmulSpec spec,
                                           std::int64_t a_rows, bool offsets) {
   spec.threads = context.pool.threads();
-  const Int8Matmul matmul(
-      {.product = spec, .block = op.attributes.integer("int8_block"), .stochastic = op.attributes.flag("stochastic")},
-      context.isa);
+  const Int8Matmul matmul({.product = spec,
+                           .block = op.attributes.integer("int8_block"),
+                           .stochastic = op.attributes.flag("stochastic")},
+                          context.isa);
   const Int8Matmul starting = op.attributes.flag("first") ? matmul.overwriting() : matmul;
   const auto tensor = static_cast<std::uint64_t>(op.inputs[0].id);
   const std::int64_t bounds = offsets ? spec.groups + 1 : 0;

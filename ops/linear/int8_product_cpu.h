@@ -12,7 +12,8 @@ namespace ingot::cpu {
 // spec: of the float product (threads are filled in). a_rows: stored rows of A. offsets: whether
 // the third input is offsets of groups; without, it is the bias and the fourth the residual, if the
 // spec has them.
-// Attributes: int8_block (Int8MatmulSpec::block), stochastic (A is a gradient and rounded so), first (overwrites in micro-step 0).
+// Attributes: int8_block (Int8MatmulSpec::block), stochastic (A is a gradient and rounded so),
+// first (overwrites in micro-step 0).
 std::unique_ptr<Kernel> make_int8_product(const Op& op, const Context& context, MatmulSpec spec,
                                           std::int64_t a_rows, bool offsets);
 
