@@ -1,6 +1,9 @@
 #include "engine/generator.h"
 
 #include <algorithm>
+#include <stdexcept>
+#include <string>
+#include <utility>
 
 #include "engine/error.h"
 
@@ -9,72 +12,113 @@ namespace ingot {
 Generator::Generator(Executor& executor, const GenerationParts& parts, std::int64_t vocabulary)
     : executor_(executor),
       parts_(parts),
-      tokens_(parts.options.chunk),
-      positions_(parts.options.chunk),
-      logits_(vocabulary) {}
+      vocabulary_(vocabulary),
+      lengths_(batch()),
+      tokens_(batch() * parts.options.chunk),
+      positions_(tokens_.size()),
+      last_rows_(batch()),
+      step_logits_(batch() * vocabulary),
+      logits_(step_logits_.size()) {}
 
-std::span<const float> Generator::run(const GenerationStep& step, Part part) {
+void Generator::run(const GenerationStep& step, Part part) {
   const std::size_t count = executor_.program().info(step.tokens).shape.elements();
   executor_.write(step.tokens, std::as_bytes(std::span(tokens_).first(count)));
   executor_.write(step.positions, std::as_bytes(std::span(positions_).first(count)));
+  executor_.write(step.last_rows, std::as_bytes(std::span(last_rows_)));
   executor_.run(part, StepState{});
-  executor_.read(step.logits, std::as_writable_bytes(std::span(logits_)));
-  return logits_;
+  executor_.read(step.logits, std::as_writable_bytes(std::span(step_logits_)));
 }
 
-std::span<const float> Generator::start(std::span<const std::int32_t> prompt) {
-  const auto length = static_cast<std::int64_t>(prompt.size());
-  if (length == 0 || length >= capacity()) {
-    throw Error(ErrorCode::usage,
-                "the prompt has " + std::to_string(length) + " tokens, it may have 1 to " +
-                    std::to_string(capacity() - 1),
-                "prompt");
+void Generator::start(std::span<const std::vector<std::int32_t>> prompts) {
+  if (prompts.empty() || std::ssize(prompts) > batch()) {
+    throw std::logic_error("a generator takes 1 to `batch` prompts");
   }
-  const std::int64_t chunk = parts_.options.chunk;
-  for (position_ = 0; position_ < length;) {
-    const std::int64_t count = std::min(chunk, length - position_);
-    // Padding writes cache rows that later tokens overwrite before any of them looks there.
-    for (std::int64_t i = 0; i < chunk; ++i) {
-      tokens_[i] = i < count ? prompt[position_ + i] : -1;
-      positions_[i] = static_cast<std::int32_t>(position_ + i);
+  std::int64_t longest = 0;
+  for (const auto& prompt : prompts) {
+    longest = std::max<std::int64_t>(longest, std::ssize(prompt));
+    if (prompt.empty() || std::ssize(prompt) >= capacity()) {
+      throw Error(ErrorCode::usage,
+                  "the prompt has " + std::to_string(prompt.size()) + " tokens, it may have 1 to " +
+                      std::to_string(capacity() - 1),
+                  "prompt");
     }
-    const auto last = static_cast<std::int32_t>(count - 1);
-    executor_.write(parts_.prefill.last_rows, std::as_bytes(std::span(&last, 1)));
-    run(parts_.prefill, Part::prefill);
-    position_ += count;
   }
-  return logits_;
+  std::fill(lengths_.begin(), lengths_.end(), 0);
+  const std::int64_t chunk = parts_.options.chunk;
+  for (std::int64_t first = 0; first < longest; first += chunk) {
+    // Padding writes cache rows that later tokens overwrite before any of them looks there.
+    for (std::int64_t b = 0; b < batch(); ++b) {
+      const std::int64_t length = b < std::ssize(prompts) ? std::ssize(prompts[b]) : 0;
+      for (std::int64_t i = 0; i < chunk; ++i) {
+        tokens_[b * chunk + i] = first + i < length ? prompts[b][first + i] : -1;
+        positions_[b * chunk + i] = static_cast<std::int32_t>(first + i);
+      }
+      lengths_[b] = std::min(length, first + chunk);
+      const std::int64_t last = std::max<std::int64_t>(0, lengths_[b] - 1 - first);
+      last_rows_[b] = static_cast<std::int32_t>(b * chunk + last);
+    }
+    run(parts_.prefill, Part::prefill);
+    for (std::int64_t b = 0; b < std::ssize(prompts); ++b) {
+      if (lengths_[b] <= first) continue;  // its last token was in an earlier chunk
+      const auto row = step_logits_.begin() + b * vocabulary_;
+      std::copy(row, row + vocabulary_, logits_.begin() + b * vocabulary_);
+    }
+  }
 }
 
-std::span<const float> Generator::next(std::int32_t token) {
-  tokens_[0] = token;
-  positions_[0] = static_cast<std::int32_t>(position_);
-  const std::int32_t row = 0;
-  executor_.write(parts_.decode.last_rows, std::as_bytes(std::span(&row, 1)));
+void Generator::next(std::span<const std::int32_t> tokens) {
+  if (std::ssize(tokens) != batch()) throw std::logic_error("one token for each sequence");
+  for (std::int64_t b = 0; b < batch(); ++b) {
+    tokens_[b] = tokens[b];
+    positions_[b] = static_cast<std::int32_t>(std::min(lengths_[b], capacity() - 1));
+    last_rows_[b] = static_cast<std::int32_t>(b);
+    if (tokens[b] < 0) continue;
+    if (lengths_[b] >= capacity()) throw std::logic_error("the cache of a sequence is full");
+    ++lengths_[b];
+  }
   run(parts_.decode, Part::decode);
-  ++position_;
-  return logits_;
+  std::swap(logits_, step_logits_);
+}
+
+std::span<const float> Generator::logits(std::int64_t sequence) const {
+  return std::span(logits_).subspan(sequence * vocabulary_, vocabulary_);
+}
+
+std::vector<std::vector<std::int32_t>> generate(Generator& generator,
+                                                std::span<const std::vector<std::int32_t>> prompts,
+                                                std::int64_t max_tokens, Sampler& sampler,
+                                                std::span<const std::int64_t> stop,
+                                                const Emit& emit) {
+  std::vector<std::vector<std::int32_t>> texts(prompts.size());
+  if (max_tokens <= 0) return texts;
+  generator.start(prompts);
+  std::vector<std::int32_t> tokens(generator.batch(), -1);
+  std::vector<bool> ended(prompts.size());
+  while (true) {
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      tokens[i] = -1;
+      if (ended[i]) continue;
+      const std::int32_t token = sampler.pick(generator.logits(i), texts[i].size(), i);
+      texts[i].push_back(token);
+      const bool stopped = std::find(stop.begin(), stop.end(), token) != stop.end();
+      const bool refused = emit && !emit(i, token);
+      ended[i] = stopped || refused || std::ssize(texts[i]) >= max_tokens ||
+                 generator.length(i) >= generator.capacity();
+      if (!ended[i]) tokens[i] = token;
+    }
+    if (std::find(ended.begin(), ended.end(), false) == ended.end()) return texts;
+    generator.next(tokens);
+  }
 }
 
 std::vector<std::int32_t> generate(Generator& generator, std::span<const std::int32_t> prompt,
                                    std::int64_t max_tokens, Sampler& sampler,
                                    std::span<const std::int64_t> stop,
                                    const std::function<bool(std::int32_t)>& emit) {
-  std::vector<std::int32_t> generated;
-  if (max_tokens <= 0) return generated;
-  std::span<const float> logits = generator.start(prompt);
-  while (true) {
-    const std::int32_t token = sampler.pick(logits, generated.size());
-    generated.push_back(token);
-    const bool stopped = std::find(stop.begin(), stop.end(), token) != stop.end();
-    if (emit && !emit(token)) break;
-    if (stopped || static_cast<std::int64_t>(generated.size()) >= max_tokens ||
-        generator.position() >= generator.capacity()) {
-      break;
-    }
-    logits = generator.next(token);
-  }
-  return generated;
+  const std::vector<std::int32_t> prompts[1] = {{prompt.begin(), prompt.end()}};
+  Emit emit_one;
+  if (emit) emit_one = [&](std::size_t, std::int32_t token) { return emit(token); };
+  return std::move(generate(generator, prompts, max_tokens, sampler, stop, emit_one)[0]);
 }
 
 }  // namespace ingot

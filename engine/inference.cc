@@ -13,7 +13,9 @@
 namespace ingot {
 namespace {
 
-constexpr std::int64_t kPrefillChunk = 64;
+// Prompts are read in chunks of about this many tokens in all: enough for matrix products at full
+// speed, few enough for the activations to stay small.
+constexpr std::int64_t kPrefillTokens = 2048, kChunkUnit = 64;
 
 RunConfig config_of_checkpoint(const CheckpointReader& reader) {
   const std::string where = (reader.path() / "manifest.json").string();
@@ -29,6 +31,19 @@ RunConfig config_of_checkpoint(const CheckpointReader& reader) {
 
 ComputeType inference_compute(const ModelConfig& model) {
   return model.dtype == DType::f32 ? ComputeType::fp32 : ComputeType::bf16;
+}
+
+GenerationOptions generation_options(const InferenceOptions& options, DType dtype) {
+  const auto round_up = [](std::int64_t n, std::int64_t unit) {
+    return (n + unit - 1) / unit * unit;
+  };
+  const std::int64_t most = std::max(kPrefillTokens / options.texts, kChunkUnit);
+  const std::int64_t chunk =
+      round_up(std::clamp<std::int64_t>(options.prompt, 1, most), kChunkUnit);
+  return {.batch = options.texts,
+          .chunk = chunk,
+          .capacity = round_up(options.capacity, chunk),
+          .dtype = dtype};
 }
 
 ModelSource find_model(const std::filesystem::path& path) {
@@ -66,10 +81,7 @@ InferenceModel::InferenceModel(const ModelSource& source, const InferenceOptions
     losses_ = model_losses(b, inputs_);
   }
   if (options.capacity > 0) {
-    const std::int64_t chunks = (options.capacity + kPrefillChunk - 1) / kPrefillChunk;
-    generation_ = append_generation(
-        program_, config_,
-        {.chunk = kPrefillChunk, .capacity = chunks * kPrefillChunk, .dtype = dtype});
+    generation_ = append_generation(program_, config_, generation_options(options, dtype));
   }
   BoundProgram bound(program_, backend);
   const MemoryPlan plan = plan_memory(program_);

@@ -31,8 +31,13 @@ ModelSource find_model(const std::filesystem::path& path);
 
 struct InferenceOptions {
   std::int64_t batch = 0, sequence = 0;  // of the evaluation part; 0: none
-  std::int64_t capacity = 0;             // tokens to generate at most, prompt included; 0: no parts
+  // Generation. texts: written at once; capacity: most tokens of a text, its prompt included, 0: no
+  // generation; prompt: tokens of the longest prompt, as far as is known.
+  std::int64_t texts = 1, capacity = 0, prompt = 0;
 };
+
+// Chunk and capacity for them.
+GenerationOptions generation_options(const InferenceOptions& options, DType dtype);
 
 class InferenceModel {
  public:

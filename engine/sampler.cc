@@ -11,7 +11,7 @@ namespace ingot {
 Sampler::Sampler(SamplingOptions options, std::int64_t vocabulary)
     : options_(options), order_(vocabulary), weights_(vocabulary) {}
 
-std::int32_t Sampler::pick(std::span<const float> logits, std::uint64_t draw) {
+std::int32_t Sampler::pick(std::span<const float> logits, std::uint64_t draw, std::uint64_t text) {
   if (options_.temperature <= 0 || options_.top_k == 1) {
     return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) -
                                      logits.begin());
@@ -34,7 +34,7 @@ std::int32_t Sampler::pick(std::span<const float> logits, std::uint64_t draw) {
       break;
     }
   }
-  const double target = random_uniform(options_.seed, draw, 0) * sum;
+  const double target = random_uniform(options_.seed, draw, text) * sum;
   double passed = 0;
   for (std::size_t i = 0; i < kept; ++i) {
     passed += weights_[i];

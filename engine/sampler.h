@@ -19,8 +19,9 @@ class Sampler {
  public:
   Sampler(SamplingOptions options, std::int64_t vocabulary);
 
-  // logits [vocabulary]. draw: counts the tokens of this stream. Ties go to the lower id.
-  std::int32_t pick(std::span<const float> logits, std::uint64_t draw);
+  // logits [vocabulary]. draw: counts the tokens of a text; text: of several at once, which draw
+  // independently. Ties go to the lower id.
+  std::int32_t pick(std::span<const float> logits, std::uint64_t draw, std::uint64_t text = 0);
 
  private:
   SamplingOptions options_;

@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -14,17 +15,16 @@ namespace ingot {
 namespace {
 
 struct Flags {
-  std::string checkpoint, prompt, tokenizer;
-  std::int64_t max_tokens = 128;
+  std::string checkpoint, tokenizer;
+  std::vector<std::string> prompts;
+  std::int64_t samples = 1, max_tokens = 128;
   SamplingOptions sampling;
 };
 
-int generate_text(const Flags& flags) {
-  const ModelSource source = find_model(flags.checkpoint);
-  const Tokenizer tokenizer = source_tokenizer(source, flags.tokenizer);
-  const std::int64_t vocabulary = source.config.model.vocab_size;
+std::vector<std::int32_t> encode_prompt(const Tokenizer& tokenizer, const std::string& text,
+                                        std::int64_t vocabulary) {
   std::vector<std::int32_t> prompt;
-  for (const std::uint32_t id : tokenizer.encode(flags.prompt)) {
+  for (const std::uint32_t id : tokenizer.encode(text)) {
     if (id >= static_cast<std::uint64_t>(vocabulary)) {
       throw Error(ErrorCode::data, "the tokenizer has more tokens than the model", "tokenizer",
                   "use the tokenizer the model was trained with");
@@ -35,27 +35,84 @@ int generate_text(const Flags& flags) {
     throw Error(ErrorCode::usage, "the prompt is empty", "--prompt",
                 "give some text to go on from");
   }
+  return prompt;
+}
+
+// Prints one text as its tokens come; several one after the other, each when those before are done.
+class Printer {
+ public:
+  Printer(const Flags& flags, const Tokenizer& tokenizer)
+      : flags_(flags), tokenizer_(tokenizer), texts_(flags.prompts.size() * flags.samples) {
+    for (std::size_t i = 0; i < texts_.size(); ++i) {
+      decoders_.emplace_back(tokenizer);
+      texts_[i] = several() ? heading(i) + prompt_of(i) : prompt_of(i);
+    }
+    if (!several()) flush(0);
+  }
+
+  void push(std::size_t text, std::int32_t token) {
+    // Ids above the tokenizer's are padding of the model's vocabulary: they have no text.
+    if (token >= static_cast<std::int32_t>(tokenizer_.vocabulary_size())) return;
+    texts_[text] += decoders_[text].push(static_cast<std::uint32_t>(token));
+    if (!several()) flush(0);
+  }
+
+  void finish() {
+    for (std::size_t i = 0; i < texts_.size(); ++i) {
+      texts_[i] += decoders_[i].finish() + "\n";
+      flush(i);
+    }
+  }
+
+ private:
+  bool several() const { return texts_.size() > 1; }
+  const std::string& prompt_of(std::size_t text) const {
+    return flags_.prompts[text / static_cast<std::size_t>(flags_.samples)];
+  }
+  std::string heading(std::size_t text) const {
+    const auto samples = static_cast<std::size_t>(flags_.samples);
+    return "--- prompt " + std::to_string(text / samples + 1) + ", sample " +
+           std::to_string(text % samples + 1) + "\n";
+  }
+  void flush(std::size_t text) {
+    std::fwrite(texts_[text].data(), 1, texts_[text].size(), stdout);
+    std::fflush(stdout);
+    texts_[text].clear();
+  }
+
+  const Flags& flags_;
+  const Tokenizer& tokenizer_;
+  std::vector<StreamDecoder> decoders_;
+  std::vector<std::string> texts_;  // not printed yet
+};
+
+int generate_text(const Flags& flags) {
+  const ModelSource source = find_model(flags.checkpoint);
+  const Tokenizer tokenizer = source_tokenizer(source, flags.tokenizer);
+  const std::int64_t vocabulary = source.config.model.vocab_size;
+  std::vector<std::vector<std::int32_t>> prompts;
+  std::int64_t longest = 0;
+  for (const std::string& text : flags.prompts) {
+    prompts.insert(prompts.end(), flags.samples, encode_prompt(tokenizer, text, vocabulary));
+    longest = std::max<std::int64_t>(longest, std::ssize(prompts.back()));
+  }
   const auto backend = make_backend(Device::cpu, thread_count(0));
   InferenceModel model(
-      source, {.capacity = static_cast<std::int64_t>(prompt.size()) + flags.max_tokens + 1},
+      source,
+      {.texts = std::ssize(prompts), .capacity = longest + flags.max_tokens + 1, .prompt = longest},
       *backend);
   std::vector<std::int64_t> stop = source.config.model.eos_token_ids;
   if (const auto end = tokenizer.token_id("<|endoftext|>")) stop.push_back(*end);
 
   Generator generator(model.executor(), model.generation(), vocabulary);
   Sampler sampler(flags.sampling, vocabulary);
-  StreamDecoder decoder(tokenizer);
-  std::fputs(flags.prompt.c_str(), stdout);
-  std::fflush(stdout);
-  generate(generator, prompt, flags.max_tokens, sampler, stop, [&](std::int32_t token) {
-    // Ids above the tokenizer's are padding of the model's vocabulary: they have no text.
-    if (token < static_cast<std::int32_t>(tokenizer.vocabulary_size())) {
-      std::fputs(decoder.push(static_cast<std::uint32_t>(token)).c_str(), stdout);
-      std::fflush(stdout);
-    }
-    return true;
-  });
-  std::puts(decoder.finish().c_str());
+  Printer printer(flags, tokenizer);
+  generate(generator, prompts, flags.max_tokens, sampler, stop,
+           [&](std::size_t text, std::int32_t token) {
+             printer.push(text, token);
+             return true;
+           });
+  printer.finish();
   return 0;
 }
 
@@ -68,7 +125,14 @@ void add_generate(CLI::App& app, Command& command) {
       ->add_option("--checkpoint", flags->checkpoint,
                    "Checkpoint, run directory or Hugging Face folder")
       ->required();
-  generate->add_option("--prompt", flags->prompt, "Text to go on from")->required();
+  generate
+      ->add_option("--prompt", flags->prompts,
+                   "Text to go on from; given again: one more, written at the same time")
+      ->required()
+      ->allow_extra_args(false);
+  generate->add_option("--samples", flags->samples, "Texts to write for each prompt, all at once")
+      ->check(integer_between(1, 1024))
+      ->capture_default_str();
   generate->add_option("--tokenizer", flags->tokenizer, "Default: the checkpoint's own");
   generate->add_option("--max-tokens", flags->max_tokens, "Most tokens to write")
       ->check(count_from(1))

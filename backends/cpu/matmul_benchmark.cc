@@ -132,6 +132,7 @@ void run(int threads, const std::string& text) {
   std::printf("\n");
   for (const DType type : {DType::f32, DType::bf16}) {
     for (const int rows : {1, 2, 4, 8, 16, 32}) benchmark.decode(type, rows, 16384, 4096);
+    for (const int rows : {1, 2, 4, 8, 16, 32}) benchmark.decode(type, rows, 65536, 768);
   }
 }
 

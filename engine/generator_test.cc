@@ -1,0 +1,129 @@
+#include "engine/generator.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include "backends/cpu/cpu_backend.h"
+#include "engine/error.h"
+#include "engine/inference.h"
+#include "ops/cpu_kernels.h"
+
+namespace ingot {
+namespace {
+
+using Tokens = std::vector<std::int32_t>;
+
+// A golden model with room for `texts` texts, read in chunks of `prompt`.
+struct Model {
+  Model(const std::string& name, std::int64_t texts, std::int64_t prompt, int threads,
+        ComputeType compute = ComputeType::fp32)
+      : backend(threads, cpu::all_cpu_kernels()),
+        source(find_model("tests/golden/" + name + "/model")) {
+    source.config.precision.compute = compute;
+    model = std::make_unique<InferenceModel>(
+        source, InferenceOptions{.texts = texts, .capacity = 200, .prompt = prompt}, backend);
+    generator = std::make_unique<Generator>(model->executor(), model->generation(),
+                                            model->config().vocab_size);
+  }
+
+  std::vector<Tokens> write(const std::vector<Tokens>& prompts, std::int64_t count,
+                            SamplingOptions sampling = {}) {
+    Sampler sampler(sampling, model->config().vocab_size);
+    return generate(*generator, prompts, count, sampler, {});
+  }
+
+  cpu::CpuBackend backend;
+  ModelSource source;
+  std::unique_ptr<InferenceModel> model;
+  std::unique_ptr<Generator> generator;
+};
+
+// Lengths on both sides of a chunk of 64, one token among them.
+std::vector<Tokens> eight_prompts() {
+  std::vector<Tokens> prompts;
+  for (const int length : {5, 1, 64, 70, 130, 9, 63, 65}) {
+    Tokens& prompt = prompts.emplace_back();
+    for (int i = 0; i < length; ++i) prompt.push_back((7 * i + 13 * length) % 90);
+  }
+  return prompts;
+}
+
+class Generation : public testing::TestWithParam<const char*> {};
+
+TEST_P(Generation, OfEightTextsGivesWhatEachGivesAlone) {
+  Model eight(GetParam(), 8, 64, 2), one(GetParam(), 1, 64, 2);
+  const auto prompts = eight_prompts();
+  const auto together = eight.write(prompts, 12);
+  ASSERT_EQ(together.size(), prompts.size());
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    EXPECT_EQ(together[i].size(), 12u);
+    EXPECT_EQ(together[i], one.write({prompts[i]}, 12)[0]) << "prompt " << i;
+  }
+}
+
+TEST_P(Generation, GivesTheSameLogitsForAnyNumberOfThreads) {
+  std::vector<Tokens> texts[2];
+  std::vector<float> logits[2];
+  for (const int threads : {1, 3}) {
+    Model model(GetParam(), 8, 64, threads, ComputeType::bf16);
+    texts[threads / 2] = model.write(eight_prompts(), 8);
+    for (int i = 0; i < 8; ++i) {
+      const auto row = model.generator->logits(i);
+      logits[threads / 2].insert(logits[threads / 2].end(), row.begin(), row.end());
+    }
+  }
+  EXPECT_EQ(texts[0], texts[1]);
+  EXPECT_EQ(logits[0], logits[1]);
+}
+
+// Reading in one chunk, in two and in three is the same text.
+TEST_P(Generation, DoesNotDependOnTheChunk) {
+  const Tokens prompt = eight_prompts()[4];
+  const auto small = Model(GetParam(), 1, 64, 2).write({prompt}, 12);
+  EXPECT_EQ(Model(GetParam(), 1, 128, 2).write({prompt}, 12), small);
+  EXPECT_EQ(Model(GetParam(), 1, 130, 2).write({prompt}, 12), small);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Generation, testing::Values("llama", "deepseek_v3"),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST(Generator, EndsEachTextByItself) {
+  Model model("llama", 3, 64, 2);
+  const std::vector<Tokens> prompts = {{1, 2, 3}, {4, 5}, Tokens(250, 7)};
+  const auto plain = model.write(prompts, 20);
+  EXPECT_EQ(plain[0].size(), 20u);
+  EXPECT_EQ(plain[2].size(), model.generator->capacity() - 250u + 1);  // its cache is full
+
+  Sampler sampler({}, model.model->config().vocab_size);
+  const std::int64_t stop[] = {plain[0][4]};
+  const auto stopped = generate(*model.generator, prompts, 20, sampler, stop,
+                                [](std::size_t text, std::int32_t) { return text != 1; });
+  Tokens first = plain[0];
+  first.resize(std::ranges::find(first, static_cast<std::int32_t>(stop[0])) - first.begin() + 1);
+  EXPECT_EQ(stopped[0], first);
+  EXPECT_EQ(stopped[1].size(), 1u);
+}
+
+// Samples of one prompt differ; each is the same text every time.
+TEST(Generator, DrawsForEachTextOnItsOwn) {
+  Model model("llama", 2, 64, 2);
+  const std::vector<Tokens> prompts(2, {1, 2, 3});
+  const SamplingOptions sampling{.temperature = 2, .seed = 3};
+  const auto texts = model.write(prompts, 16, sampling);
+  EXPECT_NE(texts[0], texts[1]);
+  EXPECT_EQ(model.write(prompts, 16, sampling), texts);
+}
+
+TEST(Generator, RefusesPromptsThatDoNotFit) {
+  Model model("llama", 2, 64, 1);
+  EXPECT_THROW(model.write({{}}, 4), Error);
+  EXPECT_THROW(model.write({Tokens(model.generator->capacity(), 1)}, 4), Error);
+  EXPECT_THROW(model.write({{1}, {1}, {1}}, 4), std::logic_error);
+}
+
+}  // namespace
+}  // namespace ingot
