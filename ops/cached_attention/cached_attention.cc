@@ -22,10 +22,10 @@ void check(bool good, const char* what) {
 void check_cache(const Program& program, Tensor cache, const AttentionHeads& heads,
                  const AttentionOptions& options) {
   const TensorInfo& info = program.info(cache);
-  check(info.shape.rank() == 3 && info.shape[0] == options.batch &&
-            info.shape[2] == options.key_value_heads * heads.size && program.is_whole(cache) &&
-            info.dtype == program.dtype(heads.tensor),
-        "a cache must be [batch, capacity, key_value_heads * size] in the operands' dtype");
+  check(info.shape.rank() == 4 && info.shape[0] == options.batch &&
+            info.shape[1] == options.key_value_heads && info.shape[3] == heads.size &&
+            program.is_whole(cache) && info.dtype == program.dtype(heads.tensor),
+        "a cache must be [batch, key_value_heads, capacity, size] in the operands' dtype");
 }
 
 void check_heads(const Program& program, const AttentionHeads& heads, std::int64_t count,
@@ -57,8 +57,8 @@ Tensor cached_attention(Program& program, const AttentionHeads& query, const Att
       "operands differ in dtype");
   check_cache(program, key_cache, key, options);
   check_cache(program, value_cache, value, options);
-  const std::int64_t capacity = program.info(key_cache).shape[1];
-  check(program.info(value_cache).shape[1] == capacity, "caches differ in capacity");
+  const std::int64_t capacity = program.info(key_cache).shape[2];
+  check(program.info(value_cache).shape[2] == capacity, "caches differ in capacity");
   const std::int64_t tokens = options.batch * options.sequence;
   check(
       program.dtype(positions) == DType::i32 && program.info(positions).shape.elements() == tokens,

@@ -11,12 +11,11 @@ namespace ingot {
 // read.
 //
 // options.sequence is the number of new tokens of each of options.batch sequences; query, key and
-// value heads are those of the batch * sequence new tokens. key_cache [batch, capacity,
-// key_value_heads * key.size] and value_cache (the same with value.size) keep head after head, in
-// the dtype of the operands; they must outlive the op (persistent, or one lifetime over all parts).
-// positions [batch * sequence] i32 in [0, capacity): a caller must keep them there, and different
-// within a sequence.
-// Returns o [batch * sequence, query_heads * value.size].
+// value heads are those of the batch * sequence new tokens. key_cache [batch, key_value_heads,
+// capacity, key.size] and value_cache (the same with value.size) keep what a head reads in one
+// piece, in the dtype of the operands; they must outlive the op (persistent, or one lifetime over
+// all parts). positions [batch * sequence] i32 in [0, capacity): a caller must keep them there, and
+// different within a sequence. Returns o [batch * sequence, query_heads * value.size].
 Tensor cached_attention(Program& program, const AttentionHeads& query, const AttentionHeads& key,
                         const AttentionHeads& value, Tensor key_cache, Tensor value_cache,
                         Tensor positions, const AttentionOptions& options);

@@ -49,13 +49,11 @@ struct Shape {
 
   template <class T>
   const T* key_cache(const KernelArguments& arguments, std::int64_t stream) const {
-    return arguments.output<T>(1) +
-           (stream / kv_heads * capacity * kv_heads + stream % kv_heads) * key.size;
+    return arguments.output<T>(1) + stream * capacity * key.size;
   }
   template <class T>
   const T* value_cache(const KernelArguments& arguments, std::int64_t stream) const {
-    return arguments.output<T>(2) +
-           (stream / kv_heads * capacity * kv_heads + stream % kv_heads) * value.size;
+    return arguments.output<T>(2) + stream * capacity * value.size;
   }
 
   std::int64_t batch, sequence, query_heads, kv_heads, capacity, group;
@@ -69,9 +67,10 @@ void write_cache(const Shape& s, const Heads& heads, const T* from, const std::i
                  T* cache, std::int64_t tile) {
   const std::int64_t last = std::min(s.tokens(), (tile + 1) * kTileTokens);
   for (std::int64_t token = tile * kTileTokens; token < last; ++token) {
-    T* row = cache + (token / s.sequence * s.capacity + positions[token]) * s.kv_heads * heads.size;
     for (std::int64_t head = 0; head < s.kv_heads; ++head) {
-      std::memcpy(row + head * heads.size, from + heads.at(token, head), heads.size * sizeof(T));
+      const std::int64_t stream = token / s.sequence * s.kv_heads + head;
+      std::memcpy(cache + (stream * s.capacity + positions[token]) * heads.size,
+                  from + heads.at(token, head), heads.size * sizeof(T));
     }
   }
 }
@@ -99,11 +98,11 @@ void decode_tile(const Shape& s, const KernelArguments& arguments, const KeyPart
   const std::int64_t stream = tile / parts.count, part = tile % parts.count;
   const std::int64_t first = part * parts.keys;
   const std::int64_t sequence = stream / s.kv_heads, kv_head = stream % s.kv_heads;
-  Decode<T> task{.key = s.key_cache<T>(arguments, stream) + first * s.kv_heads * s.key.size,
-                 .key_stride = s.kv_heads * s.key.size,
+  Decode<T> task{.key = s.key_cache<T>(arguments, stream) + first * s.key.size,
+                 .key_stride = s.key.size,
                  .key_size = s.key.size,
-                 .value = s.value_cache<T>(arguments, stream) + first * s.kv_heads * s.value.size,
-                 .value_stride = s.kv_heads * s.value.size,
+                 .value = s.value_cache<T>(arguments, stream) + first * s.value.size,
+                 .value_stride = s.value.size,
                  .value_size = s.value.size,
                  .rows = static_cast<int>(s.rows()),
                  .scale = s.scale,
@@ -181,13 +180,13 @@ void flash_tile(const Shape& s, const KernelArguments& arguments, const KeyParts
     queries[u] = make_unit<T>(s, arguments, parts, partials, units, stream, part, first_unit + u);
   }
   forward({.keys = {.key = s.key_cache<T>(arguments, stream),
-                    .key_stride = s.kv_heads * s.key.size,
+                    .key_stride = s.key.size,
                     .key_size = s.key.size,
                     .rope = nullptr,
                     .rope_stride = 0,
                     .rope_size = 0,
                     .value = s.value_cache<T>(arguments, stream),
-                    .value_stride = s.kv_heads * s.value.size,
+                    .value_stride = s.value.size,
                     .value_size = s.value.size},
            .first_key = part * parts.keys,
            .last_key = std::min(s.capacity, (part + 1) * parts.keys),

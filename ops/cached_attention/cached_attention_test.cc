@@ -82,12 +82,12 @@ void expect_as_attention(const Case& c, DType dtype, cpu::Isa isa, int threads, 
       attention(program, heads(whole[0], c.key_size), heads(whole[1], c.key_size),
                 heads(whole[2], c.value_size), {}, c.options(length));
 
-  const auto cache = [&](std::int64_t width) {
+  const auto cache = [&](std::int64_t size) {
     const double nan = std::numeric_limits<double>::quiet_NaN();
-    return check.leaf("cache", {c.batch, c.capacity, width},
-                      std::vector<double>(c.batch * c.capacity * width, nan), dtype);
+    return check.leaf("cache", {c.batch, c.kv_heads, c.capacity, size},
+                      std::vector<double>(c.batch * c.kv_heads * c.capacity * size, nan), dtype);
   };
-  const Tensor key_cache = cache(columns[1]), value_cache = cache(columns[2]);
+  const Tensor key_cache = cache(c.key_size), value_cache = cache(c.value_size);
   std::vector<Tensor> outputs;
   std::int64_t first = 0;
   for (const std::int64_t n : c.steps) {
@@ -157,8 +157,8 @@ TEST(CachedAttention, IsTheSameForAnyNumberOfThreads) {
 TEST(CachedAttention, RefusesOperandsThatDoNotFit) {
   Program program;
   const Tensor q = program.activation("q", {6, 16}, DType::f32);
-  const Tensor cache = program.activation("cache", {2, 10, 16}, DType::f32);
-  const Tensor narrow = program.activation("cache", {2, 10, 8}, DType::f32);
+  const Tensor cache = program.activation("cache", {2, 2, 10, 8}, DType::f32);
+  const Tensor narrow = program.activation("cache", {2, 2, 10, 4}, DType::f32);
   const Tensor positions = program.activation("positions", {6}, DType::i32);
   const AttentionHeads heads{.tensor = q, .stride = 8, .size = 8};
   const AttentionOptions options{

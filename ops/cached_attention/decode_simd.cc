@@ -17,8 +17,8 @@ struct FormatOf<BFloat16> {
   using Type = Bf16Format;
 };
 
-// Heads lie beside one another in a row of the cache: those of one head are short pieces far apart,
-// which the processor doesn't foresee.
+// Several rows are read side by side, which doesn't set off the processor's own fetching: they are
+// fetched ahead in the order they lie in memory.
 template <class T>
 INGOT_SIMD void prefetch(const T* rows, std::int64_t stride, std::int64_t count,
                          std::int64_t size) {

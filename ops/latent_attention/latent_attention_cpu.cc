@@ -39,6 +39,9 @@ struct Shape {
   std::int64_t width() const { return rank + rotary; }  // of an absorbed query, of a cache row
   std::int64_t units() const { return (rows() + kFlashBlock - 1) / kFlashBlock; }
   std::int64_t unit_tiles() const { return (units() + units_per_tile - 1) / units_per_tile; }
+  // Rows so few that blocks of 64 would mostly be empty.
+  bool few() const { return rows() <= 4 * kDecodeRows; }
+  std::int64_t decode_tiles() const { return (rows() + kDecodeRows - 1) / kDecodeRows; }
   std::int64_t token_tiles() const { return (tokens() + kTileTokens - 1) / kTileTokens; }
   // Of W_UK of a head; W_UV follows.
   std::int64_t weight_at(std::int64_t head) const { return head * (nope + value) * rank; }
@@ -134,6 +137,42 @@ void attend(const Shape& s, const KernelArguments& arguments, std::int64_t tile,
            .workspace = workspace});
 }
 
+// Tile: up to kDecodeRows rows of one sequence, which all read the same part of its cache, by dot
+// products.
+template <class T>
+void attend_few(const Shape& s, const KernelArguments& arguments, std::int64_t tile,
+                const Intermediate<T>& between, float* scores,
+                const DecodeFunctions<T>& functions) {
+  const std::int64_t part = tile / s.decode_tiles() % s.parts.count;
+  const std::int64_t sequence = tile / (s.decode_tiles() * s.parts.count);
+  const std::int64_t first_row = tile % s.decode_tiles() * kDecodeRows;
+  const std::int64_t first = part * s.parts.keys;
+  const T* cache = arguments.output<T>(1) + (sequence * s.capacity + first) * s.width();
+  Decode<T> task{
+      .key = cache,
+      .key_stride = s.width(),
+      .key_size = s.width(),
+      .value = cache,
+      .value_stride = s.width(),
+      .value_size = s.rank,
+      .rows = static_cast<int>(std::min<std::int64_t>(kDecodeRows, s.rows() - first_row)),
+      .scale = s.scale,
+      .scores = scores,
+      .keys = 0};
+  for (int i = 0; i < task.rows; ++i) {
+    const std::int64_t row = first_row + i;
+    const std::int64_t token = sequence * s.sequence + row / s.heads;
+    const std::int64_t visible = arguments.input<std::int32_t>(4)[token] + 1 - first;
+    const std::int64_t at = (sequence * s.parts.count + part) * s.rows() + row;
+    task.query[i] = between.query + (sequence * s.rows() + row) * s.width();
+    task.visible[i] = std::clamp<std::int64_t>(visible, 0, s.parts.keys);
+    task.keys = std::max(task.keys, task.visible[i]);
+    task.output[i] = between.latent + at * s.rank;
+    task.lse[i] = between.lse + at;
+  }
+  if (task.keys > 0) functions.decode(task);
+}
+
 // Puts the parts of one head's rows together and multiplies with W_UV.
 template <class T>
 void project_output(const Shape& s, const KernelArguments& arguments, Range tokens,
@@ -157,35 +196,41 @@ template <class T>
 std::unique_ptr<Kernel> make(const Shape& s, const Context& context,
                              void (*forward)(const FlashForward<T>&),
                              const DecodeFunctions<T>& decode, const AbsorbFunctions<T>& absorb) {
-  const std::int64_t scratch = flash_forward(context.isa).workspace({s.width(), s.rank});
+  const std::int64_t scratch = s.few() ? kDecodeRows * s.parts.keys * 4
+                                       : flash_forward(context.isa).workspace({s.width(), s.rank});
   ThreadPool& pool = context.pool;
   const std::int64_t all_scratch = pool.threads() * scratch;
   const std::int64_t partial_rows = s.batch * s.parts.count * s.rows();
   const std::int64_t floats = partial_rows * (s.rank + 1);
   const std::int64_t queries = s.batch * s.rows() * s.width();
-  return make_kernel(all_scratch + floats * 4 + queries * static_cast<std::int64_t>(sizeof(T)),
-                     [=, &pool](const KernelArguments& arguments, const StepState&) {
-                       std::byte* memory = arguments.workspace.data();
-                       auto* latent = reinterpret_cast<float*>(memory + all_scratch);
-                       const Intermediate<T> between{.query = reinterpret_cast<T*>(latent + floats),
-                                                     .latent = latent,
-                                                     .lse = latent + partial_rows * s.rank};
-                       const std::int64_t head_tiles = s.token_tiles() * s.heads;
-                       pool.parallel_for(head_tiles, [&](std::int64_t tile, int) {
-                         const Range tokens(tile / s.heads, s.tokens());
-                         if (tile % s.heads == 0) write_cache<T>(s, arguments, tokens);
-                         absorb_query(s, arguments, tokens, tile % s.heads, between.query, absorb);
-                       });
-                       pool.parallel_for(s.batch * s.parts.count * s.unit_tiles(),
-                                         [&](std::int64_t tile, int thread) {
-                                           attend<T>(s, arguments, tile, between,
-                                                     memory + thread * scratch, forward);
-                                         });
-                       pool.parallel_for(head_tiles, [&](std::int64_t tile, int) {
-                         project_output(s, arguments, Range(tile / s.heads, s.tokens()),
-                                        tile % s.heads, between, decode, absorb);
-                       });
-                     });
+  return make_kernel(
+      all_scratch + floats * 4 + queries * static_cast<std::int64_t>(sizeof(T)),
+      [=, &pool](const KernelArguments& arguments, const StepState&) {
+        std::byte* memory = arguments.workspace.data();
+        auto* latent = reinterpret_cast<float*>(memory + all_scratch);
+        const Intermediate<T> between{.query = reinterpret_cast<T*>(latent + floats),
+                                      .latent = latent,
+                                      .lse = latent + partial_rows * s.rank};
+        const std::int64_t head_tiles = s.token_tiles() * s.heads;
+        pool.parallel_for(head_tiles, [&](std::int64_t tile, int) {
+          const Range tokens(tile / s.heads, s.tokens());
+          if (tile % s.heads == 0) write_cache<T>(s, arguments, tokens);
+          absorb_query(s, arguments, tokens, tile % s.heads, between.query, absorb);
+        });
+        const std::int64_t tiles = s.few() ? s.decode_tiles() : s.unit_tiles();
+        pool.parallel_for(s.batch * s.parts.count * tiles, [&](std::int64_t tile, int thread) {
+          std::byte* own = memory + thread * scratch;
+          if (s.few()) {
+            attend_few<T>(s, arguments, tile, between, reinterpret_cast<float*>(own), decode);
+          } else {
+            attend<T>(s, arguments, tile, between, own, forward);
+          }
+        });
+        pool.parallel_for(head_tiles, [&](std::int64_t tile, int) {
+          project_output(s, arguments, Range(tile / s.heads, s.tokens()), tile % s.heads, between,
+                         decode, absorb);
+        });
+      });
 }
 
 std::unique_ptr<Kernel> make_latent_attention(const Program& program, const Op& op,
