@@ -182,10 +182,12 @@ class Planner {
   }
 
   [[noreturn]] void fail(const PlanSearchResult& found) {
-    std::int64_t smallest = plan_.predicted_peak_bytes();
+    std::int64_t smallest_arena = plan_.memory.arena_bytes;
     for (const PlanOption& option : found.rejected) {
-      smallest = std::min(smallest, option.arena_bytes + plan_.process_bytes);
+      smallest_arena = std::min(smallest_arena, option.arena_bytes);
     }
+    // With what the search itself has left behind: the run that is given this budget searches too.
+    const std::int64_t smallest = smallest_arena + process_bytes();
     throw_too_small(smallest);
   }
 
