@@ -20,7 +20,9 @@ namespace {
 struct Form {
   const char* name;
   std::vector<std::string> overrides;
-  double loss = 0;  // how far the last validation loss may be from that of fp32 forms, relative
+  // How far the last validation loss may be from that of fp32 forms, relative; Muon's in few bits
+  // from Muon's in fp32.
+  double loss = 0;
 };
 
 // The tiny run's losses over seeds differ by 2 %; what is exact to fp32 rounding stays far below.
@@ -44,7 +46,7 @@ const Form kForms[] = {
     {"muon_small",
      {"optimizer.type=muon", "optimizer.state=int8", "precision.master=bf16_residual",
       "precision.gradient=bf16"},
-     0.1},
+     0.05},
     {"in_backward_int8",
      {"optimizer.update_in_backward=true", "batch.micro_batch=4", "optimizer.state=int8",
       "precision.master=int8"},
@@ -80,12 +82,16 @@ TEST_P(Forms, LearnsAsFp32Does) {
   const std::vector<std::string> length = {
       "schedule.steps=120", "schedule.warmup_steps=5", "optimizer.learning_rate=0.01",
       "checkpoint.every=0", "log.validate_every=120",  "log.every=120"};
-  ASSERT_EQ(run.train("fp32", length), 0);
-  ASSERT_EQ(run.train("form", with(length, GetParam().overrides)), 0);
+  // Muon in few bits learns as Muon does, not as AdamW.
+  const auto& overrides = GetParam().overrides;
+  const bool small_muon = overrides.size() > 1 && overrides.front() == "optimizer.type=muon";
+  ASSERT_EQ(run.train("fp32", small_muon ? with(length, {overrides.front()}) : length), 0);
+  ASSERT_EQ(run.train("form", with(length, overrides)), 0);
   const double expected = metric(run.directory("fp32"), "validation_loss").back();
   const double loss = metric(run.directory("form"), "validation_loss").back();
   EXPECT_LT(expected, 3.0);  // of ln 64 = 4.16: there was something to learn
   EXPECT_NEAR(loss, expected, GetParam().loss * expected);
+  RecordProperty("loss", std::to_string(loss) + " against " + std::to_string(expected));
 }
 
 // Every weight is exported as what the checkpoint's form stands for, and evaluation reads it too.
