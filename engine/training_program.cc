@@ -26,7 +26,7 @@ void store_chosen(TrainingProgram& compiled, const ChooseStorage& choose) {
     if (storage[activation.tensor] == Storage::keep) continue;
     compiled.stored.emplace_back(activation.name, storage[activation.tensor]);
   }
-  store_activations(program, storage);
+  store_activations(program, saved, storage);
 }
 
 StateForm master_form(MasterType master) {

@@ -256,8 +256,8 @@ std::vector<SavedActivation> saved_activations(const Program& program) {
   return saved;
 }
 
-void store_activations(Program& program, const std::vector<Storage>& storage) {
-  const std::vector<SavedActivation> saved = saved_activations(program);
+void store_activations(Program& program, std::span<const SavedActivation> saved,
+                       const std::vector<Storage>& storage) {
   const Uses uses(program);
   std::vector<Storage> all(program.tensors().size(), Storage::keep);
   for (int id = 0; id < static_cast<int>(all.size()); ++id) {

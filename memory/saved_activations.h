@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,8 +33,10 @@ struct SavedActivation {
 // All of them, in the order forward makes them.
 std::vector<SavedActivation> saved_activations(const Program& program);
 
-// By tensor id. Throws std::logic_error for a choice that saved_activations() does not offer.
-void store_activations(Program& program, const std::vector<Storage>& storage);
+// saved: what saved_activations() said of this program; storage: by tensor id. Throws
+// std::logic_error for a choice that is not offered there.
+void store_activations(Program& program, std::span<const SavedActivation> saved,
+                       const std::vector<Storage>& storage);
 
 // Codes of quantized activations share a scale in groups of this many columns.
 constexpr std::int64_t kActivationGroup = 128;
