@@ -4,13 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "engine/initialize.h"
 #include "engine/random.h"
-#include "memory/lifetimes.h"
 #include "memory/plan.h"
+#include "tests/poison.h"
 #include "tests/tiny_run.h"
 
 namespace ingot {
@@ -69,26 +68,6 @@ RunConfig random_config(std::uint64_t seed) {
       R"(", "offload_directory": "."}})";
   return parse_run_config(text, "random", ".");
 }
-
-// Fills tensors with NaN as they die.
-class Poison final : public OpObserver {
- public:
-  explicit Poison(const Executor& executor)
-      : executor_(executor), lives_(lifetimes(executor.program())) {}
-  void after(const Op& op) override {
-    const Program& program = executor_.program();
-    const std::int64_t now = &op - program.ops().data();
-    for (std::size_t i = 0; i < lives_.tensors.size(); ++i) {
-      const TensorInfo& info = program.tensors()[lives_.tensors[i]];
-      if (lives_.buffers[i].last != now || info.lifetime != Lifetime::transient) continue;
-      std::memset(executor_.data(program.whole(lives_.tensors[i])), 0xFF, info.bytes());
-    }
-  }
-
- private:
-  const Executor& executor_;
-  Lifetimes lives_;
-};
 
 // Losses, norm and weights of two steps, as numbers and raw bytes.
 struct Outcome {
