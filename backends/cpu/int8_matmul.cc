@@ -12,27 +12,13 @@
 namespace ingot::cpu {
 namespace {
 
-// As in matmul.cc. Panels of a transposed A are as wide as a tile is high.
-constexpr std::int64_t kTileRows = 96, kTileColumns = 512;
+// Panels of a transposed A are as wide as a tile is high, kTileRows.
 constexpr std::int64_t kPackRows = 16;  // rows of A that are quantized as one item
 constexpr std::int64_t kPackedA = 4 << 20, kPackedB = 8 << 20;
 constexpr std::int64_t kLongestBlock = 1 << 16;  // 255 * 127 * 65536 < 2^31
 
-constexpr std::int64_t round_up(std::int64_t value, std::int64_t unit) {
-  return (value + unit - 1) / unit * unit;
-}
-constexpr std::int64_t divide_up(std::int64_t value, std::int64_t unit) {
-  return (value + unit - 1) / unit;
-}
-
-int type_index(DType type) { return type == DType::f32 ? 0 : type == DType::bf16 ? 1 : 2; }
-
 [[noreturn]] void refuse(const char* what) {
   throw Error(ErrorCode::usage, what, "backends/cpu/int8_matmul");
-}
-
-const std::byte* at(const void* base, DType type, std::int64_t element) {
-  return static_cast<const std::byte*>(base) + element * size_of(type);
 }
 
 }  // namespace
@@ -163,7 +149,7 @@ void Int8Matmul::add_group(const Call& call, ThreadPool& pool, Batch& batch,
                            std::min(columns, whole.columns - column));
       const std::int64_t for_a = round_up(a_bytes(part.rows, depth), 64);
       const std::int64_t bytes = for_a + round_up(b_bytes(part.columns, depth), 64);
-      if (batch.count == Batch::kMostBlocks || batch.used + bytes > capacity_) {
+      if (batch.count == kMostBlocks || batch.used + bytes > capacity_) {
         run_batch(call, pool, batch);
         batch.count = 0;
         batch.used = 0;

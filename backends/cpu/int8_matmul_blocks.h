@@ -1,9 +1,8 @@
 // What a run of Int8Matmul works on; for int8_matmul.cc only.
 #pragma once
 
-#include <array>
-
 #include "backends/cpu/int8_matmul.h"
+#include "backends/cpu/matmul_parts.h"
 
 namespace ingot::cpu {
 
@@ -59,22 +58,8 @@ struct Int8Matmul::Block {
   }
 };
 
-struct Int8Matmul::Batch {
-  static constexpr int kMostBlocks = 64;
-  std::array<Block, kMostBlocks> blocks;
-  int count = 0;
+struct Int8Matmul::Batch : BlockBatch<Block> {
   std::int64_t used = 0;  // of the workspace
-
-  const Block& find(std::int64_t Block::*items, std::int64_t& index) const {
-    int block = 0;
-    while (index >= blocks[block].*items) index -= blocks[block++].*items;
-    return blocks[block];
-  }
-  std::int64_t total(std::int64_t Block::*items) const {
-    std::int64_t sum = 0;
-    for (int i = 0; i < count; ++i) sum += blocks[i].*items;
-    return sum;
-  }
 };
 
 }  // namespace ingot::cpu

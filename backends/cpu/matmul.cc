@@ -1,40 +1,24 @@
 #include "backends/cpu/matmul.h"
 
 #include <algorithm>
-#include <array>
 #include <limits>
 #include <string>
 
+#include "backends/cpu/matmul_parts.h"
 #include "backends/cpu/matmul_simd.h"
 #include "engine/error.h"
 
 namespace ingot::cpu {
 namespace {
 
-// Largest tile of C, and the steps along its depth in 4-byte words: the rows of A (96 KiB) and the
-// sums (192 KiB) stay in L2 while B streams through, panel by panel. Measured on Zen 4: larger
-// ones gain nothing. When A is used where it lies, up to kLongestStep is one step.
-constexpr std::int64_t kTileRows = 96, kTileColumns = 512;
+// Steps along the depth of a tile in 4-byte words. When A is used where it lies, up to
+// kLongestStep is one step.
 constexpr std::int64_t kStep = 256, kLongestStep = 1024;
 // B is packed and used in portions of this size: they stay in L3, and the workspace stays small.
 constexpr std::int64_t kPackedBytes = 8 << 20;
-constexpr int kMostBlocks = 64;  // of a batch
-
-constexpr std::int64_t round_up(std::int64_t value, std::int64_t unit) {
-  return (value + unit - 1) / unit * unit;
-}
-constexpr std::int64_t divide_up(std::int64_t value, std::int64_t unit) {
-  return (value + unit - 1) / unit;
-}
-
-int type_index(DType type) { return type == DType::f32 ? 0 : type == DType::bf16 ? 1 : 2; }
 
 [[noreturn]] void refuse(const char* what) {
   throw Error(ErrorCode::usage, what, "backends/cpu/matmul");
-}
-
-const std::byte* at(const void* base, DType type, std::int64_t element) {
-  return static_cast<const std::byte*>(base) + element * size_of(type);
 }
 
 }  // namespace
@@ -66,22 +50,7 @@ struct Matmul::Block {
 };
 
 // Blocks whose packed B fits the workspace at the same time.
-struct Matmul::Batch {
-  std::array<Block, kMostBlocks> blocks;
-  int count = 0;
-
-  // The block and the place in it of item `index`, counting `items` of each block.
-  const Block& find(std::int64_t Block::*items, std::int64_t& index) const {
-    int block = 0;
-    while (index >= blocks[block].*items) index -= blocks[block++].*items;
-    return blocks[block];
-  }
-  std::int64_t total(std::int64_t Block::*items) const {
-    std::int64_t sum = 0;
-    for (int i = 0; i < count; ++i) sum += blocks[i].*items;
-    return sum;
-  }
-};
+struct Matmul::Batch : BlockBatch<Block> {};
 
 Matmul::Matmul(const MatmulSpec& spec, Isa isa) : spec_(spec), kernels_(&matmul_kernels(isa)) {
   MatmulSpec& s = spec_;
