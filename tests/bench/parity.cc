@@ -1,8 +1,8 @@
-// parity INGOT DATA FOLDER [--steps N] [--only NAME]...   What compression costs in loss: trains
-// configs/bench/moe_48m.json (and dense_34m) on the shards in DATA (`ingot prepare` of the Eigen
-// headers, vocabulary 8192), once as it is and once with each way to save memory, prints the table
-// of docs/benchmarks.md and draws FOLDER/parity_*.svg. Runs are kept in FOLDER/runs and taken up
-// where they stopped. Prefix it with `chrt -r 5` on a busy machine.
+// parity INGOT DATA FOLDER [--steps N] [--sequences N] [--only NAME]...   What compression costs in
+// loss: trains configs/bench/moe_48m.json (and dense_34m) on the shards in DATA (`ingot prepare` of
+// the Eigen headers, vocabulary 8192), once as it is and once with each way to save memory, prints
+// the table of docs/benchmarks.md and draws FOLDER/parity_*.svg. Runs are kept in FOLDER/runs and
+// taken up where they stopped. Prefix it with `chrt -r 5` on a busy machine.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -55,11 +55,12 @@ struct Run {
 
 class Parity {
  public:
-  Parity(std::string ingot, std::string data, fs::path folder, int steps)
+  Parity(std::string ingot, std::string data, fs::path folder, int steps, int sequences)
       : ingot_(std::move(ingot)),
         data_(fs::absolute(data)),
         folder_(std::move(folder)),
-        steps_(steps) {}
+        steps_(steps),
+        sequences_(sequences) {}
 
   Run run(const std::string& model, const Recipe& recipe, int seed) const {
     const fs::path directory =
@@ -71,6 +72,8 @@ class Parity {
     set("data.train=[\"" + (data_ / "train-*.bin").string() + "\"]");
     set("data.validation=[\"" + (data_ / "validation-*.bin").string() + "\"]");
     set("data.validation_batches=32");
+    set("batch.micro_batch=" + std::to_string(sequences_));
+    set("batch.tokens_per_step=" + std::to_string(512 * sequences_));
     set("optimizer.learning_rate=0.001");
     set("schedule.type=cosine");
     set("schedule.warmup_steps=" + std::to_string(steps_ / 10));
@@ -114,7 +117,7 @@ class Parity {
 
   std::string ingot_;
   fs::path data_, folder_;
-  int steps_;
+  int steps_, sequences_;  // sequences of 512 tokens a step
 };
 
 // Means over windows of five logged losses.
@@ -172,17 +175,18 @@ void study(const Parity& parity, const Study& study, const std::vector<std::stri
 
 int main(int argc, char** argv) {
   if (argc < 4) {
-    std::fprintf(stderr, "parity INGOT DATA FOLDER [--steps N] [--only NAME]...\n");
+    std::fprintf(stderr, "parity INGOT DATA FOLDER [--steps N] [--sequences N] [--only NAME]...\n");
     return 2;
   }
-  int steps = 500;
+  int steps = 500, sequences = 2;
   std::vector<std::string> only;
   for (int i = 4; i + 1 < argc; i += 2) {
     const std::string flag = argv[i];
     if (flag == "--steps") steps = std::atoi(argv[i + 1]);
+    if (flag == "--sequences") sequences = std::atoi(argv[i + 1]);
     if (flag == "--only") only.emplace_back(argv[i + 1]);
   }
-  const ingot::Parity parity(argv[1], argv[2], argv[3], steps);
+  const ingot::Parity parity(argv[1], argv[2], argv[3], steps, sequences);
   for (const ingot::Study& study : ingot::kStudies) ingot::study(parity, study, only);
   return 0;
 }
