@@ -57,10 +57,7 @@ Gradients::Target Gradients::into(Tensor input) {
                         .shape = info.shape,
                         .dtype = info.dtype,
                         .layer = info.layer};
-    const std::string scope = program_.scope();
-    program_.set_scope("");
-    const Tensor made = program_.add_tensor(std::move(gradient));
-    program_.set_scope(scope);
+    const Tensor made = program_.add_tensor_as_named(std::move(gradient));
     buffer_of(input).tensor = made;  // add_tensor may have moved the buffers' program vector
     Buffer& fresh = buffer_of(input);
     fresh.written.emplace_back(input.column, input.column + input.columns);

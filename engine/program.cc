@@ -76,6 +76,10 @@ void Attributes::set(std::string_view name, double value) {
 
 Tensor Program::add_tensor(TensorInfo info) {
   if (!scope_.empty()) info.name = scope_ + "." + info.name;
+  return add_tensor_as_named(std::move(info));
+}
+
+Tensor Program::add_tensor_as_named(TensorInfo info) {
   if (info.layer < 0) info.layer = layer_;
   tensors_.push_back(std::move(info));
   return whole(static_cast<int>(tensors_.size()) - 1);

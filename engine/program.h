@@ -186,6 +186,8 @@ class Program {
  public:
   // --- tensors
   Tensor add_tensor(TensorInfo info);
+  // The same without the scope before its name, for a tensor named after another one.
+  Tensor add_tensor_as_named(TensorInfo info);
   Tensor activation(std::string_view name, Shape shape, DType dtype);
   Tensor persistent(std::string_view name, Shape shape, DType dtype, Role role);
   const TensorInfo& info(Tensor t) const { return tensors_[t.id]; }

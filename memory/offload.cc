@@ -137,9 +137,7 @@ void restore_weights(Program& program) {
       if (!copy.tensor || copy.place != place) {
         TensorInfo info = program.info(weight.tensor);
         info.name += " here";
-        program.set_scope("");
-        copy = {program.add_tensor(std::move(info)), place};
-        program.set_scope(op.name);
+        copy = {program.add_tensor_as_named(std::move(info)), place};
         dequantize(program, {weight.codes, weight.scales}, copy.tensor);
       }
       t.id = copy.tensor.id;

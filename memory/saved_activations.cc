@@ -178,8 +178,7 @@ class Rewriter {
   Tensor make_again(int id) {
     TensorInfo info = program_.tensors()[id];
     info.name += " again";
-    program_.set_scope("");
-    return program_.add_tensor(std::move(info));
+    return program_.add_tensor_as_named(std::move(info));
   }
 
   void restore(Tensor t) {

@@ -27,10 +27,7 @@ Tensor fetch(Program& program, Tensor offloaded, Tensor next) {
   info.name += " here";
   info.place = Place::arena;
   info.lifetime = Lifetime::transient;
-  const std::string scope = program.scope();
-  program.set_scope("");
-  const Tensor copy = program.add_tensor(std::move(info));
-  program.set_scope(scope);
+  const Tensor copy = program.add_tensor_as_named(std::move(info));
   program.append(kFetch, {program.whole(offloaded.id), next}, {copy});
   return copy;
 }
