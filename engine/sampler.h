@@ -24,9 +24,12 @@ class Sampler {
   std::int32_t pick(std::span<const float> logits, std::uint64_t draw, std::uint64_t text = 0);
 
  private:
+  void order_more(std::span<const float> logits, std::size_t count);
+
   SamplingOptions options_;
-  std::vector<std::int32_t> order_;
-  std::vector<double> weights_;
+  std::vector<std::int32_t> order_;  // tokens, the likeliest first as far as `ordered_`
+  std::size_t ordered_ = 0;
+  std::vector<double> weights_;  // of tokens, relative to the likeliest's
 };
 
 }  // namespace ingot

@@ -2,8 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
+
+#include "engine/random.h"
 
 namespace ingot {
 namespace {
@@ -50,6 +54,45 @@ TEST(Sampler, IsAFunctionOfSeedAndDraw) {
   for (int i = 0; i < 50; ++i) a[i] = forward.pick(kLogits, i);
   for (int i = 49; i >= 0; --i) b[i] = backward.pick(kLogits, i);
   EXPECT_EQ(a, b);
+}
+
+// What the sampler does, with a full sort.
+std::int32_t pick_sorted(std::span<const float> logits, const SamplingOptions& options,
+                         std::uint64_t draw) {
+  std::vector<std::int32_t> order(logits.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::int32_t a, std::int32_t b) { return logits[a] > logits[b]; });
+  if (options.top_k > 0) order.resize(std::min<std::size_t>(order.size(), options.top_k));
+  std::vector<double> sums;
+  for (const std::int32_t token : order) {
+    const double weight = std::exp((logits[token] - logits[order[0]]) / options.temperature);
+    sums.push_back(weight + (sums.empty() ? 0 : sums.back()));
+  }
+  std::size_t last = 0;
+  while (last + 1 < sums.size() && sums[last] < options.top_p * sums.back()) ++last;
+  const double target = random_uniform(options.seed, draw, 0) * sums[last];
+  for (std::size_t i = 0; i < last; ++i) {
+    if (target < sums[i]) return order[i];
+  }
+  return order[last];
+}
+
+TEST(Sampler, PicksWhatAFullSortWouldPick) {
+  std::vector<float> logits;
+  for (int i = 0; i < 5000; ++i) {  // in steps, so that many are equal
+    logits.push_back(0.25f * std::floor(16 * static_cast<float>(random_uniform(3, i, 0))));
+  }
+  for (const double top_p : {1.0, 0.9, 0.1}) {
+    for (const std::int64_t top_k : {0, 1000, 40}) {
+      const SamplingOptions options{.temperature = 0.7, .top_p = top_p, .top_k = top_k, .seed = 4};
+      Sampler sampler(options, std::ssize(logits));
+      for (int draw = 0; draw < 50; ++draw) {
+        EXPECT_EQ(sampler.pick(logits, draw), pick_sorted(logits, options, draw))
+            << "top_p " << top_p << " top_k " << top_k << " draw " << draw;
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -13,12 +13,13 @@ std::unique_ptr<Kernel> make_int8_product(const Op& op, const Context& context, 
                            .stochastic = op.attributes.flag("stochastic")},
                           context.isa);
   const Int8Matmul starting = op.attributes.flag("first") ? matmul.overwriting() : matmul;
+  const GradientStart starts_now(op);
   const auto tensor = static_cast<std::uint64_t>(op.inputs[0].id);
   const std::int64_t bounds = offsets ? spec.groups + 1 : 0;
   ThreadPool& pool = context.pool;
   return make_kernel(matmul.workspace_bytes(), [=, &pool](const KernelArguments& arguments,
                                                           const StepState& state) {
-    const Int8Matmul& now = state.micro_step == 0 ? starting : matmul;
+    const Int8Matmul& now = starts_now(state) ? starting : matmul;
     const std::span offsets_now(bounds ? arguments.input<std::int32_t>(2) : nullptr, bounds);
     now.run(pool, arguments.inputs[0], arguments.inputs[1], arguments.outputs[0],
             spec.bias ? arguments.input<float>(2) : nullptr,
