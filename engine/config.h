@@ -70,7 +70,7 @@ enum class ComputeType { fp32, bf16, fp16, int8 };
 enum class WgradType { bf16, int8 };
 enum class Int8Scales { row = 0, blocks_of_512 = 512, blocks_of_128 = 128 };
 enum class MasterType { fp32, bf16, bf16_residual, int8 };
-enum class GradientType { fp32, bf16 };
+enum class GradientType { fp32, bf16, bf16_residual };
 
 struct PrecisionConfig {
   ComputeType compute = ComputeType::bf16;

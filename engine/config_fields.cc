@@ -148,8 +148,9 @@ ConfigSection precision_section() {
                                           {"bf16", MasterType::bf16},
                                           {"bf16_residual", MasterType::bf16_residual},
                                           {"int8", MasterType::int8}});
-  const auto gradient =
-      one_of<GradientType>({{"fp32", GradientType::fp32}, {"bf16", GradientType::bf16}});
+  const auto gradient = one_of<GradientType>({{"fp32", GradientType::fp32},
+                                              {"bf16", GradientType::bf16},
+                                              {"bf16_residual", GradientType::bf16_residual}});
   return section(
       "precision", &RunConfig::precision, "Number formats. Sums, norms and losses are fp32 always.",
       {field("compute", &PrecisionConfig::compute, compute,
@@ -166,8 +167,10 @@ ConfigSection precision_section() {
              "\"bf16_residual\": themselves and 8 bits more, 3 bytes; \"int8\": nothing else, they "
              "are kept in 8 bits, rounded stochastically, 1.03 bytes."),
        field("gradient", &PrecisionConfig::gradient, gradient,
-             "Format of the sum of the matrices' gradients over micro-batches; \"bf16\" rounds "
-             "stochastically. With optimizer.update_in_backward there is no such sum."),
+             "Format of the sum of the matrices' gradients over micro-batches: 4 bytes; \"bf16\", "
+             "rounded "
+             "stochastically, 2; \"bf16_residual\", exact to 24 bits until the update reads it "
+             "rounded once, 3. With optimizer.update_in_backward there is no such sum."),
        field("loss_scale", &PrecisionConfig::loss_scale,
              optional_of(number({0, 1e30, true}), Json("dynamic")),
              "Factor on the loss that keeps small fp16 gradients; used with fp16 only.")});

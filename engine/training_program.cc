@@ -105,8 +105,9 @@ TrainingProgram compile_training(const RunConfig& config, const TrainingOptions&
   result.losses = model_losses(training, result.inputs);
   differentiate(program);
   if (options.storage) store_chosen(result, options.storage);
-  if (config.precision.gradient == GradientType::bf16 && !config.optimizer.update_in_backward) {
-    sum_gradients_in_bf16(program);
+  if (config.precision.gradient != GradientType::fp32 && !config.optimizer.update_in_backward) {
+    const bool residual = config.precision.gradient == GradientType::bf16_residual;
+    sum_gradients_in(program, residual ? StateForm::bf16_residual : StateForm::bf16);
   }
 
   std::vector<RouterUpdate> routers;

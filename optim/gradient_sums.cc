@@ -30,7 +30,7 @@ std::size_t start_in_each_micro_step(Program& program, Tensor gradient, std::siz
 
 }  // namespace
 
-void sum_gradients_in_bf16(Program& program) {
+void sum_gradients_in(Program& program, StateForm form) {
   program.set_phase(Phase::backward);
   const std::size_t end = program.ops().size();
   std::vector<std::size_t> after;
@@ -43,12 +43,10 @@ void sum_gradients_in_bf16(Program& program) {
     program.info(gradient).name += " of a micro-step";
     program.info(gradient).lifetime = Lifetime::transient;
     const Scope scope(program, program.info(weight.tensor).name, info.layer);
-    weight.gradient = program.add_tensor({.name = "sum of gradients",
-                                          .shape = info.shape,
-                                          .dtype = DType::bf16,
-                                          .role = Role::gradient,
-                                          .lifetime = Lifetime::persistent});
-    accumulate_gradient(program, gradient, weight.gradient);
+    const StateTensors sum =
+        add_state(program, "sum of gradients", info.shape, form, Role::gradient);
+    weight.gradient = sum.values;
+    accumulate_gradient(program, gradient, sum);
     after.push_back(last);
   }
   program.move_ops(end, after);

@@ -40,6 +40,7 @@ const Form kForms[] = {
       "batch.tokens_per_step=128"},
      0.05,
      {"data.sequence_length=32", "batch.tokens_per_step=128"}},
+    {"residual_gradients", {"precision.gradient=bf16_residual"}, 0.02},
     {"everything_small",
      {"optimizer.state=int8", "precision.master=bf16_residual", "precision.gradient=bf16"},
      0.03},
@@ -245,6 +246,7 @@ TEST(BytesPerParameter, AreThoseOfTheForms) {
   using Gradient = GradientType;
   EXPECT_NEAR(bytes_per_parameter(fp32, State::fp32, Gradient::fp32, false), 18, 0.01);
   EXPECT_NEAR(bytes_per_parameter(fp32, State::bf16, Gradient::fp32, false), 14, 0.01);
+  EXPECT_NEAR(bytes_per_parameter(fp32, State::fp32, Gradient::bf16_residual, false), 17, 0.01);
   // The goals.
   EXPECT_LE(bytes_per_parameter(bf16_residual, State::int8, Gradient::bf16, false), 7.1);
   EXPECT_LE(bytes_per_parameter(bf16_residual, State::int8, Gradient::fp32, true), 5.1);

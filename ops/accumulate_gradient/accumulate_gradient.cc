@@ -6,12 +6,12 @@ namespace ingot {
 
 const OpKind kAccumulateGradient{.name = "accumulate_gradient"};
 
-void accumulate_gradient(Program& program, Tensor gradient, Tensor sum) {
-  if (program.info(gradient).shape != program.info(sum).shape ||
-      program.dtype(gradient) != DType::f32 || program.dtype(sum) != DType::bf16) {
+void accumulate_gradient(Program& program, Tensor gradient, const StateTensors& sum) {
+  if (program.info(gradient).shape != program.info(sum.values).shape ||
+      program.dtype(gradient) != DType::f32 || program.dtype(sum.values) != DType::bf16) {
     throw std::logic_error("accumulate_gradient: f32 into bf16 of the same shape");
   }
-  program.append(kAccumulateGradient, {gradient}, {sum});
+  program.append(kAccumulateGradient, {gradient}, {sum.values, sum.extra});
 }
 
 }  // namespace ingot

@@ -1,18 +1,21 @@
-// The sum of a weight's gradients over micro-steps in bf16. Micro-step 0 overwrites it, rounded to
-// nearest; later ones add in fp32 and round stochastically, so that small gradients are not lost
-// against a large sum (memory.md D: rounding to nearest is 7.5 % off after 512 micro-steps,
-// biased).
+// The sum of a weight's gradients over micro-steps in fewer bits than fp32: in bf16, or in bf16
+// with an 8-bit residual. Micro-step 0 overwrites it, rounded to nearest; later ones add in fp32. A
+// bf16 sum is then rounded stochastically, so that small gradients are not lost against a large sum
+// (memory.md D: rounding to nearest is 7.5 % off after 512 micro-steps, biased); with a residual 24
+// bits of it are kept and rounding to nearest is enough.
 #pragma once
 
 #include "engine/program.h"
+#include "ops/state_forms/state_forms.h"
 
 namespace ingot {
 
-// gradient: f32, of one micro-step. sum: bf16 of the same shape, read and written. Draws depend on
-// seed, step, micro-step, the scope, which is to be the weight's name, and the place in it.
-void accumulate_gradient(Program& program, Tensor gradient, Tensor sum);
+// gradient: f32, of one micro-step. sum: bf16 or bf16_residual, of the same shape, read and
+// written. Draws depend on seed, step, micro-step, the scope, which is to be the weight's name, and
+// the place in it.
+void accumulate_gradient(Program& program, Tensor gradient, const StateTensors& sum);
 
-//   accumulate_gradient   inputs gradient   outputs sum
+//   accumulate_gradient   inputs gradient   outputs sum, residual (or null)
 extern const OpKind kAccumulateGradient;
 
 }  // namespace ingot

@@ -14,24 +14,27 @@ std::unique_ptr<Kernel> make_accumulate(const Program& program, const Op& op,
     return state_coder(form, DType::f32, rounding, context.isa);
   };
   const DecodeGroup decode_gradient = coder(StateForm::f32, Rounding::nearest).decode;
-  const EncodeGroup encode_first = coder(StateForm::bf16, Rounding::nearest).encode;
-  const StateCoder sum = coder(StateForm::bf16, Rounding::stochastic);
+  const StateForm form = op.outputs[1] ? StateForm::bf16_residual : StateForm::bf16;
+  const EncodeGroup encode_first = coder(form, Rounding::nearest).encode;
+  const StateCoder sum =
+      coder(form, form == StateForm::bf16 ? Rounding::stochastic : Rounding::nearest);
   const std::uint64_t stream = random_stream(op.name);
   ThreadPool& pool = context.pool;
   return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState& state) {
     const std::uint64_t key = rounding_key(state.seed, state.step, state.micro_step, stream);
     const bool first = state.micro_step == 0;
+    std::byte *values = arguments.outputs[0], *residual = arguments.outputs[1];
     for_all_groups(pool, layout, key, [&](const StateGroup& group) {
       alignas(64) float gradient[kGroupElements], total[kGroupElements];
       decode_gradient(arguments.inputs[0], nullptr, group, gradient);
       if (first) {
-        encode_first(gradient, group, arguments.outputs[0], nullptr);
+        encode_first(gradient, group, values, residual);
         return;
       }
-      sum.decode(arguments.outputs[0], nullptr, group, total);
+      sum.decode(values, residual, group, total);
       for (int i = 0; i < group.count; ++i) total[i] += gradient[i];
       for (int i = group.count; i < kGroupElements; ++i) total[i] = 0;
-      sum.encode(total, group, arguments.outputs[0], nullptr);
+      sum.encode(total, group, values, residual);
     });
   });
 }

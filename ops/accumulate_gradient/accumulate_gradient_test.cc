@@ -1,0 +1,85 @@
+#include "ops/accumulate_gradient/accumulate_gradient.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "engine/executor.h"
+#include "engine/random.h"
+#include "memory/plan.h"
+#include "ops/accumulate_gradient/accumulate_gradient_cpu.h"
+
+namespace ingot {
+namespace {
+
+// Numbers of a gradient in a micro-step: a mean that every element keeps, and as much noise.
+std::vector<float> gradient_of(int micro_step, std::int64_t count) {
+  std::vector<float> values(count);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const double mean = 1e-3 * (1 + i % 7);
+    const double noise = 2 * random_uniform(1, micro_step, i) - 1;
+    values[i] = static_cast<float>(mean * (1 + noise));
+  }
+  return values;
+}
+
+// The error of the sum over micro-steps, root of mean squares, relative to the sum's.
+double error_after(StateForm form, int micro_steps, int threads = 2) {
+  const Shape shape{8, 300};  // groups of 128, 128 and 44
+  Program program;
+  program.begin(Part::micro_step);
+  const Tensor gradient = program.persistent("g", shape, DType::f32, Role::gradient);
+  const StateTensors sum = add_state(program, "sum", shape, form, Role::gradient);
+  accumulate_gradient(program, gradient, sum);
+  cpu::CpuBackend backend(threads, cpu::accumulate_gradient_cpu_kernels());
+  BoundProgram bound(program, backend);
+  const MemoryPlan plan = plan_memory(program);
+  Executor executor(program, std::move(bound), plan.offsets, plan.arena_bytes, backend);
+  const std::int64_t count = 8 * 300;
+  std::vector<double> exact(count);
+  StepState state;
+  for (int update = 0; update < 2; ++update) {  // the second overwrites the first's sum
+    exact.assign(count, 0);
+    for (int micro = 0; micro < micro_steps; ++micro) {
+      const std::vector<float> values = gradient_of(micro + 1000 * update, count);
+      for (std::int64_t i = 0; i < count; ++i) exact[i] += values[i];
+      executor.write(gradient, std::as_bytes(std::span(values)));
+      state.micro_step = micro;
+      executor.run(Part::micro_step, state);
+    }
+    ++state.step;
+  }
+  std::vector<float> values(count);
+  decode_state(form, layout_of(program, sum), executor.data(sum.values),
+               sum.extra ? executor.data(sum.extra) : nullptr, values);
+  double squares = 0, all = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    squares += std::pow(values[i] - exact[i], 2);
+    all += std::pow(exact[i], 2);
+  }
+  return std::sqrt(squares / all);
+}
+
+// memory.md D measured 0.42 % after 8 micro-steps and 3.2 % after 512 (rounding to nearest: 7.5 %).
+TEST(AccumulateGradient, InBf16ErrsAsUnbiasedRoundingDoes) {
+  EXPECT_LT(error_after(StateForm::bf16, 8), 0.006);
+  EXPECT_LT(error_after(StateForm::bf16, 512), 0.04);
+  EXPECT_GT(error_after(StateForm::bf16, 512), 1e-3);
+}
+
+// 24 bits: each addition rounds by less than 2^-17 of the sum, independently of the others.
+TEST(AccumulateGradient, WithAResidualIsNearlyExact) {
+  for (const int micro_steps : {1, 8, 512}) {
+    EXPECT_LT(error_after(StateForm::bf16_residual, micro_steps), std::sqrt(micro_steps) * 0x1p-17);
+  }
+}
+
+TEST(AccumulateGradient, DoesNotDependOnThreads) {
+  for (const StateForm form : {StateForm::bf16, StateForm::bf16_residual}) {
+    EXPECT_EQ(error_after(form, 20, 1), error_after(form, 20, 3));
+  }
+}
+
+}  // namespace
+}  // namespace ingot
