@@ -68,13 +68,15 @@ struct ScheduleConfig {
 
 enum class ComputeType { fp32, bf16, fp16, int8 };
 enum class WgradType { bf16, int8 };
+enum class HeadType { bf16, int8 };
 enum class Int8Scales { row = 0, blocks_of_512 = 512, blocks_of_128 = 128 };
 enum class MasterType { fp32, bf16, bf16_residual, int8 };
 enum class GradientType { fp32, bf16, bf16_residual };
 
 struct PrecisionConfig {
   ComputeType compute = ComputeType::bf16;
-  WgradType wgrad = WgradType::int8;  // with int8 compute
+  WgradType wgrad = WgradType::int8;  // with int8 compute, as the next two
+  HeadType head = HeadType::bf16;
   Int8Scales int8_scales = Int8Scales::row;
   MasterType master = MasterType::fp32;
   GradientType gradient = GradientType::fp32;

@@ -141,6 +141,7 @@ ConfigSection precision_section() {
                                             {"int8", ComputeType::int8}},
                                            {{"fp8", kLater}});
   const auto wgrad = one_of<WgradType>({{"bf16", WgradType::bf16}, {"int8", WgradType::int8}});
+  const auto head = one_of<HeadType>({{"bf16", HeadType::bf16}, {"int8", HeadType::int8}});
   const auto scales = one_of<Int8Scales>({{"row", Int8Scales::row},
                                           {"1x512", Int8Scales::blocks_of_512},
                                           {"1x128", Int8Scales::blocks_of_128}});
@@ -158,6 +159,9 @@ ConfigSection precision_section() {
              "of the layers' matrices are computed in int8 (not routers, norms, attention, head)."),
        field("wgrad", &PrecisionConfig::wgrad, wgrad,
              "With int8 compute: what the gradients of the matrices are computed in."),
+       field("head", &PrecisionConfig::head, head,
+             "With int8 compute: what the products of the output head and its gradients are "
+             "computed in (wgrad holds for it too)."),
        field("int8_scales", &PrecisionConfig::int8_scales, scales,
              "With int8 compute: what shares a scale, whole rows and columns, or blocks of so many "
              "along the sum, which follow outliers better and are slower."),

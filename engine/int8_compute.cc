@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include "ops/cross_entropy/cross_entropy.h"
+
 namespace ingot {
 namespace {
 
@@ -23,11 +25,23 @@ constexpr Product kProducts[] = {
     {"grouped_linear_wgrad", true, true},
 };
 
+// The head with its loss. Its fp32 logits and gradients are chunks inside the op.
+void mark_head(const Program& program, Op& op, const PrecisionConfig& config) {
+  const bool few = op.attributes.integer("chunk_rows") < kFewestRows;
+  if (config.head != HeadType::int8 || few || program.dtype(op.inputs[0]) == DType::f32) return;
+  op.attributes.set("int8", 1);
+  op.attributes.set("int8_block", static_cast<double>(config.int8_scales));
+  op.attributes.set("int8_wgrad", config.wgrad == WgradType::int8);
+}
+
 }  // namespace
 
 void mark_int8_compute(Program& program, const PrecisionConfig& config) {
   if (config.compute != ComputeType::int8) return;
   for (Op& op : program.ops()) {
+    if (op.kind == &kCrossEntropy || op.kind == &kCrossEntropyBackward) {
+      mark_head(program, op, config);
+    }
     const auto product = std::ranges::find(kProducts, op.kind->name, &Product::kind);
     if (product == std::end(kProducts) || op.layer < 0) continue;
     if (product->wgrad && config.wgrad != WgradType::int8) continue;

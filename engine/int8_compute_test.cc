@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "ops/cross_entropy/cross_entropy.h"
+#include "ops/cross_entropy/cross_entropy_cpu.h"
 #include "ops/grouped_linear/grouped_linear.h"
 #include "ops/grouped_linear/grouped_linear_cpu.h"
 #include "ops/linear/linear.h"
@@ -73,6 +75,39 @@ TEST(Int8Compute, ProductsAreAsCloseAsInt8Is) {
     EXPECT_EQ(without_wgrad.y, rounded.y);
     EXPECT_EQ(without_wgrad.dw, exact.dw);
   }
+}
+
+Products run_head(const PrecisionConfig& config, int threads) {
+  constexpr std::int64_t kTokens = 300, kVocabulary = 1500;
+  OpCheck check(DType::bf16, cpu::cross_entropy_cpu_kernels(), threads);
+  check.state().target_tokens = kTokens;
+  const Tensor hidden = check.leaf("x", {kTokens, 96});
+  const Tensor weight = check.weight("weight", {kVocabulary, 96});
+  std::vector<std::int32_t> targets(kTokens);
+  for (std::int64_t i = 0; i < kTokens; ++i) targets[i] = (i * i + 3) % kVocabulary;
+  const Tensor loss =
+      cross_entropy(check.program(), hidden, weight, check.integers("targets", {kTokens}, targets),
+                    {.chunk_rows = 128});
+  check.transform([&](Program& p) { mark_int8_compute(p, config); });
+  check.run();
+  Products result{check.value(loss), check.gradient("x"), check.gradient("weight")};
+  for (const Op& op : check.program().ops()) result.marked += op.attributes.flag("int8");
+  return result;
+}
+
+TEST(Int8Compute, TheHeadIsInInt8WhereTheConfigSaysSo) {
+  const PrecisionConfig with_head{.compute = ComputeType::int8, .head = HeadType::int8};
+  const Products exact = run_head(kInt8, 2);
+  EXPECT_EQ(exact.marked, 0);
+  const Products rounded = run_head(with_head, 2);
+  EXPECT_EQ(rounded.marked, 1);
+  rounded.expect_close(exact, 0.04);
+  EXPECT_NEAR(rounded.y[0], exact.y[0], 1e-3 * exact.y[0]);
+  EXPECT_TRUE(run_head(with_head, 1) == rounded);
+  PrecisionConfig without_wgrad = with_head;
+  without_wgrad.wgrad = WgradType::bf16;
+  EXPECT_EQ(run_head(without_wgrad, 2).dx, rounded.dx);
+  EXPECT_NE(run_head(without_wgrad, 2).dw, rounded.dw);
 }
 
 TEST(Int8Compute, BitsDoNotDependOnTheNumberOfThreads) {

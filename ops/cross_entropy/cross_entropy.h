@@ -25,7 +25,8 @@ Tensor cross_entropy(Program& program, Tensor hidden, Tensor weight, Tensor targ
 
 //   cross_entropy            inputs hidden, weight, targets   outputs loss
 //   cross_entropy_backward   inputs hidden, weight, targets   outputs loss, d_hidden?, d_weight?
-//                            attributes accumulate (d_hidden), first (d_weight)
+//                            attributes accumulate (d_hidden), first (d_weight), int8_wgrad
+//   attributes of both: chunk_rows, mtp_depth, int8 (products by int8_matmul.h), int8_block
 extern const OpKind kCrossEntropy, kCrossEntropyBackward;
 
 }  // namespace ingot

@@ -2,20 +2,27 @@
 
 #include <algorithm>
 
-#include "backends/cpu/matmul.h"
+#include "compress/quantizer.h"
 #include "ops/cross_entropy/cross_entropy_simd.h"
+#include "ops/cross_entropy/head_product.h"
 
 namespace ingot::cpu {
 namespace {
 
 std::int64_t aligned(std::int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
+// A token's gradients are one number near -1, at its target, and small ones: with one scale for
+// all, int8 would make noise of 9 % of them. Blocks keep that to the target's neighbours.
+constexpr std::int64_t kDgradBlock = 512;
+
 // What both ops share: the logits of a chunk of tokens, fp32, in the workspace.
 struct Head {
   std::int64_t tokens, hidden, vocabulary, chunk, hidden_stride;
   std::int64_t logits_stride;  // no power of two: rows fall into different sets of the caches
   DType dtype;
-  Matmul logits;
+  bool int8;
+  std::int64_t int8_block;
+  HeadProduct logits;
   std::int64_t logits_bytes, losses_bytes;
 
   Head(const Program& program, const Op& op, const Context& context)
@@ -26,6 +33,8 @@ struct Head {
         hidden_stride(program.row_stride(op.inputs[0])),
         logits_stride((vocabulary + 31) / 16 * 16),
         dtype(program.dtype(op.inputs[0])),
+        int8(op.attributes.flag("int8")),
+        int8_block(int8 ? op.attributes.integer("int8_block") : 0),
         logits({.rows = chunk,
                 .columns = vocabulary,
                 .depth = hidden,
@@ -36,7 +45,7 @@ struct Head {
                 .a_stride = hidden_stride,
                 .c_stride = logits_stride,
                 .threads = context.pool.threads()},
-               context.isa),
+               int8, int8_block, HeadProduct::Operand::activation, context.isa),
         logits_bytes(aligned(chunk * logits_stride * size_of(DType::f32))),
         losses_bytes(aligned(tokens * size_of(DType::f32))) {}
 
@@ -72,7 +81,7 @@ std::unique_ptr<Kernel> make_cross_entropy(const Program& program, const Op& op,
     for (std::int64_t first = 0; first < head.tokens; first += head.chunk) {
       const std::int64_t rows = std::min(head.chunk, head.tokens - first);
       head.logits.run(pool, arguments.inputs[0] + first * head.hidden_bytes(), arguments.inputs[1],
-                      logits, nullptr, nullptr, rest, rows);
+                      logits, rest, rows, 0);
       pool.parallel_for(rows, [&](std::int64_t row, int) {
         const std::int32_t target = targets[first + row];
         if (target >= 0) {
@@ -102,35 +111,38 @@ std::unique_ptr<Kernel> make_cross_entropy_backward(const Program& program, cons
   const int threads = context.pool.threads();
   // Gradients take the place of the logits, row by row.
   const std::int64_t d_logits_stride = head.logits_stride * size_of(DType::f32) / size_of(dtype);
-  const Matmul dgrad({.rows = head.chunk,
-                      .columns = head.hidden,
-                      .depth = head.vocabulary,
-                      .a = dtype,
-                      .b = dtype,
-                      .c = dtype,
-                      .a_stride = d_logits_stride,
-                      .c_stride = d_hidden ? program.row_stride(d_hidden) : 0,
-                      .accumulate = op.attributes.flag("accumulate"),
-                      .threads = threads},
-                     context.isa);
-  const Matmul wgrad({.rows = head.vocabulary,
-                      .columns = head.hidden,
-                      .depth = head.chunk,
-                      .a = dtype,
-                      .b = dtype,
-                      .c = DType::f32,
-                      .a_transposed = true,
-                      .a_stride = d_logits_stride,
-                      .b_stride = head.hidden_stride,
-                      .accumulate = true,
-                      .threads = threads},
-                     context.isa);
-  const Matmul starting = op.attributes.flag("first") ? wgrad.overwriting() : wgrad;
+  const HeadProduct dgrad({.rows = head.chunk,
+                           .columns = head.hidden,
+                           .depth = head.vocabulary,
+                           .a = dtype,
+                           .b = dtype,
+                           .c = dtype,
+                           .a_stride = d_logits_stride,
+                           .c_stride = d_hidden ? program.row_stride(d_hidden) : 0,
+                           .accumulate = op.attributes.flag("accumulate"),
+                           .threads = threads},
+                          head.int8, head.int8_block > 0 ? head.int8_block : kDgradBlock,
+                          HeadProduct::Operand::gradient, context.isa);
+  const HeadProduct wgrad({.rows = head.vocabulary,
+                           .columns = head.hidden,
+                           .depth = head.chunk,
+                           .a = dtype,
+                           .b = dtype,
+                           .c = DType::f32,
+                           .a_transposed = true,
+                           .a_stride = d_logits_stride,
+                           .b_stride = head.hidden_stride,
+                           .accumulate = true,
+                           .threads = threads},
+                          op.attributes.flag("int8_wgrad"), head.int8_block,
+                          HeadProduct::Operand::gradient, context.isa);
+  const HeadProduct starting = op.attributes.flag("first") ? wgrad.overwriting() : wgrad;
   const std::int64_t scratch =
       std::max({head.logits.workspace_bytes(), dgrad.workspace_bytes(), wgrad.workspace_bytes()});
   const std::int64_t d_hidden_bytes = d_hidden ? program.row_stride(d_hidden) * size_of(dtype) : 0;
   const bool wants_hidden = static_cast<bool>(d_hidden), wants_weight = static_cast<bool>(d_weight);
   const GradientStart starts_now(op);
+  const auto tensor = static_cast<std::uint64_t>(op.inputs[0].id);
   ThreadPool& pool = context.pool;
   return make_kernel(
       head.losses_bytes + head.logits_bytes + scratch,
@@ -144,7 +156,9 @@ std::unique_ptr<Kernel> make_cross_entropy_backward(const Program& program, cons
         for (std::int64_t first = 0; first < head.tokens; first += head.chunk) {
           const std::int64_t rows = std::min(head.chunk, head.tokens - first);
           const std::byte* hidden = arguments.inputs[0] + first * head.hidden_bytes();
-          head.logits.run(pool, hidden, arguments.inputs[1], logits, nullptr, nullptr, rest, rows);
+          const std::uint64_t key = rounding_row_key(
+              rounding_key(state.seed, state.step, state.micro_step, tensor), first);
+          head.logits.run(pool, hidden, arguments.inputs[1], logits, rest, rows, 0);
           pool.parallel_for(rows, [&](std::int64_t row, int) {
             const std::int32_t target = targets[first + row];
             float* row_logits = logits + row * head.logits_stride;
@@ -156,12 +170,12 @@ std::unique_ptr<Kernel> make_cross_entropy_backward(const Program& program, cons
           });
           if (wants_hidden) {
             dgrad.run(pool, logits, arguments.inputs[1],
-                      arguments.outputs[1] + first * d_hidden_bytes, nullptr, nullptr, rest, rows);
+                      arguments.outputs[1] + first * d_hidden_bytes, rest, rows, key);
           }
           if (wants_weight) {
             const bool starts = first == 0 && starts_now(state);
             (starts ? starting : wgrad)
-                .run(pool, logits, hidden, arguments.outputs[2], nullptr, nullptr, rest, rows);
+                .run(pool, logits, hidden, arguments.outputs[2], rest, rows, key);
           }
         }
         sum_losses(losses, targets, head.tokens, arguments.output<float>(0));
