@@ -3,12 +3,10 @@
 #include <csignal>
 #include <utility>
 
-#include "memory/system_memory.h"
-
 namespace ingot {
 namespace {
 
-constexpr std::chrono::seconds kBetweenLooks{5};
+constexpr std::chrono::seconds kBetweenLooks{1};
 
 volatile std::sig_atomic_t asked = 0;
 
@@ -23,10 +21,12 @@ void install(void (*handler)(int)) {
 
 }  // namespace
 
-BudgetWatch::BudgetWatch(const MemoryBudget& budget, std::function<MemoryBudget()> reread)
+BudgetWatch::BudgetWatch(const MemoryBudget& budget, std::function<MemoryBudget()> reread,
+                         const std::string& system_root)
     : budget_(budget),
       reread_(std::move(reread)),
-      limit_(read_system_memory().limit()),
+      system_(system_root),
+      limit_(system_.bytes()),
       next_look_(std::chrono::steady_clock::now() + kBetweenLooks) {
   asked = 0;
   install(on_signal);
@@ -35,21 +35,20 @@ BudgetWatch::BudgetWatch(const MemoryBudget& budget, std::function<MemoryBudget(
 // Ignored from here on: a signal that comes late must not end the process while it saves.
 BudgetWatch::~BudgetWatch() { install(SIG_IGN); }
 
-std::optional<MemoryBudget> BudgetWatch::changed() {
+std::optional<BudgetChange> BudgetWatch::changed() {
   if (asked != 0) {
     asked = 0;
     if (reread_) {
       const MemoryBudget now = reread_();
-      if (now != budget_) return budget_ = now;
+      if (now != budget_) return BudgetChange{.budget = budget_ = now};
     }
   }
   // A budget in bytes is the user's word, whatever the limit.
   if (budget_.bytes || std::chrono::steady_clock::now() < next_look_) return std::nullopt;
   next_look_ = std::chrono::steady_clock::now() + kBetweenLooks;
-  const std::int64_t limit = read_system_memory().limit();
-  const bool shrank = limit < limit_;
-  limit_ = limit;
-  return shrank ? std::optional(budget_) : std::nullopt;
+  const std::int64_t before = std::exchange(limit_, system_.bytes());
+  if (limit_ >= before) return std::nullopt;
+  return BudgetChange{.budget = budget_, .lowered_limit = limit_};
 }
 
 }  // namespace ingot

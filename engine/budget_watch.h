@@ -5,28 +5,38 @@
 #include <chrono>
 #include <functional>
 #include <optional>
+#include <string>
 
 #include "engine/config.h"
+#include "memory/system_memory.h"
 
 namespace ingot {
+
+struct BudgetChange {
+  MemoryBudget budget;  // to plan with from now on
+  // The limit that the system enforces fell to this many bytes; none: the user changed his mind.
+  std::optional<std::int64_t> lowered_limit;
+};
 
 class BudgetWatch {
  public:
   // While it lives, SIGUSR1 sets a flag. One at a time. reread: the budget as the config says it
-  // now; none: signals change nothing.
-  BudgetWatch(const MemoryBudget& budget, std::function<MemoryBudget()> reread);
+  // now; none: signals change nothing. system_root: as for read_system_memory().
+  BudgetWatch(const MemoryBudget& budget, std::function<MemoryBudget()> reread,
+              const std::string& system_root = "");
   ~BudgetWatch();
   BudgetWatch(const BudgetWatch&) = delete;
   BudgetWatch& operator=(const BudgetWatch&) = delete;
 
-  // The budget to plan with from now on, if it changed since the last call. Looks at the system
-  // every few seconds only. Throws what reading the config throws.
-  std::optional<MemoryBudget> changed();
+  // What changed since the last call. Looks at the system once a second at most, and allocates
+  // nothing while all is as it was. Throws what reading the config throws.
+  std::optional<BudgetChange> changed();
 
  private:
   MemoryBudget budget_;
   std::function<MemoryBudget()> reread_;
-  std::int64_t limit_;  // of this machine or group, bytes
+  MemoryLimit system_;
+  std::int64_t limit_;  // of this machine or group at the last look, bytes
   std::chrono::steady_clock::time_point next_look_;
 };
 

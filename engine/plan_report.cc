@@ -167,11 +167,10 @@ std::string memory_report_json(const PlannedTraining& plan, const RunConfig& con
   return json.dump(2);
 }
 
-std::string prediction_report(const PlannedTraining& plan, std::int64_t actual_peak_bytes) {
-  std::string text;
-  add(text, "memory: predicted peak %.1f MiB, actual so far %.1f MiB",
-      mib(plan.predicted_peak_bytes()), mib(actual_peak_bytes));
-  return text;
+void format_prediction_line(char* line, std::size_t size, const PlannedTraining& plan,
+                            std::int64_t actual_peak_bytes) {
+  std::snprintf(line, size, "memory: predicted peak %.1f MiB, actual so far %.1f MiB",
+                mib(plan.predicted_peak_bytes()), mib(actual_peak_bytes));
 }
 
 }  // namespace ingot

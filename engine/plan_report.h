@@ -13,7 +13,9 @@ std::string memory_report(const PlannedTraining& plan);
 // The object of docs/design.md, section 5, `ingot plan --json`.
 std::string memory_report_json(const PlannedTraining& plan, const RunConfig& config);
 
-// "memory: predicted peak 1.08 GiB, actual 1.07 GiB".
-std::string prediction_report(const PlannedTraining& plan, std::int64_t actual_peak_bytes);
+// "memory: predicted peak 1.08 MiB, actual so far 1.07 MiB", at most `size` bytes with the final
+// zero. Allocates nothing.
+void format_prediction_line(char* line, std::size_t size, const PlannedTraining& plan,
+                            std::int64_t actual_peak_bytes);
 
 }  // namespace ingot

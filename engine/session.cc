@@ -69,7 +69,7 @@ class Planner {
   Planner(const RunConfig& config, Backend& backend, const PlanStart& start)
       : config_(config),
         backend_(backend),
-        budget_(budget_bytes(config.memory.budget)),
+        budget_(budget_bytes(config.memory.budget, start.system_root)),
         start_(start),
         offloads_(offload_sets(config.memory.offload)) {
     if (start.predict_time) use_costs();
@@ -221,9 +221,9 @@ class Planner {
 
 }  // namespace
 
-std::int64_t budget_bytes(const MemoryBudget& budget) {
+std::int64_t budget_bytes(const MemoryBudget& budget, const std::string& system_root) {
   if (budget.bytes) return *budget.bytes;
-  const SystemMemory memory = read_system_memory();
+  const SystemMemory memory = read_system_memory(system_root);
   // This process is part of what is in use already, and part of what the budget is for.
   const std::int64_t limit = std::min(memory.limit(), memory.room() + resident_bytes());
   if (budget.fraction) {

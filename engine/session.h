@@ -53,6 +53,7 @@ struct PlanStart {
   const PlanRecord* record = nullptr;  // taken if it fits, whatever else would
   std::int64_t held_bytes = 0;         // of an arena this process holds and will give back
   bool predict_time = false;           // also where there is nothing to choose: for `ingot plan`
+  std::string system_root;             // as for read_system_memory()
 };
 
 // Compiles the fastest form of the run that fits the budget: with every activation kept as it is
@@ -63,7 +64,8 @@ PlannedTraining plan_training(const RunConfig& config, Backend& backend,
 
 // What the process may take under config.memory.budget, in bytes. "auto" is the room this machine
 // or control group has, less a guard of 1 % and at least 64 MiB.
-std::int64_t budget_bytes(const MemoryBudget& budget);
+// system_root: as for read_system_memory().
+std::int64_t budget_bytes(const MemoryBudget& budget, const std::string& system_root = "");
 
 // Gives the plan its memory. plan.compiled must outlive the executor; plan.bound is used up.
 std::unique_ptr<Executor> make_executor(PlannedTraining& plan, Backend& backend);

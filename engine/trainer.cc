@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <limits>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "data/dataset.h"
@@ -63,7 +64,7 @@ class Trainer {
   void find_checkpoint();
   void use_plan(PlannedTraining plan);
   void start();  // weights and state from a checkpoint, or fresh
-  void replan(const MemoryBudget& budget);
+  void replan(const BudgetChange& change);
   void step();
   void schedule_step();
   StepReport run_step(double loss_limit);
@@ -74,7 +75,7 @@ class Trainer {
   void validate();
   void sample();
   void save();
-  void say(const std::string& line) const;
+  void say(std::string_view line) const;
 
   RunConfig config_;
   TrainOptions options_;
@@ -124,8 +125,8 @@ std::int64_t checkpoints_to_come(const RunConfig& config) {
 
 // Everything is looked at before the first byte of the arena: a run that would fail at its first
 // save fails here.
-PlannedTraining checked_plan(const RunConfig& config, Backend& backend, const PlanRecord* record) {
-  PlannedTraining plan = plan_training(config, backend, {.record = record});
+PlannedTraining checked_plan(const RunConfig& config, Backend& backend, const PlanStart& start) {
+  PlannedTraining plan = plan_training(config, backend, start);
   const std::int64_t copies = checkpoints_to_come(config);
   require_free_space(config.checkpoint.directory,
                      checkpoint_bytes(plan.compiled->program) * static_cast<std::uint64_t>(copies),
@@ -154,7 +155,9 @@ Trainer::Trainer(const RunConfig& config, const TrainOptions& options, Backend& 
                                    /*with_mtp=*/config.model.num_nextn_predict_layers > 0)) {
   find_checkpoint();
   const std::optional<PlanRecord> record = found_ ? load_plan_record(*found_) : std::nullopt;
-  use_plan(checked_plan(config, backend, record ? &*record : nullptr));
+  use_plan(
+      checked_plan(config, backend,
+                   {.record = record ? &*record : nullptr, .system_root = options.system_root}));
   if (!config.data.validation.empty()) {
     validation_data_ = std::make_unique<Dataset>(dataset_options(config, config.data.validation));
   }
@@ -172,9 +175,9 @@ Trainer::Trainer(const RunConfig& config, const TrainOptions& options, Backend& 
   }
 }
 
-void Trainer::say(const std::string& line) const {
+void Trainer::say(std::string_view line) const {
   if (options_.quiet) return;
-  std::fprintf(stdout, "%s\n", line.c_str());
+  std::fprintf(stdout, "%.*s\n", static_cast<int>(line.size()), line.data());
   std::fflush(stdout);
 }
 
@@ -427,14 +430,23 @@ void Trainer::save() {
 
 // Goes on with the same weights, data and schedule in another amount of memory. Two arenas may be
 // more than there is, so the state goes through a checkpoint.
-void Trainer::replan(const MemoryBudget& budget) {
+void Trainer::replan(const BudgetChange& change) {
   RunConfig config = config_;
-  config.memory.budget = budget;
+  config.memory.budget = change.budget;
   std::optional<PlannedTraining> plan;
   try {
-    plan = plan_training(config, backend_, {.held_bytes = engine_->executor().arena_bytes()});
+    plan = plan_training(
+        config, backend_,
+        {.held_bytes = engine_->executor().arena_bytes(), .system_root = options_.system_root});
   } catch (const Error& error) {
     save();  // nothing is lost, whatever becomes of the old plan
+    // The system kills what exceeds its limit: better to leave, and to say why.
+    if (change.lowered_limit && engine_->plan().predicted_peak_bytes() > *change.lowered_limit) {
+      throw Error(error.code(),
+                  "the limit on memory was lowered, saved at step " + std::to_string(state_.step) +
+                      ": " + error.problem(),
+                  error.where(), error.mend());
+    }
     say("warning: the memory budget changed, but " + std::string(error.what()) +
         "; the run goes on with its old plan");
     return;
@@ -456,7 +468,7 @@ void Trainer::replan(const MemoryBudget& budget) {
 
 int Trainer::run() {
   const StopSignal stop;
-  BudgetWatch budget(config_.memory.budget, options_.reread_budget);
+  BudgetWatch budget(config_.memory.budget, options_.reread_budget, options_.system_root);
   std::filesystem::create_directories(directory_);
   start();
   say(memory_report(engine_->plan()));
@@ -466,7 +478,11 @@ int Trainer::run() {
     const bool profiled = profile_ && profile_->steps() == kProfiledSteps;
     const bool pause = due(config_.log.validate_every) || due(config_.checkpoint.every) ||
                        due(config_.log.sample_every) || profiled;
-    if (steps_here_ == 1) say(prediction_report(engine_->plan(), peak_resident_bytes()));
+    if (steps_here_ == 1) {
+      char line[128];
+      format_prediction_line(line, sizeof line, engine_->plan(), peak_resident_bytes());
+      say(line);
+    }
     if (profiled) report_profile();
     if (due(config_.log.validate_every)) validate();
     if (due(config_.log.sample_every)) sample();

@@ -28,10 +28,12 @@ struct TrainOptions {
   // memory.budget as the config file says it now, asked for at SIGUSR1; none: signals are ignored.
   std::function<MemoryBudget()> reread_budget;
   std::optional<ProfileOptions> profile;
+  std::string system_root;  // as for read_system_memory(): a test's made-up limits
 };
 
 // Returns 0 when done, 128 + the signal when one stopped the run after saving. Throws Error:
-// diverged when the loss or norm was not finite for config.nonfinite_limit steps in a row.
+// diverged when the loss or norm was not finite for config.nonfinite_limit steps in a row; budget
+// when the system's limit on memory was lowered below what any plan needs (after saving).
 // peak_flops: this machine's matmul rate per second, for the "peak" column; 0: not measured.
 int train(const RunConfig& config, const TrainOptions& options, Backend& backend,
           double peak_flops);

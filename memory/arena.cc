@@ -62,8 +62,9 @@ Arena::Arena(std::int64_t bytes, const ArenaOptions& options) {
     if (size > room) refuse(size, std::to_string(room) + " bytes are available");
   }
   // Mapped with a huge page to spare, so that the start can be aligned; the rest is given back.
+  // Only what is left is made writable: a limit on data (RLIMIT_DATA) counts no byte more.
   const std::int64_t reserved = size + kHugePage;
-  void* const mapped = mmap(nullptr, static_cast<std::size_t>(reserved), PROT_READ | PROT_WRITE,
+  void* const mapped = mmap(nullptr, static_cast<std::size_t>(reserved), PROT_NONE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapped == MAP_FAILED) refuse(size, std::strerror(errno));
   const auto address = reinterpret_cast<std::uintptr_t>(mapped);
@@ -78,6 +79,9 @@ Arena::Arena(std::int64_t bytes, const ArenaOptions& options) {
   Arena held;
   held.data_ = start + head;
   held.size_ = size;
+  if (mprotect(held.data_, static_cast<std::size_t>(size), PROT_READ | PROT_WRITE) != 0) {
+    refuse(size, std::strerror(errno));
+  }
   // Advice: a system without huge pages says no, and small ones serve.
   if (options.huge_pages) madvise(held.data_, static_cast<std::size_t>(size), MADV_HUGEPAGE);
   if (options.populate) populate(held.data_, size, page);

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <sstream>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/error.h"
@@ -145,10 +146,17 @@ std::vector<Hierarchy> memory_hierarchies(const std::string& root) {
   return found;
 }
 
-// Every group on the way up may have the tightest limit.
-void apply_limits(const Hierarchy& hierarchy, SystemMemory& memory) {
+// The folders of this process' group and those above it: each may have the tightest limit.
+std::vector<std::string> folders_of(const Hierarchy& hierarchy) {
+  std::vector<std::string> folders;
   for (std::string group = hierarchy.group;; group.erase(group.rfind('/'))) {
-    const std::string folder = hierarchy.mount + group;
+    folders.push_back(hierarchy.mount + group);
+    if (group.empty() || group.rfind('/') == group.npos) return folders;
+  }
+}
+
+void apply_limits(const Hierarchy& hierarchy, SystemMemory& memory) {
+  for (const std::string& folder : folders_of(hierarchy)) {
     const auto limit = number_in(folder + hierarchy.dialect.limit);
     // "No limit" in version 1 is a number near 2^63.
     if (limit && *limit < (std::int64_t{1} << 60)) {
@@ -160,8 +168,34 @@ void apply_limits(const Hierarchy& hierarchy, SystemMemory& memory) {
         memory.cgroup_current = current;
       }
     }
-    if (group.empty() || group.rfind('/') == group.npos) return;
   }
+}
+
+// FNV-1a of a file's name and contents, on from `hash`.
+std::uint64_t hash_on(std::uint64_t hash, const std::string& path) {
+  const auto add = [&hash](std::string_view bytes) {
+    for (const char byte : bytes) {
+      hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3u;
+    }
+  };
+  add(path);
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return hash;
+  std::array<char, 1024> buffer;
+  while (true) {
+    const ssize_t got = read(file, buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    add({buffer.data(), static_cast<std::size_t>(got)});
+  }
+  close(file);
+  return hash;
+}
+
+std::uint64_t hash_of(const std::vector<std::string>& paths) {
+  std::uint64_t hash = 0xcbf29ce484222325u;
+  for (const std::string& path : paths) hash = hash_on(hash, path);
+  return hash;
 }
 
 }  // namespace
@@ -190,6 +224,24 @@ SystemMemory read_system_memory(const std::string& root) {
   }
   for (const Hierarchy& hierarchy : memory_hierarchies(root)) apply_limits(hierarchy, memory);
   return memory;
+}
+
+MemoryLimit::MemoryLimit(std::string root) : root_(std::move(root)) { look(); }
+
+void MemoryLimit::look() {
+  files_ = {root_ + "/proc/self/cgroup"};  // where this process may be moved
+  for (const Hierarchy& hierarchy : memory_hierarchies(root_)) {
+    for (const std::string& folder : folders_of(hierarchy)) {
+      files_.push_back(folder + hierarchy.dialect.limit);
+    }
+  }
+  fingerprint_ = hash_of(files_);
+  bytes_ = read_system_memory(root_).limit();
+}
+
+std::int64_t MemoryLimit::bytes() {
+  if (hash_of(files_) != fingerprint_) look();
+  return bytes_;
 }
 
 std::int64_t resident_bytes() { return status_bytes("VmRSS:"); }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace ingot {
 
@@ -26,6 +27,23 @@ struct SystemMemory {
 // root is put before /proc and /sys: for tests with a made-up system.
 // Errors: device if /proc/meminfo can't be read. Unreadable control groups count as unlimited.
 SystemMemory read_system_memory(const std::string& root = "");
+
+// SystemMemory::limit() for those who look again and again: reads the few files it depends on, and
+// takes memory from the heap only when one of them has changed.
+class MemoryLimit {
+ public:
+  // root and errors as above.
+  explicit MemoryLimit(std::string root = "");
+  std::int64_t bytes();
+
+ private:
+  void look();
+
+  std::string root_;
+  std::vector<std::string> files_;
+  std::uint64_t fingerprint_ = 0;  // of their contents
+  std::int64_t bytes_ = 0;
+};
 
 // Of this process, in bytes: resident now (VmRSS) and at most since it started (VmHWM); 0 where
 // /proc is missing. They allocate nothing: fit for every step.

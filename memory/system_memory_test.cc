@@ -40,6 +40,7 @@ class FakeSystem {
     std::ofstream(root_ + path) << text;
   }
   SystemMemory read() const { return read_system_memory(root_); }
+  const std::string& root() const { return root_; }
 
  private:
   std::string root_;
@@ -131,6 +132,30 @@ TEST(SystemMemory, SurvivesNonsenseInTheGroupsAndRefusesASystemWithoutSizes) {
     system.write("/proc/meminfo", text);
     EXPECT_THROW(system.read(), Error) << text;
   }
+}
+
+TEST(MemoryLimit, SeesALimitThatIsLoweredAndAProcessThatIsMoved) {
+  const FakeSystem system("watched");
+  system.write("/proc/self/mountinfo", kMountV2);
+  system.write("/proc/self/cgroup", "0::/a\n");
+  system.write("/sys/fs/cgroup/a/memory.max", "max\n");
+  system.write("/sys/fs/cgroup/b/memory.max", "20971520\n");
+  MemoryLimit limit(system.root());
+  EXPECT_EQ(limit.bytes(), 1024000 * 1024);
+  system.write("/sys/fs/cgroup/a/memory.max", "104857600\n");
+  EXPECT_EQ(limit.bytes(), 100 * kMebibyte);
+  system.write("/sys/fs/cgroup/memory.max", "52428800\n");  // of the group above
+  EXPECT_EQ(limit.bytes(), 50 * kMebibyte);
+  system.write("/proc/self/cgroup", "0::/b\n");
+  EXPECT_EQ(limit.bytes(), 20 * kMebibyte);
+}
+
+TEST(MemoryLimit, AllocatesNothingWhileNothingChanges) {
+  MemoryLimit limit;
+  const std::int64_t first = limit.bytes();
+  const long before = allocations;
+  EXPECT_EQ(limit.bytes(), first);
+  EXPECT_EQ(allocations, before);
 }
 
 TEST(SystemMemory, OfThisMachineIsConsistent) {

@@ -13,11 +13,9 @@
 namespace ingot {
 namespace {
 
-constexpr const char* kProgram = "tools/ingot";
-
 // In the child, after fork: only what is safe there.
-[[noreturn]] void become(char* const* arguments, const char* out, const char* err,
-                         const ProcessOptions& options) {
+[[noreturn]] void become(char* const* arguments, char* const* environment, const char* out,
+                         const char* err, const ProcessOptions& options) {
   const int out_file = ::open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600);
   const int err_file = ::open(err, O_WRONLY | O_CREAT | O_TRUNC, 0600);
   ::dup2(out_file, STDOUT_FILENO);
@@ -26,8 +24,20 @@ constexpr const char* kProgram = "tools/ingot";
     const rlimit limit{*options.largest_file, *options.largest_file};
     ::setrlimit(RLIMIT_FSIZE, &limit);
   }
-  ::execv(arguments[0], arguments);
+  if (options.private_bytes) {
+    const rlimit limit{*options.private_bytes, *options.private_bytes};
+    ::setrlimit(RLIMIT_DATA, &limit);
+  }
+  ::execve(arguments[0], arguments, environment);
   ::_exit(127);
+}
+
+// Null at the end, as exec wants it.
+std::vector<char*> pointers_to(std::vector<std::string>& words) {
+  std::vector<char*> pointers;
+  for (std::string& word : words) pointers.push_back(word.data());
+  pointers.push_back(nullptr);
+  return pointers;
 }
 
 }  // namespace
@@ -35,14 +45,17 @@ constexpr const char* kProgram = "tools/ingot";
 ProcessResult run_ingot(const std::vector<std::string>& arguments, const ProcessOptions& options) {
   const TestFolder folder(fast_temporary_folder());
   const std::string out = folder / "out", err = folder / "err";
-  std::vector<std::string> words = {kProgram};
+  std::vector<std::string> words = {options.program};
   words.insert(words.end(), arguments.begin(), arguments.end());
-  std::vector<char*> pointers;
-  for (std::string& word : words) pointers.push_back(word.data());
-  pointers.push_back(nullptr);
+  std::vector<std::string> variables = options.environment;
+  for (char** ours = environ; *ours != nullptr; ++ours) variables.emplace_back(*ours);
+  const std::vector<char*> word_pointers = pointers_to(words),
+                           variable_pointers = pointers_to(variables);
 
   const pid_t child = ::fork();
-  if (child == 0) become(pointers.data(), out.c_str(), err.c_str(), options);
+  if (child == 0) {
+    become(word_pointers.data(), variable_pointers.data(), out.c_str(), err.c_str(), options);
+  }
   if (options.while_running) options.while_running(child);
   int status = 0;
   rusage usage{};

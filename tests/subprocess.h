@@ -12,8 +12,11 @@
 namespace ingot {
 
 struct ProcessOptions {
-  std::optional<std::uint64_t> largest_file;  // bytes; a write beyond fails (RLIMIT_FSIZE)
-  std::function<void(pid_t)> while_running;   // called once after the start
+  std::string program = "tools/ingot";
+  std::optional<std::uint64_t> largest_file = {};   // bytes; a write beyond fails (RLIMIT_FSIZE)
+  std::optional<std::uint64_t> private_bytes = {};  // memory of its own at most (RLIMIT_DATA)
+  std::vector<std::string> environment = {};        // NAME=VALUE, beside ours
+  std::function<void(pid_t)> while_running;         // called once after the start
 };
 
 struct ProcessResult {
@@ -23,7 +26,8 @@ struct ProcessResult {
   std::int64_t peak_bytes = 0;  // resident at most
 };
 
-// arguments: without the program's name. The test's `data` has //tools:ingot.
+// arguments: without the program's name. The test's `data` has //tools:ingot, or options name
+// another place.
 ProcessResult run_ingot(const std::vector<std::string>& arguments,
                         const ProcessOptions& options = {});
 

@@ -1,3 +1,6 @@
+#include <malloc.h>
+#include <pthread.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <span>
@@ -9,6 +12,22 @@
 #include "tools/command.h"
 
 namespace ingot {
+namespace {
+
+// Address space that nobody uses counts against RLIMIT_AS and RLIMIT_DATA all the same: glibc would
+// reserve 64 MiB of heap for every thread that frees something, and stacks of 8 MiB. Threads here
+// run kernels, which take nothing from the heap and little from the stack.
+void reserve_little_for_threads() {
+  constexpr std::size_t kStackBytes = 512 << 10;
+  mallopt(M_ARENA_MAX, 1);
+  pthread_attr_t attributes;
+  if (pthread_attr_init(&attributes) != 0) return;
+  pthread_attr_setstacksize(&attributes, kStackBytes);
+  pthread_setattr_default_np(&attributes);
+  pthread_attr_destroy(&attributes);
+}
+
+}  // namespace
 
 int thread_count(std::int64_t configured) {
   return configured > 0 ? static_cast<int>(configured) : cpu::default_threads();
@@ -40,6 +59,7 @@ std::unique_ptr<Backend> make_backend(Device device, int threads) {
     throw Error(ErrorCode::device, "this build has no CUDA backend", "device",
                 "set \"device\": \"cpu\"");
   }
+  reserve_little_for_threads();
   return std::make_unique<cpu::CpuBackend>(threads, cpu::all_cpu_kernels());
 }
 
