@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -20,12 +21,15 @@ using Tokens = std::vector<std::int32_t>;
 // A golden model with room for `texts` texts, read in chunks of `prompt`.
 struct Model {
   Model(const std::string& name, std::int64_t texts, std::int64_t prompt, int threads,
-        ComputeType compute = ComputeType::fp32)
+        ComputeType compute = ComputeType::fp32, bool int8_weights = false)
       : backend(threads, cpu::all_cpu_kernels()),
         source(find_model("tests/golden/" + name + "/model")) {
     source.config.precision.compute = compute;
     model = std::make_unique<InferenceModel>(
-        source, InferenceOptions{.texts = texts, .capacity = 200, .prompt = prompt}, backend);
+        source,
+        InferenceOptions{
+            .texts = texts, .capacity = 200, .prompt = prompt, .int8_weights = int8_weights},
+        backend);
     generator = std::make_unique<Generator>(model->executor(), model->generation(),
                                             model->config().vocab_size);
   }
@@ -86,6 +90,52 @@ TEST_P(Generation, DoesNotDependOnTheChunk) {
   const auto small = Model(GetParam(), 1, 64, 2).write({prompt}, 12);
   EXPECT_EQ(Model(GetParam(), 1, 128, 2).write({prompt}, 12), small);
   EXPECT_EQ(Model(GetParam(), 1, 130, 2).write({prompt}, 12), small);
+}
+
+// Logits after eight prompts and after ten given tokens more, one after the other.
+std::vector<float> logits_of(Model& model) {
+  std::vector<float> all;
+  const auto add = [&] {
+    for (int i = 0; i < 8; ++i) {
+      const auto row = model.generator->logits(i);
+      all.insert(all.end(), row.begin(), row.end());
+    }
+  };
+  model.generator->start(eight_prompts());
+  add();
+  for (std::int32_t step = 0; step < 10; ++step) {
+    model.generator->next(Tokens(8, step * 7 % 90));
+    add();
+  }
+  return all;
+}
+
+// `verify --dtype int8` allows 3 %; here the embedding and the head are in 8 bits too. The same for
+// any number of threads.
+TEST_P(Generation, WithInt8WeightsStaysWithinFivePercent) {
+  Model exact(GetParam(), 8, 64, 2);
+  const std::vector<float> expected = logits_of(exact);
+  for (const ComputeType compute : {ComputeType::fp32, ComputeType::bf16}) {
+    Model coded(GetParam(), 8, 64, 1, compute, true), again(GetParam(), 8, 64, 3, compute, true);
+    const std::vector<float> logits = logits_of(coded);
+    EXPECT_EQ(logits_of(again), logits);
+    const std::int64_t vocabulary = exact.model->config().vocab_size;
+    std::vector<double> errors;  // of each token's logits
+    for (auto row = expected.begin(); row != expected.end(); row += vocabulary) {
+      double error = 0, norm = 0;
+      for (auto i = row; i != row + vocabulary; ++i) {
+        error += std::pow(logits[i - expected.begin()] - *i, 2);
+        norm += std::pow(*i, 2);
+      }
+      errors.push_back(std::sqrt(error / norm));
+    }
+    // The median: a token near the border between two experts may go to the other one.
+    std::ranges::nth_element(errors, errors.begin() + std::ssize(errors) / 2);
+    const double median = errors[errors.size() / 2];
+    EXPECT_LT(median, 0.05);
+    EXPECT_GT(median, 0);
+    EXPECT_LT(coded.model->executor().arena_bytes(), exact.model->executor().arena_bytes());
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Generation, testing::Values("llama", "deepseek_v3"),

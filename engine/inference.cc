@@ -6,6 +6,7 @@
 
 #include "engine/checkpoint.h"
 #include "engine/error.h"
+#include "engine/int8_weights.h"
 #include "engine/json.h"
 #include "engine/training_program.h"
 #include "memory/plan.h"
@@ -83,6 +84,7 @@ InferenceModel::InferenceModel(const ModelSource& source, const InferenceOptions
   if (options.capacity > 0) {
     generation_ = append_generation(program_, config_, generation_options(options, dtype));
   }
+  if (options.int8_weights) store_weights_in_int8(program_);
   BoundProgram bound(program_, backend);
   const MemoryPlan plan = plan_memory(program_);
   executor_ = std::make_unique<Executor>(program_, std::move(bound), plan.offsets, plan.arena_bytes,

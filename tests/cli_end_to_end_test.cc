@@ -57,9 +57,11 @@ class EndToEnd : public testing::Test {
     return result.out;
   }
 
-  std::string generate(const std::string& model) const {
-    return expect_success({"generate", "--checkpoint", path(model), "--prompt", "template <",
-                           "--max-tokens", "24", "--temperature", "0"});
+  std::string generate(const std::string& model, const Words& more = {}) const {
+    Words words = {"generate",     "--checkpoint", path(model),     "--prompt", "template <",
+                   "--max-tokens", "24",           "--temperature", "0"};
+    words.insert(words.end(), more.begin(), more.end());
+    return expect_success(words);
   }
 
   TestFolder folder_{fast_temporary_folder()};
@@ -87,6 +89,7 @@ TEST_F(EndToEnd, TextBecomesAModelThatWritesText) {
   const std::string text = generate("run");
   EXPECT_TRUE(text.starts_with("template <typename T")) << text;
   EXPECT_EQ(generate("run/step_00000060"), text);
+  EXPECT_TRUE(generate("run", {"--int8"}).starts_with("template <typename T"));
   expect_success({"export", path("run"), path("hf"), "--dtype", "fp32"});
   EXPECT_EQ(generate("hf"), text);  // its tokenizer came along
   expect_success({"import", path("hf"), path("imported")});

@@ -1,9 +1,11 @@
 #include "backends/cpu/int8_matmul.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "backends/cpu/int8_matmul_blocks.h"
 #include "backends/cpu/int8_matmul_simd.h"
+#include "backends/cpu/int8_thin_simd.h"
 #include "backends/cpu/matmul_simd.h"
 #include "compress/quantizer.h"
 #include "compress/quantizer_simd.h"
@@ -26,11 +28,17 @@ constexpr std::int64_t kLongestBlock = 1 << 16;  // 255 * 127 * 65536 < 2^31
 Int8Matmul::Int8Matmul(const Int8MatmulSpec& spec, Isa isa)
     : spec_(spec),
       kernels_(&int8_matmul_kernels(isa)),
+      thin_(&int8_thin_kernels(isa)),
       words_(&matmul_kernels(isa)),
       quantizer_(&quantizer_kernels(isa)) {
-  spec_.product = Matmul(spec.product, isa).spec();  // checks it, and fills in strides
+  if (spec.b_coded) spec_.product.b = spec.product.a;
+  spec_.product = Matmul(spec_.product, isa).spec();  // checks it, and fills in strides
   const MatmulSpec& s = spec_.product;
   if (s.b_packed || (s.a_transposed && s.b_transposed)) refuse("an int8 matmul of this layout");
+  if (spec_.b_coded &&
+      (!s.b_transposed || s.b_stride != s.depth || s.group_stride != s.columns * s.b_stride)) {
+    refuse("an int8 matmul of coded rows that don't lie one after the other");
+  }
   if (spec_.block == 0)
     spec_.block = s.depth <= kLongestBlock ? round_up(s.depth, 32) : kLongestBlock;
   if (spec_.block < 32 || spec_.block % 32 != 0 || spec_.block > kLongestBlock) {
@@ -78,8 +86,9 @@ std::int64_t Int8Matmul::b_bytes(std::int64_t columns, std::int64_t depth) const
 
 void Int8Matmul::run(ThreadPool& pool, const void* a, const void* b, void* c, const float* bias,
                      const void* residual, std::span<std::byte> workspace, std::int64_t a_rows,
-                     std::span<const std::int32_t> offsets, std::uint64_t key) const {
-  const Call call{a, b, c, bias, residual, workspace.data(), a_rows, offsets, key};
+                     std::span<const std::int32_t> offsets, std::uint64_t key,
+                     const float* b_scales) const {
+  const Call call{a, b, c, bias, residual, workspace.data(), a_rows, offsets, key, b_scales};
   check(call, workspace.size(), pool.threads());
   Batch batch;
   for (int group = 0; group < spec_.product.groups; ++group) {
@@ -103,6 +112,9 @@ void Int8Matmul::check(const Call& call, std::size_t workspace_bytes, int thread
   if ((call.bias != nullptr) != s.bias || (call.residual != nullptr) != s.residual) {
     refuse("an int8 matmul whose bias or residual is not what it was made for");
   }
+  if ((call.b_scales != nullptr) != spec_.b_coded) {
+    refuse("an int8 matmul whose scales of B are not what it was made for");
+  }
   if (call.offsets.empty() && s.groups == 1) return;
   if (std::ssize(call.offsets) != s.groups + 1 || call.offsets[0] != 0 ||
       call.offsets.back() > call.a_rows || !std::ranges::is_sorted(call.offsets)) {
@@ -123,7 +135,12 @@ Int8Matmul::Block Int8Matmul::group_block(const Call& call, int group) const {
   block.a_row = first;
   block.bias = call.bias;
   const std::int64_t group_start = group * s.group_stride;
-  block.b = at(call.b, s.b, s.a_transposed ? first * s.b_stride : group_start);
+  block.b = static_cast<const std::byte*>(call.b) +
+            (s.a_transposed ? first * s.b_stride : group_start) * b_element_bytes();
+  if (spec_.b_coded) {
+    block.b_scales = call.b_scales + group * s.columns * blocks_of(s.depth);
+    block.thin = count <= kThinRows;
+  }
   block.c = static_cast<std::byte*>(call.c) +
             (s.a_transposed ? group_start : first * s.c_stride) * size_of(s.c);
   if (call.residual != nullptr) block.residual = at(call.residual, s.c, first * s.residual_stride);
@@ -135,7 +152,8 @@ Int8Matmul::Block Int8Matmul::group_block(const Call& call, int group) const {
 void Int8Matmul::add_group(const Call& call, ThreadPool& pool, Batch& batch,
                            const Block& whole) const {
   const std::int64_t depth = whole.depth;
-  const std::int64_t column_bytes = b_bytes(16, depth) / 16, row_bytes = a_bytes(16, depth) / 16;
+  const std::int64_t column_bytes = whole.thin ? 0 : b_bytes(16, depth) / 16;
+  const std::int64_t row_bytes = a_bytes(16, depth) / 16;
   const auto portion = [](std::int64_t bytes, std::int64_t each, std::int64_t unit,
                           std::int64_t all) {
     const std::int64_t units = each == 0 ? all : bytes / each / unit * unit;
@@ -148,7 +166,8 @@ void Int8Matmul::add_group(const Call& call, ThreadPool& pool, Batch& batch,
       Block part = part_of(whole, row, std::min(rows, whole.rows - row), column,
                            std::min(columns, whole.columns - column));
       const std::int64_t for_a = round_up(a_bytes(part.rows, depth), 64);
-      const std::int64_t bytes = for_a + round_up(b_bytes(part.columns, depth), 64);
+      const std::int64_t for_b = whole.thin ? 0 : round_up(b_bytes(part.columns, depth), 64);
+      const std::int64_t bytes = for_a + for_b;
       if (batch.count == kMostBlocks || batch.used + bytes > capacity_) {
         run_batch(call, pool, batch);
         batch.count = 0;
@@ -171,7 +190,8 @@ Int8Matmul::Block Int8Matmul::part_of(const Block& whole, std::int64_t row, std:
   part.columns = columns;
   part.a += (s.a_transposed ? row : row * s.a_stride) * size_of(s.a);
   (s.a_transposed ? part.a_column : part.a_row) += row;
-  part.b += (s.b_transposed ? column * s.b_stride : column) * size_of(s.b);
+  part.b += (s.b_transposed ? column * s.b_stride : column) * b_element_bytes();
+  if (spec_.b_coded) part.b_scales += column * blocks_of(s.depth);
   part.c += (row * s.c_stride + column) * size_of(s.c);
   if (part.bias != nullptr) part.bias += column;
   if (part.residual != nullptr) part.residual += (row * s.residual_stride + column) * size_of(s.c);
@@ -185,9 +205,10 @@ void Int8Matmul::choose_tiles(Batch& batch, int threads) const {
     std::int64_t tiles = 0;
     for (int i = 0; i < batch.count; ++i) {
       Block& block = batch.blocks[i];
-      block.tile_rows = rows;
-      block.tile_columns = columns;
-      block.tiles = divide_up(block.rows, rows) * divide_up(block.columns, columns);
+      block.tile_rows = block.thin ? block.rows : rows;
+      block.tile_columns = block.thin ? kThinColumns : columns;
+      block.tiles =
+          divide_up(block.rows, block.tile_rows) * divide_up(block.columns, block.tile_columns);
       tiles += block.tiles;
     }
     if (tiles >= 8 * threads || rows == 24) return;
@@ -204,7 +225,7 @@ void Int8Matmul::run_batch(const Call& call, ThreadPool& pool, Batch& batch) con
   for (int i = 0; i < batch.count; ++i) {
     Block& block = batch.blocks[i];
     block.a_items = divide_up(block.rows, s.a_transposed ? kTileRows : kPackRows);
-    block.b_items = divide_up(block.columns, kernels_->panel);
+    block.b_items = block.thin ? 0 : divide_up(block.columns, kernels_->panel);
   }
   choose_tiles(batch, pool.threads());
   const std::int64_t a_items = batch.total(&Block::a_items);
@@ -225,7 +246,7 @@ void Int8Matmul::run_batch(const Call& call, ThreadPool& pool, Batch& batch) con
   });
   pool.parallel_for(batch.total(&Block::tiles), [&](std::int64_t tile, int) {
     const Block& block = batch.find(&Block::tiles, tile);
-    multiply(block, tile);
+    block.thin ? multiply_thin(block, tile) : multiply(block, tile);
   });
 }
 
@@ -267,7 +288,8 @@ void Int8Matmul::pack_a_columns(const Call& call, const Block& block, std::int64
   kernels_->pack_columns[type_index(s.a)](columns);
 }
 
-// Rows of the stored B are quantized beside each other, then turned into a panel word by word.
+// Rows of the stored B are quantized (or are codes already) beside each other, then turned into a
+// panel word by word.
 void Int8Matmul::pack_b_rows(const Block& block, std::int64_t item, std::byte* scratch) const {
   const MatmulSpec& s = spec_.product;
   const std::int64_t column = item * kernels_->panel;
@@ -279,8 +301,13 @@ void Int8Matmul::pack_b_rows(const Block& block, std::int64_t item, std::byte* s
   float* to_scales = block.packed_b.scales(column);
   for (std::int64_t i = 0; i < columns; ++i) {
     std::int8_t* row = codes + i * row_bytes;
-    quantizer_->quantize[type_index(s.b)](block.b + (column + i) * s.b_stride * size_of(s.b),
-                                          block.depth, spec_.block, row, scales);
+    const std::byte* from = block.b + (column + i) * s.b_stride * b_element_bytes();
+    if (spec_.b_coded) {
+      std::memcpy(row, from, block.depth);
+      std::copy_n(block.b_scales + (column + i) * blocks, blocks, scales);
+    } else {
+      quantizer_->quantize[type_index(s.b)](from, block.depth, spec_.block, row, scales);
+    }
     std::fill_n(row + block.depth, words_of(block.depth) * 4 - block.depth, std::int8_t{0});
     for (std::int64_t n = 0; n < blocks; ++n) to_scales[n * width + i] = scales[n];
   }
@@ -311,6 +338,40 @@ void Int8Matmul::correct(const Block& block, std::int64_t panel) const {
   const std::int64_t columns = std::min(kernels_->panel, block.columns - column);
   kernels_->correct(block.packed_b.codes(column), block.packed_b.words, spec_.block / 4,
                     round_up(columns, 16), block.packed_b.corrections(column));
+}
+
+// Where C of a block's (row, column) goes.
+MatmulOutput Int8Matmul::output_at(const Block& block, std::int64_t row,
+                                   std::int64_t column) const {
+  const MatmulSpec& s = spec_.product;
+  MatmulOutput output{};
+  output.c = block.c + (row * s.c_stride + column) * size_of(s.c);
+  output.c_type = type_index(s.c);
+  output.c_stride = s.c_stride;
+  output.accumulate = s.accumulate;
+  if (block.bias != nullptr) output.bias = block.bias + column;
+  if (block.residual != nullptr) {
+    output.residual = block.residual + (row * s.residual_stride + column) * size_of(s.c);
+  }
+  output.residual_stride = s.residual_stride;
+  return output;
+}
+
+void Int8Matmul::multiply_thin(const Block& block, std::int64_t tile) const {
+  const std::int64_t column = tile * kThinColumns;
+  Int8Thin t{};
+  t.rows = block.rows;
+  t.columns = std::min<std::int64_t>(kThinColumns, block.columns - column);
+  t.depth = block.depth;
+  t.block = spec_.block;
+  t.blocks = block.packed_b.blocks;
+  t.a = reinterpret_cast<const std::int8_t*>(block.packed_a);
+  t.a_row_bytes = a_row_bytes(block.depth);
+  t.a_scales = block.a_scales(t.a_row_bytes);
+  t.b = reinterpret_cast<const std::int8_t*>(block.b) + column * block.depth;
+  t.b_scales = block.b_scales + column * t.blocks;
+  t.output = output_at(block, 0, column);
+  thin_->multiply(t);
 }
 
 void Int8Matmul::multiply(const Block& block, std::int64_t tile) const {
@@ -345,15 +406,7 @@ void Int8Matmul::multiply(const Block& block, std::int64_t tile) const {
   t.b = block.packed_b.codes(column);
   t.b_scales = block.packed_b.scales(column);
   t.b_corrections = block.packed_b.corrections(column);
-  t.output.c = block.c + (row * s.c_stride + column) * size_of(s.c);
-  t.output.c_type = type_index(s.c);
-  t.output.c_stride = s.c_stride;
-  t.output.accumulate = s.accumulate;
-  if (block.bias != nullptr) t.output.bias = block.bias + column;
-  if (block.residual != nullptr) {
-    t.output.residual = block.residual + (row * s.residual_stride + column) * size_of(s.c);
-  }
-  t.output.residual_stride = s.residual_stride;
+  t.output = output_at(block, row, column);
   kernels_->tile(t);
 }
 

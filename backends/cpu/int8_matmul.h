@@ -30,6 +30,7 @@
 namespace ingot::cpu {
 
 struct Int8MatmulKernels;
+struct Int8ThinKernels;
 struct QuantizerKernels;
 
 struct Int8MatmulSpec {
@@ -38,6 +39,10 @@ struct Int8MatmulSpec {
   // Of the depth, sharing a scale: a multiple of 32 up to 65536; 0: all of it (up to that).
   std::int64_t block = 0;
   bool stochastic = false;  // A's codes are rounded stochastically (it is a gradient)
+  // B is stored in 8 bits already: rows of codes [columns, depth] of all groups, and beside them
+  // (run's b_scales) their scales [columns, blocks], as quantizer.h has them. Needs b_transposed
+  // and a dense B; product.b is then not looked at. With up to 32 rows B is read once.
+  bool b_coded = false;
 };
 
 class Int8Matmul {
@@ -53,10 +58,11 @@ class Int8Matmul {
   // A multiple of 64; about 12 MiB for large products, more when the depth is beyond 64 thousand.
   std::int64_t workspace_bytes() const { return workspace_bytes_; }
 
-  // As Matmul::run. key: rounding_key() of A, when stochastic.
+  // As Matmul::run. key: rounding_key() of A, when stochastic. b_scales: null unless b_coded.
   void run(ThreadPool& pool, const void* a, const void* b, void* c, const float* bias,
            const void* residual, std::span<std::byte> workspace, std::int64_t a_rows,
-           std::span<const std::int32_t> offsets = {}, std::uint64_t key = 0) const;
+           std::span<const std::int32_t> offsets = {}, std::uint64_t key = 0,
+           const float* b_scales = nullptr) const;
 
  private:
   struct Call;
@@ -82,9 +88,13 @@ class Int8Matmul {
   void pack_b_columns(const Block& block, std::int64_t item) const;
   void correct(const Block& block, std::int64_t panel) const;
   void multiply(const Block& block, std::int64_t tile) const;
+  void multiply_thin(const Block& block, std::int64_t tile) const;
+  MatmulOutput output_at(const Block& block, std::int64_t row, std::int64_t column) const;
+  std::int64_t b_element_bytes() const { return spec_.b_coded ? 1 : size_of(spec_.product.b); }
 
   Int8MatmulSpec spec_;
   const Int8MatmulKernels* kernels_;
+  const Int8ThinKernels* thin_;
   const MatmulKernels* words_;  // packs 4-byte words
   const QuantizerKernels* quantizer_;
   std::int64_t capacity_ = 0;       // for packed operands of a batch

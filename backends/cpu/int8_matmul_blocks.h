@@ -33,6 +33,7 @@ struct Int8Matmul::Call {
   std::int64_t a_rows;
   std::span<const std::int32_t> offsets;
   std::uint64_t key;
+  const float* b_scales;
 };
 
 // A part of one group's C and what it is made of.
@@ -40,6 +41,8 @@ struct Int8Matmul::Block {
   std::int64_t rows, columns, depth;
   const std::byte* a;
   const std::byte* b;
+  const float* b_scales;  // of coded B, else null
+  bool thin;              // B is coded and the rows are few: B is used where it lies
   std::byte* c;
   const float* bias;
   const std::byte* residual;

@@ -58,10 +58,31 @@ struct Operands {
     std::vector<std::byte> memory(matmul.workspace_bytes() + 64);
     const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
     std::vector<float> result = c;
-    matmul.run(pool, a.data(), b.data(), result.data(), bias.empty() ? nullptr : bias.data(),
+    std::vector<std::int8_t> codes;
+    std::vector<float> scales;
+    if (s.b_coded) code_b(codes, scales);
+    const void* right = s.b_coded ? static_cast<const void*>(codes.data()) : b.data();
+    matmul.run(pool, a.data(), right, result.data(), bias.empty() ? nullptr : bias.data(),
                residual.empty() ? nullptr : residual.data(),
-               std::span(memory).subspan((64 - address % 64) % 64), a_rows(), offsets, kKey);
+               std::span(memory).subspan((64 - address % 64) % 64), a_rows(), offsets, kKey,
+               s.b_coded ? scales.data() : nullptr);
     return result;
+  }
+
+  // Rows of the stored B by the scalar definition.
+  void code_b(std::vector<std::int8_t>& codes, std::vector<float>& scales) const {
+    const std::int64_t depth = spec.product.depth, block = spec.block == 0 ? depth : spec.block;
+    for (std::int64_t row = 0; row < spec.product.groups * spec.product.columns; ++row) {
+      for (std::int64_t first = 0; first < depth; first += block) {
+        const std::span values =
+            std::span(b).subspan(row * depth + first, std::min(block, depth - first));
+        float amax = 0;
+        for (const float value : values) amax = std::fmax(amax, std::fabs(value));
+        const QuantizerScale scale = quantizer_scale(amax);
+        scales.push_back(scale.scale);
+        for (const float value : values) codes.push_back(quantize_nearest(value, scale.inverse));
+      }
+    }
   }
 };
 
@@ -222,6 +243,38 @@ TEST(Int8Matmul, GroupsAreProductsOfTheirOwn) {
   });
 }
 
+TEST(Int8Matmul, ACodedBGivesWhatItsFloatsGive) {
+  for_each_level([](Isa isa) {
+    for (const auto& [rows, columns, depth] : kSizes) {
+      for (const std::int64_t block : {0, 32, 128}) {
+        Int8MatmulSpec spec = forward(rows, columns, depth, block);
+        spec.product.bias = spec.product.residual = true;
+        spec.b_coded = true;
+        const Operands operands(spec);
+        expect_near(operands.run(2, isa), reference(operands));
+        if (testing::Test::HasFatalFailure()) {
+          FAIL() << isa_name(isa) << ": " << rows << " x " << columns << " x " << depth << " block "
+                 << block;
+        }
+      }
+    }
+  });
+}
+
+// Groups without rows, with few (that read B where it lies) and with many.
+TEST(Int8Matmul, GroupsOfACodedBAreProductsOfTheirOwn) {
+  const std::vector<std::int32_t> offsets = {0, 40, 40, 41, 48, 150};
+  for_each_level([&](Isa isa) {
+    Int8MatmulSpec spec = forward(150, 133, 300, 128);
+    spec.product.groups = 5;
+    spec.b_coded = true;
+    const Operands operands(spec);
+    const std::vector<float> c = operands.run(2, isa, offsets);
+    expect_near(c, reference(operands, offsets));
+    EXPECT_EQ(operands.run(3, isa, offsets), c);
+  });
+}
+
 // More than one portion of A (4 MiB) and of B (8 MiB), and more groups than one batch takes.
 TEST(Int8Matmul, PortionsDoNotChangeTheResult) {
   const Operands large(forward(1500, 3300, 2900, 0));
@@ -325,6 +378,11 @@ TEST(Int8Matmul, RefusesWhatMakesNoSense) {
   EXPECT_THROW(Int8Matmul(forward(1, 1, 1, -32)), Error);
   EXPECT_THROW(Int8Matmul(forward(1, 1, 1, 1 << 17)), Error);
   EXPECT_THROW(Int8Matmul(forward(0, 1, 1, 0)), Error);
+  Int8MatmulSpec coded = forward(8, 8, 8, 0);
+  coded.b_coded = true;
+  EXPECT_NO_THROW(Int8Matmul{coded});
+  coded.product.b_transposed = false;
+  EXPECT_THROW(Int8Matmul{coded}, Error);
   Int8MatmulSpec packed = forward(8, 8, 8, 0);
   packed.product.b_packed = true;
   EXPECT_THROW(Int8Matmul{packed}, Error);

@@ -72,6 +72,39 @@ INGOT_SIMD MatmulOutput part_of(const MatmulOutput& output, std::int64_t row, st
   return part;
 }
 
+// Sums of one block of dot products: as many as registers hold.
+constexpr int kThinSums = 16;
+
+// to[i] = sum of the lanes of sum[i], every one added in the same order.
+INGOT_SIMD void sums_of_lanes(const F16 (&sum)[kThinSums], float (&to)[kThinSums]) {
+#if defined(__AVX512F__)
+  __m512 part[kThinSums];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; i += 2) {  // pairs of sums, then fours, in each quarter
+    const __m512 a = sum[i].part[0], b = sum[i + 1].part[0];
+    part[i / 2] = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < 8; i += 2) {
+    const __m512 a = part[i], b = part[i + 1];
+    part[i / 2] = _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee));
+  }
+#pragma GCC unroll 16
+  for (int count = 4; count > 1; count /= 2) {  // quarters
+#pragma GCC unroll 16
+    for (int i = 0; i < count; i += 2) {
+      const __m512 a = part[i], b = part[i + 1];
+      part[i / 2] =
+          _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+    }
+  }
+  _mm512_storeu_ps(to, part[0]);
+#else
+#pragma GCC unroll 16
+  for (int i = 0; i < kThinSums; ++i) to[i] = horizontal_sum(sum[i]);
+#endif
+}
+
 }  // namespace ingot::cpu::INGOT_ISA
 
 #endif  // INGOT_ISA

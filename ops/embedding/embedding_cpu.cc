@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "compress/quantizer.h"
+#include "compress/quantizer_simd.h"
 #include "ops/embedding/embedding_simd.h"
 
 namespace ingot::cpu {
@@ -14,14 +16,18 @@ std::unique_ptr<Kernel> make_embedding(const Program& program, const Op& op,
                                        const Context& context) {
   const Tensor table = op.inputs[1], y = op.outputs[0];
   const DType from = program.dtype(table), to = program.dtype(y);
+  const bool coded = from == DType::i8;
   const auto convert =
-      embedding_kernels(context.isa).convert[static_cast<int>(from)][static_cast<int>(to)];
+      coded ? nullptr
+            : embedding_kernels(context.isa).convert[static_cast<int>(from)][static_cast<int>(to)];
+  const auto dequantize = quantizer_kernels(context.isa).dequantize[float_index(to)];
   const std::int64_t tokens = program.rows(y), d = y.columns, vocabulary = program.rows(table);
   const std::int64_t from_bytes = d * size_of(from), to_bytes = d * size_of(to);
   ThreadPool& pool = context.pool;
   return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState&) {
     const std::int32_t* ids = arguments.input<std::int32_t>(0);
     const std::byte* rows = arguments.inputs[1];
+    const float* scales = coded ? arguments.input<float>(2) : nullptr;
     std::byte* out = arguments.outputs[0];
     pool.parallel_for((tokens + kTileRows - 1) / kTileRows, [&](std::int64_t tile, int) {
       const std::int64_t last = std::min(tokens, (tile + 1) * kTileRows);
@@ -29,6 +35,10 @@ std::unique_ptr<Kernel> make_embedding(const Program& program, const Op& op,
         const std::int64_t id = ids[token];
         if (id < 0 || id >= vocabulary) {
           std::memset(out + token * to_bytes, 0, to_bytes);
+        } else if (coded) {
+          dequantize(arguments.input<std::int8_t>(1) + id * d,
+                     scales + id * quantizer_groups(d, kQuantizerGroup), d, kQuantizerGroup,
+                     out + token * to_bytes);
         } else if (from == to) {
           std::memcpy(out + token * to_bytes, rows + id * from_bytes, to_bytes);
         } else {

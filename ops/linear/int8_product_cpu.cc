@@ -6,11 +6,13 @@
 namespace ingot::cpu {
 
 std::unique_ptr<Kernel> make_int8_product(const Op& op, const Context& context, MatmulSpec spec,
-                                          std::int64_t a_rows, bool offsets) {
+                                          std::int64_t a_rows, bool offsets, int b_scales) {
   spec.threads = context.pool.threads();
+  const bool coded = b_scales >= 0;
   const Int8Matmul matmul({.product = spec,
-                           .block = op.attributes.integer("int8_block"),
-                           .stochastic = op.attributes.flag("stochastic")},
+                           .block = coded ? kQuantizerGroup : op.attributes.integer("int8_block"),
+                           .stochastic = op.attributes.flag("stochastic"),
+                           .b_coded = coded},
                           context.isa);
   const Int8Matmul starting = op.attributes.flag("first") ? matmul.overwriting() : matmul;
   const GradientStart starts_now(op);
@@ -24,7 +26,8 @@ std::unique_ptr<Kernel> make_int8_product(const Op& op, const Context& context, 
     now.run(pool, arguments.inputs[0], arguments.inputs[1], arguments.outputs[0],
             spec.bias ? arguments.input<float>(2) : nullptr,
             spec.residual ? arguments.inputs[3] : nullptr, arguments.workspace, a_rows, offsets_now,
-            rounding_key(state.seed, state.step, state.micro_step, tensor));
+            rounding_key(state.seed, state.step, state.micro_step, tensor),
+            coded ? arguments.input<float>(b_scales) : nullptr);
   });
 }
 

@@ -14,7 +14,8 @@ namespace ingot::cpu {
 // spec has them.
 // Attributes: int8_block (Int8MatmulSpec::block), stochastic (A is a gradient and rounded so),
 // first (overwrites in micro-step 0).
+// b_scales: the input that has the scales of a B that is codes; -1: B is floats.
 std::unique_ptr<Kernel> make_int8_product(const Op& op, const Context& context, MatmulSpec spec,
-                                          std::int64_t a_rows, bool offsets);
+                                          std::int64_t a_rows, bool offsets, int b_scales = -1);
 
 }  // namespace ingot::cpu

@@ -22,6 +22,7 @@ Tensor linear(Program& program, Tensor x, Tensor weight, const LinearOptions& op
 
 // Gradient ops, named as kernels know them.
 //   linear          inputs x, weight, bias?, residual?   outputs y
+//                   or x, codes, bias?, residual?, scales (ops/quantize, engine/int8_weights.h)
 //   linear_dgrad    inputs dy, weight                    outputs dx   attribute accumulate
 //   linear_wgrad    inputs dy, x                         outputs dW   attribute first
 //   bias_gradient   inputs dy                            outputs db   attribute first

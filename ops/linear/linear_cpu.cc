@@ -11,6 +11,7 @@ namespace {
 // The kernel of an op whose operands are those of the product: A, B, bias?, residual? -> C.
 std::unique_ptr<Kernel> product(MatmulSpec spec, std::int64_t rows, const Op& op,
                                 const Context& context) {
+  if (spec.b == DType::i8) return make_int8_product(op, context, spec, rows, false, 4);
   if (op.attributes.flag("int8")) return make_int8_product(op, context, spec, rows, false);
   spec.threads = context.pool.threads();
   const Matmul matmul(spec, context.isa);
@@ -27,7 +28,10 @@ std::unique_ptr<Kernel> product(MatmulSpec spec, std::int64_t rows, const Op& op
 std::unique_ptr<Kernel> make_linear(const Program& program, const Op& op, const Context& context) {
   const Tensor x = op.inputs[0], weight = op.inputs[1], residual = op.inputs[3];
   const Tensor y = op.outputs[0];
-  if (program.dtype(x) != program.dtype(weight)) return make_mixed_linear(program, op, context);
+  const bool coded = program.dtype(weight) == DType::i8;
+  if (program.dtype(x) != program.dtype(weight) && !coded) {
+    return make_mixed_linear(program, op, context);
+  }
   return product({.rows = program.rows(x),
                   .columns = y.columns,
                   .depth = x.columns,

@@ -1,7 +1,7 @@
 // How fast a config's model reads prompts and writes texts, with random weights: prompts of 512
 // tokens, then 128 greedy ones. Its peer is pytorch_generate.py.
 //
-//   generation_bench RUN.json BATCH [REPEATS] [--profile]
+//   generation_bench RUN.json BATCH [REPEATS] [--profile] [--int8]
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -15,6 +15,7 @@
 #include "engine/generator.h"
 #include "engine/inference.h"
 #include "engine/initialize.h"
+#include "engine/int8_weights.h"
 #include "engine/profile.h"
 #include "engine/random.h"
 #include "engine/training_program.h"
@@ -52,7 +53,8 @@ double read_gigabytes(int threads) {
 // Bytes a decode step has to read: weights that are used (of routed experts as many as `batch`
 // random choices hit), not the embedding table but for its use as head, and the cache, half of the
 // new tokens in it.
-double bytes_of_decode_step(const ModelConfig& config, const Program& program, double batch) {
+double bytes_of_decode_step(const ModelConfig& config, const Program& program, double batch,
+                            bool int8) {
   const ParameterCount count = count_parameters(config);
   double weights = static_cast<double>(count.active);
   if (config.moe) {
@@ -64,7 +66,7 @@ double bytes_of_decode_step(const ModelConfig& config, const Program& program, d
   if (!config.tie_word_embeddings) {
     weights -= static_cast<double>(config.vocab_size * config.hidden_size);
   }
-  double bytes = 2 * weights;
+  double bytes = (int8 ? 1 + 4.0 / 128 : 2) * weights;  // int8: a scale for each 128
   for (const TensorInfo& tensor : program.tensors()) {
     if (!tensor.name.ends_with("_cache")) continue;
     bytes += static_cast<double>(tensor.bytes()) * (kPrompt + kGenerated / 2) /
@@ -96,7 +98,7 @@ void measure(Generator& generator, const std::vector<std::vector<std::int32_t>>&
   executor.set_observer(nullptr);
 }
 
-int run(const std::string& path, std::int64_t batch, int repeats, bool with_profile) {
+int run(const std::string& path, std::int64_t batch, int repeats, bool with_profile, bool int8) {
   const RunConfig config = load_run_config(path, {});
   const int threads = thread_count(0);
   const auto backend = make_backend(Device::cpu, threads);
@@ -105,6 +107,7 @@ int run(const std::string& path, std::int64_t batch, int repeats, bool with_prof
       program, config.model,
       generation_options({.texts = batch, .capacity = kPrompt + kGenerated, .prompt = kPrompt},
                          storage_dtype(config.precision.compute)));
+  if (int8) store_weights_in_int8(program);
   BoundProgram bound(program, *backend);
   const MemoryPlan plan = plan_memory(program);
   Executor executor(program, std::move(bound), plan.offsets, plan.arena_bytes, *backend);
@@ -123,7 +126,7 @@ int run(const std::string& path, std::int64_t batch, int repeats, bool with_prof
   for (int i = 0; i <= repeats; ++i) measure(generator, prompts, best, executor, nullptr, nullptr);
   const auto texts = static_cast<double>(batch);
   const double step = best.decode / (kGenerated - 1);
-  const double bytes = bytes_of_decode_step(config.model, program, texts);
+  const double bytes = bytes_of_decode_step(config.model, program, texts, int8);
   std::printf(
       "%s, batch %d: prefill %.1f ms, %.0f tokens/s; decode %.1f ms, %.1f tokens/s, %.2f ms a "
       "step, "
@@ -149,10 +152,11 @@ int run(const std::string& path, std::int64_t batch, int repeats, bool with_prof
 int main(int argc, char** argv) {
   std::vector<std::string> words(argv + 1, argv + argc);
   const bool profile = std::erase(words, "--profile") > 0;
+  const bool int8 = std::erase(words, "--int8") > 0;
   if (words.size() < 2) {
-    std::puts("generation_bench RUN.json BATCH [REPEATS] [--profile]");
+    std::puts("generation_bench RUN.json BATCH [REPEATS] [--profile] [--int8]");
     return 2;
   }
   const int repeats = words.size() > 2 ? std::atoi(words[2].c_str()) : 3;
-  return ingot::run(words[0], std::atoll(words[1].c_str()), repeats, profile);
+  return ingot::run(words[0], std::atoll(words[1].c_str()), repeats, profile, int8);
 }
