@@ -100,7 +100,8 @@ struct MemoryConfig {
   ActivationPolicy activations = ActivationPolicy::automatic;
   MemoryPolicy weights = MemoryPolicy::automatic;
   OffloadPolicy offload = OffloadPolicy::automatic;
-  std::string offload_directory;  // "": checkpoint.directory
+  std::string offload_directory;           // "": checkpoint.directory
+  std::optional<std::int64_t> head_chunk;  // tokens; none = auto, the planner's choice
 };
 
 struct ParallelConfig {

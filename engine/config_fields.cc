@@ -210,7 +210,11 @@ ConfigSection memory_section() {
              "and "
              "weights too, \"auto\": as much as it takes."),
        field("offload_directory", &MemoryConfig::offload_directory, path(),
-             "Folder, on a disk, for that file; empty: checkpoint.directory.")});
+             "Folder, on a disk, for that file; empty: checkpoint.directory."),
+       field("head_chunk", &MemoryConfig::head_chunk,
+             optional_of(integer(1, kMaxBatch), Json("auto")),
+             "Tokens whose logits exist at once; fewer take less memory and more time; \"auto\": "
+             "the planner chooses.")});
 }
 
 ConfigSection parallel_section() {

@@ -33,6 +33,7 @@ PlanRecord record_of(const TrainingProgram& compiled) {
   return {compiled.batch,
           compiled.offload,
           compiled.state,
+          compiled.head_chunk,
           {compiled.stored.begin(), compiled.stored.end()}};
 }
 
@@ -58,7 +59,8 @@ TrainingProgram compile_recorded(const RunConfig& config, const PlanRecord& reco
   recorded.optimizer.state = record.state;
   return compile_training(recorded, {.batch = record.micro_batch,
                                      .storage = record.stored.empty() ? ChooseStorage{} : choose,
-                                     .offload = record.offload});
+                                     .offload = record.offload,
+                                     .head_chunk = record.head_chunk});
 }
 
 nlohmann::json to_json(const PlanRecord& record) {
@@ -69,6 +71,7 @@ nlohmann::json to_json(const PlanRecord& record) {
   return {{"micro_batch", record.micro_batch},
           {"offload", name_of(record.offload)},
           {"optimizer_state", name_of(record.state)},
+          {"head_chunk", record.head_chunk},
           {"activations", stored}};
 }
 
@@ -77,6 +80,8 @@ PlanRecord parse_plan_record(const nlohmann::json& json, const std::string& wher
     PlanRecord record;
     record.micro_batch = json.at("micro_batch").get<std::int64_t>();
     if (record.micro_batch < 1) refuse("has no micro-batch", where);
+    record.head_chunk = json.value("head_chunk", std::int64_t{0});  // older records have none
+    if (record.head_chunk < 0) refuse("has no head chunk", where);
     record.offload = one_of(kOffloadSets, json.at("offload").get<std::string>(), where);
     record.state = one_of(kStates, json.at("optimizer_state").get<std::string>(), where);
     for (const auto& [word, names] : json.at("activations").items()) {

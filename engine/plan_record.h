@@ -14,6 +14,7 @@ struct PlanRecord {
   std::int64_t micro_batch = 0;
   OffloadSet offload = OffloadSet::none;
   OptimizerState state = OptimizerState::fp32;
+  std::int64_t head_chunk = 0;            // tokens; 0: as the head's rule has it
   std::map<std::string, Storage> stored;  // activations that are not kept as they are, by name
 
   bool operator==(const PlanRecord&) const = default;

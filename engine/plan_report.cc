@@ -99,6 +99,7 @@ std::string memory_report(const PlannedTraining& plan) {
   add(text, "  %-20s %10.1f   lower bound %.1f, gap %.3f %%\n", "arena", mib(memory.arena_bytes),
       mib(memory.lower_bound_bytes), gap);
   add(text, "  activations: %s\n", activations_summary(*plan.compiled).c_str());
+  add(text, "  head: %lld tokens at a time\n", static_cast<long long>(plan.choices.head_chunk));
   if (plan.memory.offload_bytes > 0) {
     add(text, "  offloaded: %s, %.1f MiB in a file\n",
         std::string(name_of(plan.choices.offload)).c_str(), mib(plan.memory.offload_bytes));
@@ -133,6 +134,7 @@ std::string memory_report_json(const PlannedTraining& plan, const RunConfig& con
                          {{"micro_batch", other.choices.micro_batch},
                           {"activations", activation_choice(other.choices)},
                           {"optimizer_state", name_of(other.choices.state)},
+                          {"head_chunk", other.choices.head_chunk},
                           {"offload", name_of(other.choices.offload)}}},
                         {"arena_bytes", other.arena_bytes},
                         {"why", other.why}});
@@ -161,6 +163,7 @@ std::string memory_report_json(const PlannedTraining& plan, const RunConfig& con
         {"activations", activations_summary(*plan.compiled)},
         {"weights", std::string(name_of(storage_dtype(config.precision.compute)))},
         {"optimizer_state", name_of(plan.choices.state)},
+        {"head_chunk", plan.choices.head_chunk},
         {"offload", name_of(plan.choices.offload)}}},
       {"peak", {{"op", describe(program, program.ops()[memory.peak_op])}, {"largest", largest}}},
       {"rejected", rejected}};

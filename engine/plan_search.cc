@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "memory/plan.h"
+#include "ops/cross_entropy/cross_entropy.h"
 
 namespace ingot {
 namespace {
@@ -55,6 +56,34 @@ ChooseStorage storage_chooser(const PlanChoices& choices, const CostModel* costs
   };
 }
 
+// Fewer rows leave the products too little to do for each weight they read.
+constexpr std::int64_t kLeastHeadChunk = 64;
+
+// The chunk that is cheapest when a byte of logits costs `price` seconds: half as many tokens, and
+// half again, make the head slower.
+void choose_head_chunk(TrainingProgram& compiled, const CostModel& costs, double price) {
+  Program& program = compiled.program;
+  std::int64_t best = compiled.head_chunk;
+  double least = INFINITY;
+  for (std::int64_t rows = best; rows == compiled.head_chunk || rows >= kLeastHeadChunk;
+       rows /= 2) {
+    set_head_chunk(program, rows);
+    double seconds = 0, logits = 0;
+    for (const Op& op : program.ops(Part::micro_step)) {
+      if (!is_head(op)) continue;
+      seconds += costs.seconds(program, op);
+      logits = std::max(logits, static_cast<double>(rows * program.rows(op.inputs[1])));
+    }
+    const double cost = seconds + price * logits * size_of(DType::f32);
+    if (cost < least) {
+      best = rows;
+      least = cost;
+    }
+  }
+  set_head_chunk(program, best);
+  compiled.head_chunk = best;
+}
+
 class Search {
  public:
   Search(const RunConfig& config, Backend& backend, const CostModel& costs, const PlanSpace& space)
@@ -81,16 +110,27 @@ class Search {
   PlanOption evaluate(const PlanChoices& choices) {
     TrainingProgram compiled = compile_chosen(config_, choices, &costs_);
     const BoundProgram bound(compiled.program, backend_);
-    return {choices, least_arena_bytes(compiled.program),
-            ingot::step_seconds(config_, compiled, costs_)};
+    PlanOption option{choices, least_arena_bytes(compiled.program),
+                      ingot::step_seconds(config_, compiled, costs_)};
+    option.choices.head_chunk = compiled.head_chunk;
+    return option;
   }
 
   bool fits(const PlanOption& option) const { return option.arena_bytes <= space_.arena_bytes; }
 
-  bool try_level(const PlanChoices& choices) {
-    const PlanOption option = evaluate(choices);
+  // True when it fits with the head's own chunk; smaller chunks are tried for as long as they help.
+  bool try_level(PlanChoices choices) {
+    PlanOption option = evaluate(choices);
+    const bool at_once = fits(option);
+    while (!fits(option) && !config_.memory.head_chunk &&
+           option.choices.head_chunk >= 2 * kLeastHeadChunk) {
+      choices.head_chunk = option.choices.head_chunk / 2;
+      const PlanOption smaller = evaluate(choices);
+      if (smaller.arena_bytes >= option.arena_bytes) break;
+      option = smaller;
+    }
     (fits(option) ? result_.fitting : result_.rejected).push_back(option);
-    return fits(option);
+    return at_once;
   }
 
   // The lowest rung of the ladder of prices that fits, then as few layers on it as do. True when
@@ -152,9 +192,15 @@ TrainingProgram compile_chosen(const RunConfig& config, const PlanChoices& choic
                                const CostModel* costs) {
   RunConfig chosen = config;
   chosen.optimizer.state = choices.state;
-  return compile_training(chosen, {.batch = choices.micro_batch,
-                                   .storage = storage_chooser(choices, costs),
-                                   .offload = choices.offload});
+  const std::int64_t head_chunk = config.memory.head_chunk.value_or(choices.head_chunk);
+  TrainingProgram compiled = compile_training(chosen, {.batch = choices.micro_batch,
+                                                       .storage = storage_chooser(choices, costs),
+                                                       .offload = choices.offload,
+                                                       .head_chunk = head_chunk});
+  if (head_chunk == 0 && choices.dear_price > 0) {
+    choose_head_chunk(compiled, *costs, choices.dear_price);
+  }
+  return compiled;
 }
 
 double step_seconds(const RunConfig& config, const TrainingProgram& compiled,

@@ -28,11 +28,14 @@ struct PlanChoices {
   int dear_layers = 0;
   OffloadSet offload = OffloadSet::none;
   OptimizerState state = OptimizerState::fp32;
+  // Tokens whose logits exist at once; 0: what the prices make of it, with a level the head's rule.
+  std::int64_t head_chunk = 0;
 
   bool operator==(const PlanChoices&) const = default;
 };
 
-// Compiled by these choices. costs: needed when they name prices.
+// Compiled by these choices, but a head chunk that the config names. costs: needed when they name
+// prices.
 TrainingProgram compile_chosen(const RunConfig& config, const PlanChoices& choices,
                                const CostModel* costs);
 

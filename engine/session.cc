@@ -82,7 +82,8 @@ class Planner {
     if (start_.record != nullptr && allowed(*start_.record)) {
       take(compile_recorded(config_, *start_.record), {.micro_batch = start_.record->micro_batch,
                                                        .offload = start_.record->offload,
-                                                       .state = start_.record->state});
+                                                       .state = start_.record->state,
+                                                       .head_chunk = start_.record->head_chunk});
       if (fits()) return finish();
     }
     // Where everything fits as it is there is nothing to search.
@@ -115,7 +116,9 @@ class Planner {
   // A config that names its choices has the last word.
   bool allowed(const PlanRecord& record) const {
     const std::vector<std::int64_t> all = micro_batch_choices(config_);
-    return !level_ && std::find(all.begin(), all.end(), record.micro_batch) != all.end() &&
+    const auto chunk = config_.memory.head_chunk;
+    return !level_ && chunk.value_or(record.head_chunk) == record.head_chunk &&
+           std::find(all.begin(), all.end(), record.micro_batch) != all.end() &&
            std::find(offloads_.begin(), offloads_.end(), record.offload) != offloads_.end() &&
            std::find(states_.begin(), states_.end(), record.state) != states_.end();
   }
@@ -129,6 +132,7 @@ class Planner {
   void take(TrainingProgram compiled, const PlanChoices& choices) {
     plan_.bound.reset();
     plan_.choices = choices;
+    plan_.choices.head_chunk = compiled.head_chunk;
     plan_.compiled = std::make_unique<TrainingProgram>(std::move(compiled));
     plan_.bound = std::make_unique<BoundProgram>(plan_.compiled->program, backend_);
     plan_.memory = plan_memory(plan_.compiled->program);

@@ -5,6 +5,7 @@
 
 #include "engine/autodiff.h"
 #include "engine/int8_compute.h"
+#include "ops/cross_entropy/cross_entropy.h"
 #include "optim/gradient_sums.h"
 
 namespace ingot {
@@ -148,6 +149,8 @@ TrainingProgram compile_training(const RunConfig& config, const TrainingOptions&
   }
   mark_int8_compute(program, config.precision);
   restore_weights(program);
+  if (options.head_chunk > 0) set_head_chunk(program, options.head_chunk);
+  result.head_chunk = head_chunk(program);
   result.offload = options.offload;
   result.state = optimizer.state;
   if (options.offload != OffloadSet::none) offload(program, options.offload);

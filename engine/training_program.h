@@ -34,6 +34,7 @@ struct TrainingProgram {
   std::optional<GenerationParts> generation;
   OffloadSet offload = OffloadSet::none;
   OptimizerState state = OptimizerState::fp32;
+  std::int64_t head_chunk = 0;  // tokens whose logits exist at once
   // What was not simply kept, by name of the activation, in forward's order.
   std::vector<std::pair<std::string, Storage>> stored;
 };
@@ -43,6 +44,7 @@ struct TrainingOptions {
   std::int64_t batch = 1;      // sequences of a micro-step; evaluation runs as many at a time
   ChooseStorage storage = {};  // of activations; none: all are kept as they are
   OffloadSet offload = OffloadSet::none;
+  std::int64_t head_chunk = 0;  // 0: as the head's rule has it
 };
 
 TrainingProgram compile_training(const RunConfig& config, const TrainingOptions& options);

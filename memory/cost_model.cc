@@ -49,7 +49,10 @@ std::string CostModel::key_of(const Program& program, const Op& op) {
 
 double CostModel::rows_of(const Program& program, const Op& op) {
   const Tensor t = first_operand(op);
-  return t ? std::max(1.0, static_cast<double>(program.rows(t))) : 1.0;
+  if (!t) return 1;
+  std::int64_t rows = program.rows(t);
+  if (op.attributes.has("chunk_rows")) rows = std::min(rows, op.attributes.integer("chunk_rows"));
+  return std::max(1.0, static_cast<double>(rows));
 }
 
 void CostModel::add(const std::string& key, const OpRate& rate) {

@@ -11,7 +11,7 @@ namespace ingot {
 
 // What one kind of op reached, per unit of work.
 struct OpRate {
-  double rows = 0;  // of the first operand: small products are less efficient
+  double rows = 0;  // CostModel::rows_of(): small products are less efficient
   double seconds_per_flop = 0;
   double seconds_per_byte = 0;
 
@@ -24,7 +24,8 @@ class CostModel {
   // "linear_wgrad bf16 f32 int8": the last word marks products computed in 8 bits.
   static std::string key_of(const Program& program, const Op& op);
 
-  static double rows_of(const Program& program, const Op& op);  // at least 1
+  // How many rows an op multiplies at once: of its first operand, or of a chunk of it; at least 1.
+  static double rows_of(const Program& program, const Op& op);
 
   // A mean over ops of one kind with about as many rows.
   void add(const std::string& key, const OpRate& rate);

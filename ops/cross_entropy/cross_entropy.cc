@@ -64,6 +64,26 @@ std::int64_t chunk_rows_for(std::int64_t tokens, std::int64_t hidden, std::int64
   return std::min(tokens, std::max(kLeastChunk, power));
 }
 
+bool is_head(const Op& op) {
+  return op.kind == &kCrossEntropy || op.kind == &kCrossEntropyBackward;
+}
+
+std::int64_t head_chunk(const Program& program) {
+  std::int64_t rows = 0;
+  for (const Op& op : program.ops()) {
+    if (is_head(op)) rows = std::max(rows, op.attributes.integer("chunk_rows"));
+  }
+  return rows;
+}
+
+void set_head_chunk(Program& program, std::int64_t rows) {
+  for (Op& op : program.ops()) {
+    if (!is_head(op)) continue;
+    const std::int64_t tokens = program.rows(op.inputs[0]);
+    op.attributes.set("chunk_rows", static_cast<double>(std::min(tokens, rows)));
+  }
+}
+
 Tensor cross_entropy(Program& program, Tensor hidden, Tensor weight, Tensor targets,
                      const CrossEntropyOptions& options) {
   const std::int64_t tokens = program.rows(hidden);

@@ -16,6 +16,13 @@ struct CrossEntropyOptions {
 // from 512 on, so that the head adds little to the peak whatever the vocabulary.
 std::int64_t chunk_rows_for(std::int64_t tokens, std::int64_t hidden, std::int64_t vocabulary);
 
+// Tokens at a time of a program's heads, in all its parts; 0 without a head.
+std::int64_t head_chunk(const Program& program);
+// Changes it. Each head takes all its tokens where those are fewer. Sums of weight gradients are
+// rounded in another order then: not to the same bits.
+void set_head_chunk(Program& program, std::int64_t rows);
+bool is_head(const Op& op);
+
 // hidden [tokens, d], weight [vocabulary, d], targets [tokens] i32 (negative: not counted).
 // Returns [2] f32: the sum of -log p(target) and the number of counted targets. Softmax in fp32.
 // Gradients carry the factor loss_scale / target_tokens (mtp: mtp_weight * loss_scale /
