@@ -1,0 +1,114 @@
+#include "engine/plan_search.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "backends/cpu/cpu_backend.h"
+#include "engine/error.h"
+#include "engine/plan_record.h"
+#include "memory/plan.h"
+#include "ops/cpu_kernels.h"
+
+namespace ingot {
+namespace {
+
+// 512 tokens whose whole logits take 64 MiB, 8 times what everything else does.
+RunConfig wide_head(const std::vector<std::string>& overrides = {}) {
+  return parse_run_config(R"({"model": {"model_type": "llama", "vocab_size": 32768,
+    "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2},
+    "data": {"sequence_length": 256}, "batch": {"tokens_per_step": 512, "micro_batch": 2}})",
+                          "run.json", ".", overrides);
+}
+
+// A head that is twice as slow with chunks of 64 tokens as with 512.
+CostModel head_costs() {
+  CostModel costs;
+  for (const auto& [rows, rate] : {std::pair{64.0, 4e-12}, std::pair{512.0, 2e-12}}) {
+    costs.add("cross_entropy_backward bf16 i32 f32 bf16 f32",
+              {.rows = rows, .seconds_per_flop = rate, .seconds_per_byte = 1e-10});
+  }
+  return costs;
+}
+
+class HeadChunk : public testing::Test {
+ protected:
+  PlanSearchResult search(const RunConfig& config, std::int64_t arena_bytes,
+                          std::optional<ActivationLevel> level = std::nullopt) {
+    return search_plans(config, backend_, costs_,
+                        {.batches = {2},
+                         .states = {OptimizerState::fp32},
+                         .offloads = {OffloadSet::none},
+                         .level = level,
+                         .arena_bytes = arena_bytes});
+  }
+  PlanOption unlimited(const RunConfig& config) {
+    return search(config, std::int64_t{1} << 40).fitting.at(0);
+  }
+
+  cpu::CpuBackend backend_{1, cpu::all_cpu_kernels()};
+  CostModel costs_ = head_costs();
+};
+
+TEST_F(HeadChunk, IsTheRulesWhereThereIsRoom) {
+  EXPECT_EQ(unlimited(wide_head()).choices.head_chunk, 512);
+}
+
+TEST_F(HeadChunk, ShrinksAsFarAsTheBudgetAsksAndIsPredictedSlower) {
+  const PlanOption whole = unlimited(wide_head());
+  std::int64_t last = whole.choices.head_chunk;
+  for (const std::int64_t mebibytes : {16, 40, 50}) {
+    const std::int64_t budget = whole.arena_bytes - (mebibytes << 20);
+    const PlanSearchResult found = search(wide_head(), budget);
+    ASSERT_FALSE(found.fitting.empty()) << mebibytes;
+    const PlanOption& option = found.fitting[0];
+    EXPECT_LE(option.arena_bytes, budget);
+    EXPECT_LT(option.choices.head_chunk, 512);
+    EXPECT_LE(option.choices.head_chunk, last);
+    EXPECT_GT(option.step_seconds, whole.step_seconds);
+    last = option.choices.head_chunk;
+  }
+}
+
+TEST_F(HeadChunk, ShrinksWhereTheConfigNamesHowActivationsAreStored) {
+  const PlanOption whole = unlimited(wide_head());
+  const std::int64_t budget = whole.arena_bytes - (40 << 20);
+  const PlanSearchResult found = search(wide_head(), budget, ActivationLevel::keep);
+  ASSERT_EQ(found.fitting.size(), 1u);
+  EXPECT_EQ(found.fitting[0].choices.head_chunk, 128);  // 16 of 64 MiB: 24 would not be a half
+  EXPECT_LE(found.fitting[0].arena_bytes, budget);
+}
+
+TEST_F(HeadChunk, StaysAsTheConfigNamesIt) {
+  const RunConfig config = wide_head({"memory.head_chunk=512"});
+  const std::int64_t budget = unlimited(config).arena_bytes - (40 << 20);
+  EXPECT_TRUE(search(config, budget).fitting.empty());
+  EXPECT_TRUE(search(config, budget, ActivationLevel::keep).fitting.empty());
+  EXPECT_EQ(unlimited(wide_head({"memory.head_chunk=100"})).choices.head_chunk, 100);
+}
+
+TEST_F(HeadChunk, IsRecordedAndCompiledAgain) {
+  const RunConfig config = wide_head();
+  const std::int64_t budget = unlimited(config).arena_bytes - (40 << 20);
+  const PlanChoices choices = search(config, budget).fitting.at(0).choices;
+  TrainingProgram compiled = compile_chosen(config, choices, &costs_);
+  const nlohmann::json json = to_json(record_of(compiled));
+  EXPECT_EQ(json["head_chunk"], choices.head_chunk);
+  const PlanRecord record = parse_plan_record(json, "here");
+  EXPECT_EQ(record, record_of(compiled));
+  TrainingProgram again = compile_recorded(config, record);
+  EXPECT_EQ(again.head_chunk, choices.head_chunk);
+  const BoundProgram bound(compiled.program, backend_), bound_again(again.program, backend_);
+  EXPECT_EQ(least_arena_bytes(again.program), least_arena_bytes(compiled.program));
+}
+
+TEST_F(HeadChunk, OfOlderRecordsIsTheRules) {
+  nlohmann::json json = to_json(record_of(compile_training(wide_head(), {.batch = 2})));
+  json.erase("head_chunk");
+  EXPECT_EQ(compile_recorded(wide_head(), parse_plan_record(json, "here")).head_chunk, 512);
+  json["head_chunk"] = -1;
+  EXPECT_THROW(parse_plan_record(json, "here"), Error);
+}
+
+}  // namespace
+}  // namespace ingot
