@@ -4,23 +4,21 @@
 #include <array>
 #include <chrono>
 #include <cmath>
-#include <cstdlib>
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <system_error>
 #include <vector>
 
+#include "engine/calibration_file.h"
+#include "engine/disk_speed.h"
 #include "engine/error.h"
 #include "engine/executor.h"
 #include "engine/initialize.h"
-#include "engine/json.h"
 #include "engine/random.h"
 #include "engine/training_program.h"
-#include "io/atomic_file.h"
-#include "io/hash.h"
 #include "memory/activation_policy.h"
 #include "memory/plan.h"
+#include "ops/transfer/transfer.h"
 
 namespace ingot {
 namespace {
@@ -87,106 +85,109 @@ void write_random_tokens(Executor& executor, Tensor ids, std::int64_t vocabulary
   executor.write(ids, std::as_bytes(std::span(tokens)));
 }
 
-// Adds a rate for each kind in the probe.
-void measure(const RunConfig& config, Backend& backend, CostModel& costs) {
-  // In 8 bits and computed again, so that the ops for that are there as well.
-  TrainingProgram compiled = compile_training(
-      config, {.batch = config.batch.tokens_per_step / config.data.sequence_length,
-               .storage = [](const Program& program, std::span<const SavedActivation> saved) {
-                 return storage_at(program, saved, ActivationLevel::int8);
-               }});
-  Program& program = compiled.program;
-  BoundProgram bound(program, backend);
-  MemoryPlan plan = plan_memory(program);
-  Executor executor(program, std::move(bound), plan.offsets, plan.arena_bytes, backend);
-  initialize_weights(executor, 1, 1);
-  write_random_tokens(executor, compiled.inputs.tokens, config.model.vocab_size);
-  write_random_tokens(executor, compiled.inputs.targets, config.model.vocab_size);
-  Stopwatch stopwatch(program);
-  executor.set_observer(&stopwatch);
-  StepState state;
-  state.target_tokens = static_cast<double>(config.batch.tokens_per_step);
-  state.learning_rate = 1e-4;
-  for (int run = 0; run < kRuns; ++run) {
-    executor.run(Part::micro_step, state);
-    executor.run(Part::update, state);
-    ++state.updates;
+// The fastest of several runs of each op of a program, in memory of its own.
+class Probe {
+ public:
+  // folder: of what is offloaded.
+  Probe(const RunConfig& config, TrainingProgram compiled, Backend& backend,
+        const std::filesystem::path& folder = {})
+      : compiled_(std::move(compiled)), stopwatch_(compiled_.program) {
+    BoundProgram bound(compiled_.program, backend);
+    const MemoryPlan plan = plan_memory(compiled_.program);
+    Executor executor(compiled_.program, std::move(bound), plan.offsets, plan.arena_bytes, backend,
+                      {plan.offload_bytes, folder});
+    initialize_weights(executor, 1, 1);
+    write_random_tokens(executor, compiled_.inputs.tokens, config.model.vocab_size);
+    write_random_tokens(executor, compiled_.inputs.targets, config.model.vocab_size);
+    executor.set_observer(&stopwatch_);
+    StepState state;
+    state.target_tokens = static_cast<double>(config.batch.tokens_per_step);
+    state.learning_rate = 1e-4;
+    for (int run = 0; run < kRuns; ++run) {
+      executor.run(Part::micro_step, state);
+      executor.run(Part::update, state);
+      ++state.updates;
+    }
   }
 
-  struct Sum {
-    double ops = 0, log_rows = 0, seconds = 0, flops = 0, bytes = 0;
-  };
-  std::map<std::string, Sum> sums;
-  for (std::size_t i = 0; i < program.ops().size(); ++i) {
-    const Op& op = program.ops()[i];
-    if (!std::isfinite(stopwatch.seconds(i))) continue;
-    Sum& sum = sums[CostModel::key_of(program, op)];
-    sum.ops += 1;
-    sum.log_rows += std::log(CostModel::rows_of(program, op));
-    sum.seconds += stopwatch.seconds(i);
-    sum.flops += op.flops;
-    sum.bytes += op.bytes;
+  void add_to(CostModel& costs, bool transfers) const {
+    const Program& program = compiled_.program;
+    for (std::size_t i = 0; i < program.ops().size(); ++i) {
+      const Op& op = program.ops()[i];
+      const bool transfer = op.kind == &kFetch || op.kind == &kStore;
+      if (transfer != transfers || !std::isfinite(stopwatch_.seconds(i))) continue;
+      costs.add(CostModel::key_of(program, op), {.rows = CostModel::rows_of(program, op),
+                                                 .flops = op.flops,
+                                                 .bytes = op.bytes,
+                                                 .seconds = stopwatch_.seconds(i)});
+    }
   }
-  for (const auto& [key, sum] : sums) {
-    costs.add(key, {.rows = std::exp(sum.log_rows / sum.ops),
-                    .seconds_per_flop = sum.flops > 0 ? sum.seconds / sum.flops : 0,
-                    .seconds_per_byte = sum.bytes > 0 ? sum.seconds / sum.bytes : 0});
+
+ private:
+  TrainingProgram compiled_;
+  Stopwatch stopwatch_;
+};
+
+void measure(const RunConfig& config, Backend& backend, CostModel& costs) {
+  // In 8 bits and computed again, so that the ops for that are there as well.
+  const auto store_in_8_bits = [](const Program& program, std::span<const SavedActivation> saved) {
+    return storage_at(program, saved, ActivationLevel::int8);
+  };
+  const std::int64_t batch = config.batch.tokens_per_step / config.data.sequence_length;
+  const Probe probe(config, compile_training(config, {.batch = batch, .storage = store_in_8_bits}),
+                    backend);
+  probe.add_to(costs, /*transfers=*/false);
+}
+
+// Copies to and from a file whose pages are in memory.
+void measure_transfers(const RunConfig& config, Backend& backend, CostModel& costs) {
+  const RunConfig small = probe_config(config, kDenseModel, kSizes.front());
+  for (const std::filesystem::path& folder :
+       {offload_folder(config), std::filesystem::temp_directory_path()}) {
+    try {
+      const Probe probe(small, compile_training(small, {.batch = 1, .offload = OffloadSet::all}),
+                        backend, folder);
+      return probe.add_to(costs, /*transfers=*/true);
+    } catch (const Error&) {
+      // No place for a file: the run that wants one will say so.
+    }
   }
 }
 
-// What the measured rates hold for: this device, this build of the program, these forms of ops.
+// What the timings hold for: this device, this build of the program, these forms of ops.
 std::string fingerprint(const RunConfig& config, const Backend& backend) {
-  std::error_code error;
-  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
   const nlohmann::json all = to_json(config);
-  std::string text = backend.description() + all.at("precision").dump() +
-                     all.at("optimizer").at("type").dump() + all.at("optimizer").at("state").dump();
-  if (!error) {
-    text += std::to_string(std::filesystem::file_size(program, error));
-    text +=
-        std::to_string(std::filesystem::last_write_time(program, error).time_since_epoch().count());
-  }
-  return text;
+  return backend.description() + all.at("precision").dump() +
+         all.at("optimizer").at("type").dump() + all.at("optimizer").at("state").dump() +
+         this_build();
 }
 
 nlohmann::json to_json(const CostModel& costs) {
-  nlohmann::json rates = nlohmann::json::object();
-  for (const auto& [key, list] : costs.rates()) {
-    for (const OpRate& rate : list) {
-      rates[key].push_back({rate.rows, rate.seconds_per_flop, rate.seconds_per_byte});
+  nlohmann::json json = nlohmann::json::object();
+  for (const auto& [key, list] : costs.timings()) {
+    for (const Timing& timing : list) {
+      json[key].push_back({timing.rows, timing.flops, timing.bytes, timing.seconds});
     }
   }
-  return rates;
+  return json;
 }
 
-bool plausible(double value) { return std::isfinite(value) && value >= 0 && value < 1; }
+bool plausible(double value) { return std::isfinite(value) && value >= 0; }
 
 // Throws whatever a damaged file makes it throw.
-CostModel costs_of(const nlohmann::json& rates) {
+CostModel costs_of(const nlohmann::json& json) {
   CostModel costs;
-  for (const auto& [key, list] : rates.items()) {
-    for (const auto& rate : list) {
-      const OpRate read{rate.at(0), rate.at(1), rate.at(2)};
-      if (!(read.rows >= 1) || !plausible(read.seconds_per_flop) ||
-          !plausible(read.seconds_per_byte)) {
-        throw Error(ErrorCode::data, "a rate is out of range", key, "measure again");
+  for (const auto& [key, list] : json.items()) {
+    for (const auto& numbers : list) {
+      const Timing timing{numbers.at(0), numbers.at(1), numbers.at(2), numbers.at(3)};
+      if (!(timing.rows >= 1) || !plausible(timing.flops) || !plausible(timing.bytes) ||
+          !plausible(timing.seconds)) {
+        throw Error(ErrorCode::data, "a timing is out of range", key, "measure again");
       }
-      costs.add(key, read);
+      costs.add(key, timing);
     }
   }
   return costs;
-}
-
-void keep(const CostModel& costs, const std::string& fingerprint,
-          const std::filesystem::path& path) {
-  try {
-    std::filesystem::create_directories(path.parent_path());
-    AtomicFile file(path);
-    file.write(nlohmann::json{{"measured_for", fingerprint}, {"rates", to_json(costs)}}.dump(1));
-    file.commit();
-  } catch (const std::exception&) {
-    // A read-only home: this process has its costs all the same.
-  }
 }
 
 }  // namespace
@@ -198,6 +199,7 @@ CostModel measure_costs(const RunConfig& config, Backend& backend) {
       measure(probe_config(config, model, size), backend, costs);
     }
   }
+  measure_transfers(config, backend, costs);
   if (config.optimizer.state == OptimizerState::automatic) {
     for (const OptimizerState state : {OptimizerState::bf16, OptimizerState::int8}) {
       RunConfig probe = probe_config(config, kDenseModel, kSizes.front());
@@ -209,28 +211,32 @@ CostModel measure_costs(const RunConfig& config, Backend& backend) {
 }
 
 std::filesystem::path costs_file(const RunConfig& config, const Backend& backend) {
-  const char* cache = std::getenv("XDG_CACHE_HOME");
-  const char* home = std::getenv("HOME");
-  const std::filesystem::path folder =
-      cache != nullptr && *cache != 0 ? std::filesystem::path(cache)
-      : home != nullptr && *home != 0 ? std::filesystem::path(home) / ".cache"
-                                      : std::filesystem::temp_directory_path();
-  const std::string text = fingerprint(config, backend);
-  return folder / "ingot" / ("costs-" + std::to_string(hash_of(text)) + ".json");
+  return CalibrationFile("costs", fingerprint(config, backend)).path();
 }
 
 CostModel machine_costs(const RunConfig& config, Backend& backend) {
-  const std::filesystem::path path = costs_file(config, backend);
-  const std::string wanted = fingerprint(config, backend);
+  const CalibrationFile file("costs", fingerprint(config, backend));
   try {
-    const nlohmann::json stored = read_json(path, ErrorCode::data);
-    if (stored.at("measured_for") == wanted) return costs_of(stored.at("rates"));
+    const nlohmann::json kept = file.read();
+    if (!kept.is_null()) return costs_of(kept);
   } catch (const std::exception&) {
-    // Missing or damaged: measured again, and mended.
+    // Damaged: measured again, and mended.
   }
-  CostModel costs = measure_costs(config, backend);
-  keep(costs, wanted, path);
+  const CostModel costs = measure_costs(config, backend);
+  file.write(to_json(costs));
   return costs;
+}
+
+double best_peak_flops(const Backend& backend, std::string_view type, double measured) {
+  const CalibrationFile file("peak",
+                             backend.description() + " " + std::string(type) + " " + this_build());
+  const nlohmann::json kept = file.read();
+  const double best = kept.is_number() ? kept.get<double>() : 0;
+  // Neighbours take a part of the machine, not nearly all of it: a number far above is damage.
+  constexpr double kDisturbed = 20;
+  if (best >= measured && best < kDisturbed * measured) return best;
+  file.write(measured);
+  return measured;
 }
 
 }  // namespace ingot

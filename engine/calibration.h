@@ -1,8 +1,9 @@
-// How fast this machine runs each kind of op: timed once on two small models, then read from a file
-// beside the user's other caches ($XDG_CACHE_HOME or ~/.cache, ingot/costs-*.json).
+// How fast this machine runs each kind of op: timed once on two small models, then read from a
+// CalibrationFile.
 #pragma once
 
 #include <filesystem>
+#include <string_view>
 
 #include "engine/backend.h"
 #include "engine/config.h"
@@ -20,5 +21,9 @@ CostModel measure_costs(const RunConfig& config, Backend& backend);
 
 // Where machine_costs() keeps what it measured.
 std::filesystem::path costs_file(const RunConfig& config, const Backend& backend);
+
+// The most FLOP a second that this device was seen to reach in this type, now or by an earlier
+// process: a measurement beside busy neighbours is too low.
+double best_peak_flops(const Backend& backend, std::string_view type, double measured);
 
 }  // namespace ingot

@@ -26,7 +26,7 @@ CostModel head_costs() {
   CostModel costs;
   for (const auto& [rows, rate] : {std::pair{64.0, 4e-12}, std::pair{512.0, 2e-12}}) {
     costs.add("cross_entropy_backward bf16 i32 f32 bf16 f32",
-              {.rows = rows, .seconds_per_flop = rate, .seconds_per_byte = 1e-10});
+              {.rows = rows, .flops = 1, .bytes = 1, .seconds = rate});
   }
   return costs;
 }

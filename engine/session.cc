@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/calibration.h"
+#include "engine/disk_speed.h"
 #include "engine/error.h"
 #include "memory/system_memory.h"
 
@@ -72,10 +73,8 @@ class Planner {
         budget_(budget_bytes(config.memory.budget, start.system_root)),
         start_(start),
         offloads_(offload_sets(config.memory.offload)) {
+    plan_.offload_folder = offload_folder(config);
     if (start.predict_time) use_costs();
-    plan_.offload_folder = config.memory.offload_directory.empty()
-                               ? config.checkpoint.directory
-                               : config.memory.offload_directory;
   }
 
   PlannedTraining run() {
@@ -98,7 +97,12 @@ class Planner {
 
  private:
   void use_costs() {
-    if (!costs_) costs_ = machine_costs(config_, backend_);
+    if (costs_) return;
+    costs_ = machine_costs(config_, backend_);
+    if (offloads_.back() == OffloadSet::none) return;
+    // What the system is left for pages of the file when this process takes all its budget.
+    const std::int64_t rest = read_system_memory().room() + resident_bytes() - budget_;
+    costs_->set_disk(machine_disk(plan_.offload_folder), std::max<std::int64_t>(rest, 0));
   }
 
   std::vector<std::int64_t> batches() const {

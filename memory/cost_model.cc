@@ -3,19 +3,19 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ops/transfer/transfer.h"
+
 namespace ingot {
 namespace {
 
 // More FLOP a byte than this and arithmetic decides, not memory.
 constexpr double kComputeBound = 8;
-// For kinds that were not timed: a slow core's.
-constexpr OpRate kUnknown{.seconds_per_flop = 2e-11, .seconds_per_byte = 1e-10};
-// Offloaded tensors at 1 GB/s, what a common disk sustains; op.bytes counts both sides of a copy.
-constexpr OpRate kTransfer{.seconds_per_byte = 5e-10};
+// For kinds that were not timed: a slow core's, 50 GFLOP/s and 10 GB/s.
+constexpr Timing kUnknown{.flops = 5e10, .bytes = 1e10, .seconds = 1};
+// Sizes that differ by less are one.
+constexpr double kSameRows = 1.5;
 
-const OpRate& untimed(const std::string& key) {
-  return key.starts_with("fetch") || key.starts_with("store") ? kTransfer : kUnknown;
-}
+bool is_transfer(const Op& op) { return op.kind == &kFetch || op.kind == &kStore; }
 
 const Tensor& first_operand(const Op& op) {
   for (const auto* operands : {&op.inputs, &op.outputs}) {
@@ -27,15 +27,29 @@ const Tensor& first_operand(const Op& op) {
   return kNone;
 }
 
-double seconds_at(const OpRate& rate, const Op& op) {
+double seconds_of(const Timing& timing, double work, double timed_work) {
+  return timed_work > 0 ? work * timing.seconds / timed_work : 0;
+}
+
+double seconds_at(const Timing& timing, const Op& op) {
   const bool compute_bound = op.flops > kComputeBound * op.bytes;
-  return compute_bound ? op.flops * rate.seconds_per_flop : op.bytes * rate.seconds_per_byte;
+  return compute_bound ? seconds_of(timing, op.flops, timing.flops)
+                       : seconds_of(timing, op.bytes, timing.bytes);
+}
+
+std::int64_t offloaded_bytes(const Program& program) {
+  std::int64_t bytes = 0;
+  for (const TensorInfo& info : program.tensors()) {
+    if (info.place == Place::offload) bytes += info.bytes();
+  }
+  return bytes;
 }
 
 }  // namespace
 
 std::string CostModel::key_of(const Program& program, const Op& op) {
   std::string key(op.kind->name), last;
+  if (is_transfer(op)) return key;
   for (const auto* operands : {&op.inputs, &op.outputs}) {
     for (const Tensor t : *operands) {
       if (!t || name_of(program.dtype(t)) == last) continue;
@@ -55,38 +69,64 @@ double CostModel::rows_of(const Program& program, const Op& op) {
   return std::max(1.0, static_cast<double>(rows));
 }
 
-void CostModel::add(const std::string& key, const OpRate& rate) {
-  std::vector<OpRate>& rates = rates_[key];
+void CostModel::add(const std::string& key, const Timing& timing) {
+  std::vector<Timing>& timings = timings_[key];
+  const auto same = std::find_if(timings.begin(), timings.end(), [&](const Timing& other) {
+    return std::max(other.rows / timing.rows, timing.rows / other.rows) < kSameRows;
+  });
+  if (same != timings.end()) {
+    same->flops += timing.flops;
+    same->bytes += timing.bytes;
+    same->seconds += timing.seconds;
+    return;
+  }
   const auto place =
-      std::lower_bound(rates.begin(), rates.end(), rate,
-                       [](const OpRate& a, const OpRate& b) { return a.rows < b.rows; });
-  rates.insert(place, rate);
+      std::lower_bound(timings.begin(), timings.end(), timing,
+                       [](const Timing& a, const Timing& b) { return a.rows < b.rows; });
+  timings.insert(place, timing);
+}
+
+void CostModel::set_disk(const DiskSpeed& disk, std::int64_t page_bytes) {
+  disk_ = disk;
+  page_bytes_ = page_bytes;
 }
 
 double CostModel::seconds(const Program& program, const Op& op) const {
-  const std::string key = key_of(program, op);
-  const auto found = rates_.find(key);
-  if (found == rates_.end()) return seconds_at(untimed(key), op);
-  const std::vector<OpRate>& rates = found->second;
+  const auto found = timings_.find(key_of(program, op));
+  if (found == timings_.end()) return seconds_at(kUnknown, op);
+  const std::vector<Timing>& timings = found->second;
   const double rows = rows_of(program, op);
-  const auto above = std::find_if(rates.begin(), rates.end(),
-                                  [&](const OpRate& rate) { return rate.rows >= rows; });
-  if (above == rates.begin()) return seconds_at(rates.front(), op);
-  if (above == rates.end()) return seconds_at(rates.back(), op);
+  const auto above = std::find_if(timings.begin(), timings.end(),
+                                  [&](const Timing& timing) { return timing.rows >= rows; });
+  if (above == timings.begin()) return seconds_at(timings.front(), op);
+  if (above == timings.end()) return seconds_at(timings.back(), op);
   const auto below = above - 1;
   const double weight = std::log(rows / below->rows) / std::log(above->rows / below->rows);
   return (1 - weight) * seconds_at(*below, op) + weight * seconds_at(*above, op);
 }
 
 double CostModel::seconds_of_bytes(const std::string& key, double bytes) const {
-  const auto found = rates_.find(key);
-  return bytes * (found == rates_.end() ? kUnknown : found->second.back()).seconds_per_byte;
+  const auto found = timings_.find(key);
+  const Timing& timing = found == timings_.end() ? kUnknown : found->second.back();
+  return seconds_of(timing, bytes, timing.bytes);
+}
+
+double CostModel::disk_seconds(const Program& program, Part part) const {
+  if (offloaded_bytes(program) <= page_bytes_) return 0;
+  double seconds = 0;
+  for (const Op& op : program.ops(part)) {
+    if (!is_transfer(op)) continue;
+    const auto bytes = static_cast<double>(program.info(op.inputs[0]).bytes());
+    seconds +=
+        bytes * (op.kind == &kFetch ? disk_.read_seconds_per_byte : disk_.write_seconds_per_byte);
+  }
+  return seconds;
 }
 
 double CostModel::seconds(const Program& program, Part part) const {
   double sum = 0;
   for (const Op& op : program.ops(part)) sum += seconds(program, op);
-  return sum;
+  return std::max(sum, disk_seconds(program, part));
 }
 
 }  // namespace ingot

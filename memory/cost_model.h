@@ -1,6 +1,7 @@
 // How long ops take on this machine, from ops that were timed: by kind and dtype, at several sizes.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -9,38 +10,56 @@
 
 namespace ingot {
 
-// What one kind of op reached, per unit of work.
-struct OpRate {
-  double rows = 0;  // CostModel::rows_of(): small products are less efficient
-  double seconds_per_flop = 0;
-  double seconds_per_byte = 0;
+// Work of one kind that was timed: its size, and what it took.
+struct Timing {
+  double rows = 1;  // CostModel::rows_of(): small products are less efficient
+  double flops = 0, bytes = 0;
+  double seconds = 0;
 
-  bool operator==(const OpRate&) const = default;
+  bool operator==(const Timing&) const = default;
+};
+
+// The disk of offloaded tensors.
+struct DiskSpeed {
+  double read_seconds_per_byte = 1e-9, write_seconds_per_byte = 1e-9;  // a common one
+
+  bool operator==(const DiskSpeed&) const = default;
 };
 
 class CostModel {
  public:
   // Kind and the dtypes of its operands in order, runs of one counted once, e.g. "linear bf16",
-  // "linear_wgrad bf16 f32 int8": the last word marks products computed in 8 bits.
+  // "linear_wgrad bf16 f32 int8": the last word marks products computed in 8 bits. Transfers only
+  // have a kind.
   static std::string key_of(const Program& program, const Op& op);
 
   // How many rows an op multiplies at once: of its first operand, or of a chunk of it; at least 1.
   static double rows_of(const Program& program, const Op& op);
 
-  // A mean over ops of one kind with about as many rows.
-  void add(const std::string& key, const OpRate& rate);
+  // Timings of a key with about as many rows are summed up to one.
+  void add(const std::string& key, const Timing& timing);
 
-  // Of one op. Kinds that were never timed take what memory and arithmetic of the others allow.
+  // Offloaded tensors are copied as the timed "fetch" and "store" were as long as the system has
+  // room for their file's pages: in `page_bytes` of memory. Beyond that each also waits for the
+  // disk.
+  void set_disk(const DiskSpeed& disk, std::int64_t page_bytes);
+
+  // Of one op, without waiting for a disk. Kinds that were never timed take what memory and
+  // arithmetic of the others allow.
   double seconds(const Program& program, const Op& op) const;
   // Of an op of this key that only moves bytes.
   double seconds_of_bytes(const std::string& key, double bytes) const;
-  // Sum over the ops of a part.
+  // Of the ops of a part. The disk works beside them: whichever takes longer.
   double seconds(const Program& program, Part part) const;
 
-  const std::map<std::string, std::vector<OpRate>>& rates() const { return rates_; }
+  const std::map<std::string, std::vector<Timing>>& timings() const { return timings_; }
 
  private:
-  std::map<std::string, std::vector<OpRate>> rates_;  // by key, rising rows
+  double disk_seconds(const Program& program, Part part) const;
+
+  std::map<std::string, std::vector<Timing>> timings_;  // by key, rising rows
+  DiskSpeed disk_;
+  std::int64_t page_bytes_ = 0;
 };
 
 }  // namespace ingot

@@ -52,7 +52,7 @@ int bench_step(const Flags& flags) {
   if (!flags.trace_file.empty()) write_text_file(flags.trace_file, "[]");  // or fail now
   const int threads = thread_count(config.threads);
   const auto backend = make_backend(config.device, threads);
-  const double peak = measured_peak_flops(config, threads);
+  const double peak = measured_peak_flops(config, *backend, threads);
   SyntheticTraining training(config, *backend, threads);
   const double fastest = fastest_step(training, flags);
   const std::int64_t peak_bytes = peak_resident_bytes();  // profiles take memory of their own

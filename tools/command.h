@@ -32,7 +32,7 @@ void add_bench(CLI::App& app, Command& command);
 // Worker threads: config.threads, or all this process may use.
 int thread_count(std::int64_t configured);
 // What this machine's cores can do at most in the config's compute type, FLOP/s.
-double measured_peak_flops(const RunConfig& config, int threads);
+double measured_peak_flops(const RunConfig& config, const Backend& backend, int threads);
 // All the peaks of this machine, for profiles. Reads 128 MiB of memory for a moment.
 MachinePeaks measured_peaks(int threads);
 // The device a config asks for. Throws Error(device) when it is not there.

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "backends/cpu/peak.h"
+#include "engine/calibration.h"
 #include "engine/error.h"
 #include "memory/arena.h"
 #include "ops/cpu_kernels.h"
@@ -33,11 +34,12 @@ int thread_count(std::int64_t configured) {
   return configured > 0 ? static_cast<int>(configured) : cpu::default_threads();
 }
 
-double measured_peak_flops(const RunConfig& config, int threads) {
+double measured_peak_flops(const RunConfig& config, const Backend& backend, int threads) {
   const ComputeType compute = config.precision.compute;
   const bool bf16 = compute == ComputeType::bf16 || compute == ComputeType::int8;
   cpu::ThreadPool pool(threads);
-  return cpu::measured_peak_gflops(bf16 ? DType::bf16 : DType::f32, pool) * 1e9;
+  const DType type = bf16 ? DType::bf16 : DType::f32;
+  return best_peak_flops(backend, name_of(type), cpu::measured_peak_gflops(type, pool) * 1e9);
 }
 
 MachinePeaks measured_peaks(int threads) {

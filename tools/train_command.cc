@@ -52,7 +52,8 @@ void add_train(CLI::App& app, Command& command) {
         std::printf("ingot, built with g++ %s; %s\n%s\n", __VERSION__,
                     backend->description().c_str(), to_json(config).dump().c_str());
       }
-      return ingot::train(config, options, *backend, measured_peak_flops(config, options.threads));
+      return ingot::train(config, options, *backend,
+                          measured_peak_flops(config, *backend, options.threads));
     };
   });
 }

@@ -1,0 +1,118 @@
+#include "engine/calibration.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "backends/cpu/cpu_backend.h"
+#include "engine/calibration_file.h"
+#include "engine/disk_speed.h"
+#include "io/test_folder.h"
+#include "ops/cpu_kernels.h"
+
+namespace ingot {
+namespace {
+
+using nlohmann::json;
+
+class Calibration : public testing::Test {
+ protected:
+  void SetUp() override { setenv("XDG_CACHE_HOME", folder_.path().c_str(), 1); }
+
+  RunConfig config(const std::vector<std::string>& overrides = {}) const {
+    std::vector<std::string> all = {"memory.offload_directory=" + folder_.path().string()};
+    all.insert(all.end(), overrides.begin(), overrides.end());
+    return parse_run_config(R"({"model": {"model_type": "llama", "vocab_size": 64,
+      "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1,
+      "num_attention_heads": 2}})",
+                            "run.json", ".", all);
+  }
+
+  TestFolder folder_;
+  cpu::CpuBackend backend_{2, cpu::all_cpu_kernels()};
+};
+
+TEST_F(Calibration, TimesEachKindOfOpAndIsKeptForLaterProcesses) {
+  const CostModel costs = machine_costs(config(), backend_);
+  for (const char* key : {"linear bf16", "cross_entropy_backward bf16 i32 f32 bf16 f32", "fetch",
+                          "store", "quantize bf16 i8 f32"}) {
+    ASSERT_TRUE(costs.timings().contains(key)) << key;
+    for (const Timing& timing : costs.timings().at(key)) EXPECT_GT(timing.seconds, 0) << key;
+  }
+  // Of both models: one entry for each size.
+  EXPECT_EQ(costs.timings().at("linear bf16").size(), 2u);
+  EXPECT_EQ(machine_costs(config(), backend_).timings(), costs.timings());
+}
+
+TEST_F(Calibration, HoldsForOneDeviceAndPrecision) {
+  EXPECT_NE(costs_file(config({"precision.compute=fp32"}), backend_),
+            costs_file(config(), backend_));
+  const cpu::CpuBackend other(1, cpu::all_cpu_kernels());
+  EXPECT_NE(costs_file(config(), other), costs_file(config(), backend_));
+}
+
+// The file of another machine under this one's name, and one with impossible numbers.
+TEST_F(Calibration, IsMeasuredAgainWhereTheFileIsForAnotherMachineOrDamaged) {
+  const std::filesystem::path path = costs_file(config(), backend_);
+  std::filesystem::create_directories(path.parent_path());
+  const json slow = {{"linear bf16", {{128, 1, 1, 1e6}}}};
+  const json negative = {{"linear bf16", {{128, 1, 1, -1}}}};
+  put_file(path, json{{"measured_for", "another machine"}, {"measured", slow}}.dump());
+  const CostModel again = machine_costs(config(), backend_);
+  EXPECT_LT(again.timings().at("linear bf16").front().seconds, 100);
+  json mended = json::parse(contents_of(path));
+  mended["measured"] = negative;
+  put_file(path, mended.dump());
+  EXPECT_GT(machine_costs(config(), backend_).timings().at("linear bf16").front().seconds, 0);
+}
+
+TEST_F(Calibration, FilesThatTellNothingAreTakenForMissing) {
+  const CalibrationFile file("x", "this machine");
+  EXPECT_TRUE(file.read().is_null());
+  file.write(7);
+  EXPECT_EQ(file.read(), 7);
+  for (const char* text : {"", "{", "[]", "7", R"({"measured_for": "this machine"})",
+                           R"({"measured_for": "that machine", "measured": 7})"}) {
+    put_file(file.path(), text);
+    EXPECT_TRUE(file.read().is_null()) << text;
+  }
+}
+
+TEST_F(Calibration, KeepsTheHighestPeakSeen) {
+  EXPECT_EQ(best_peak_flops(backend_, "bf16", 2e11), 2e11);
+  EXPECT_EQ(best_peak_flops(backend_, "bf16", 1e11), 2e11);  // a disturbed measurement
+  EXPECT_EQ(best_peak_flops(backend_, "bf16", 3e11), 3e11);
+  EXPECT_EQ(best_peak_flops(backend_, "bf16", 1e11), 3e11);
+  EXPECT_EQ(best_peak_flops(backend_, "fp32", 1e11), 1e11);
+  const cpu::CpuBackend other(1, cpu::all_cpu_kernels());
+  EXPECT_EQ(best_peak_flops(other, "bf16", 1e11), 1e11);
+}
+
+TEST_F(Calibration, TakesNoPeakFromADamagedFile) {
+  for (const double damaged : {1e30, -1.0, 0.0}) {
+    best_peak_flops(backend_, "bf16", 1e11);
+    for (const auto& entry : std::filesystem::directory_iterator(folder_ / "ingot")) {
+      json file = json::parse(contents_of(entry.path()));
+      file["measured"] = damaged;
+      put_file(entry.path(), file.dump());
+    }
+    EXPECT_EQ(best_peak_flops(backend_, "bf16", 1e11), 1e11) << damaged;
+  }
+}
+
+TEST_F(Calibration, MeasuresTheDiskOnceForAllFoldersOnIt) {
+  const TestFolder disk;  // as the offload folder: not in memory where this test must tell
+  const DiskSpeed speed = machine_disk(disk.path());
+  EXPECT_GT(speed.read_seconds_per_byte, 0);
+  EXPECT_GT(speed.write_seconds_per_byte, 0);
+  EXPECT_EQ(machine_disk(disk / "not" / "there" / "yet"), speed);
+}
+
+TEST_F(Calibration, TakesAFolderThatCannotBeWrittenForACommonDisk) {
+  EXPECT_EQ(measure_disk("/proc"), DiskSpeed());
+  EXPECT_EQ(machine_disk("/dev/shm"), DiskSpeed());
+}
+
+}  // namespace
+}  // namespace ingot

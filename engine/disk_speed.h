@@ -1,0 +1,22 @@
+// How fast the disk of offloaded tensors is: measured once for each disk, kept in a
+// CalibrationFile.
+#pragma once
+
+#include <filesystem>
+
+#include "engine/config.h"
+#include "memory/cost_model.h"
+
+namespace ingot {
+
+// Where a run's offloaded tensors go.
+std::filesystem::path offload_folder(const RunConfig& config);
+
+// Of the disk that holds `folder`, or the nearest of its parents that exists. A folder that can't
+// be written, or lies in memory, is taken for a common disk.
+DiskSpeed machine_disk(const std::filesystem::path& folder);
+
+// The same without a file: writes 64 MiB to the disk and reads them from it.
+DiskSpeed measure_disk(const std::filesystem::path& folder);
+
+}  // namespace ingot

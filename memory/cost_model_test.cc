@@ -1,0 +1,80 @@
+#include "memory/cost_model.h"
+
+#include <gtest/gtest.h>
+
+#include "ops/transfer/transfer.h"
+
+namespace ingot {
+namespace {
+
+const OpKind kProduct{.name = "product"};
+
+// An op on `rows` rows of f32, with this work.
+Op product(Program& program, std::int64_t rows, double flops, double bytes) {
+  const Tensor t = program.add_tensor({.name = "x", .shape = {rows, 8}, .dtype = DType::f32});
+  return {.kind = &kProduct, .inputs = {t}, .flops = flops, .bytes = bytes};
+}
+
+TEST(CostModel, AveragesTimingsOfAboutTheSameSizeByTheirWork) {
+  CostModel costs;
+  costs.add("product f32", {.rows = 128, .flops = 1e9, .seconds = 1});
+  costs.add("product f32", {.rows = 150, .flops = 3e9, .seconds = 1});
+  ASSERT_EQ(costs.timings().at("product f32").size(), 1u);
+  Program program;
+  EXPECT_DOUBLE_EQ(costs.seconds(program, product(program, 128, 2e9, 1)), 1.0);
+}
+
+TEST(CostModel, InterpolatesBetweenSizesAndKeepsTheLastBeyondThem) {
+  CostModel costs;
+  costs.add("product f32", {.rows = 1024, .flops = 1e9, .seconds = 1});
+  costs.add("product f32", {.rows = 64, .flops = 1e9, .seconds = 3});
+  Program program;
+  const auto seconds = [&](std::int64_t rows) {
+    return costs.seconds(program, product(program, rows, 1e9, 1));
+  };
+  EXPECT_DOUBLE_EQ(seconds(16), 3);
+  EXPECT_DOUBLE_EQ(seconds(256), 2);  // half-way on a scale of doublings
+  EXPECT_DOUBLE_EQ(seconds(4096), 1);
+}
+
+TEST(CostModel, TakesAnOpOfChunksForOneOfSoManyRows) {
+  CostModel costs;
+  costs.add("product f32", {.rows = 64, .flops = 1e9, .seconds = 3});
+  costs.add("product f32", {.rows = 1024, .flops = 1e9, .seconds = 1});
+  Program program;
+  Op op = product(program, 4096, 1e9, 1);
+  op.attributes.set("chunk_rows", 64);
+  EXPECT_DOUBLE_EQ(costs.seconds(program, op), 3);
+}
+
+TEST(CostModel, CountsBytesWhereMemoryDecides) {
+  CostModel costs;
+  costs.add("product f32", {.rows = 64, .flops = 1e9, .bytes = 1e9, .seconds = 1});
+  Program program;
+  EXPECT_DOUBLE_EQ(costs.seconds(program, product(program, 64, 1e3, 2e9)), 2);
+  EXPECT_DOUBLE_EQ(costs.seconds_of_bytes("product f32", 5e8), 0.5);
+}
+
+TEST(CostModel, WaitsForTheDiskOnlyWhereTheFilesPagesDoNotFitMemory) {
+  Program program;
+  program.begin(Part::update);
+  const Tensor state = program.add_tensor({.name = "m",
+                                           .shape = {1000, 1000},
+                                           .dtype = DType::f32,
+                                           .role = Role::optimizer_state,
+                                           .lifetime = Lifetime::persistent,
+                                           .place = Place::offload});
+  const Tensor here = fetch(program, state, {});
+  store(program, here, state);
+  CostModel costs;
+  costs.add("fetch", {.bytes = 8e6, .seconds = 0.001});
+  costs.add("store", {.bytes = 8e6, .seconds = 0.002});
+  costs.set_disk({.read_seconds_per_byte = 1e-8, .write_seconds_per_byte = 2e-8}, 4'000'000);
+  EXPECT_DOUBLE_EQ(costs.seconds(program, Part::update), 0.003);
+  costs.set_disk({.read_seconds_per_byte = 1e-8, .write_seconds_per_byte = 2e-8}, 3'999'999);
+  EXPECT_DOUBLE_EQ(costs.seconds(program, Part::update), 0.04 + 0.08);
+  EXPECT_DOUBLE_EQ(costs.seconds(program, Part::micro_step), 0);
+}
+
+}  // namespace
+}  // namespace ingot
