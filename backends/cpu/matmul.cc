@@ -17,6 +17,12 @@ constexpr std::int64_t kStep = 256, kLongestStep = 1024;
 // B is packed and used in portions of this size: they stay in L3, and the workspace stays small.
 constexpr std::int64_t kPackedBytes = 8 << 20;
 
+// A group of few rows (of few tokens, when A is transposed) is done column by column: a thread
+// packs some columns of B into its own cache and multiplies all rows with them at once. So B is not
+// written to memory and read again, which is what packing costs when there is little to do with
+// each element. A transposed A is packed for each tile: they are wider.
+constexpr std::int64_t kFewRows = 1024, kOwnColumns = 128, kOwnBytes = 256 << 10;
+
 [[noreturn]] void refuse(const char* what) {
   throw Error(ErrorCode::usage, what, "backends/cpu/matmul");
 }
@@ -44,6 +50,7 @@ struct Matmul::Block {
   const float* bias;
   const std::byte* residual;
   bool thin;  // so few rows that packing B would take longer than the product
+  bool own;   // few rows: tiles have all of them, and pack their columns of B themselves
   std::byte* packed;
   std::int64_t tile_rows, tile_columns;
   std::int64_t panels, tiles;  // work to do
@@ -95,7 +102,11 @@ Matmul::Matmul(const MatmulSpec& spec, Isa isa) : spec_(spec), kernels_(&matmul_
         round_up(s.a_transposed ? tile_rows * longest * 4 : tile_rows * (longest + 16) * 4, 64);
   }
   if (words_of(s.depth) > step) scratch_sums_bytes_ = tile_rows * tile_columns * 4;
-  workspace_bytes_ = packed_capacity_ + s.threads * (scratch_a_bytes_ + scratch_sums_bytes_);
+  if (s.groups > 1 && !s.b_packed) {
+    const std::int64_t bytes = own_columns() * words_of(s.depth) * 4;
+    if (s.a_transposed || bytes <= kOwnBytes) scratch_b_bytes_ = std::min(bytes, kOwnBytes);
+  }
+  workspace_bytes_ = packed_capacity_ + s.threads * scratch_bytes();
 }
 
 Matmul Matmul::overwriting() const {
@@ -114,6 +125,11 @@ std::int64_t Matmul::words_of(std::int64_t depth) const {
 std::int64_t Matmul::step_words(std::int64_t depth) const {
   const std::int64_t words = words_of(depth);
   return !prepares_a_ && words <= kLongestStep ? std::max<std::int64_t>(words, 1) : kStep;
+}
+
+// Most columns of a tile that packs its own part of B.
+std::int64_t Matmul::own_columns() const {
+  return std::min(round_up(spec_.columns, 16), spec_.a_transposed ? kTileColumns : kOwnColumns);
 }
 
 std::int64_t Matmul::packed_bytes() const {
@@ -172,6 +188,8 @@ Matmul::Block Matmul::block_of_group(const Call& call, int group) const {
       block.residual = at(call.residual, s.c, first * s.residual_stride);
   }
   block.thin = !s.a_transposed && !s.b_packed && count <= kThinRows;
+  block.own = !block.thin && own_columns() * words_of(block.depth) * 4 <= scratch_b_bytes_ &&
+              (s.a_transposed || count <= kFewRows);
   return block;
 }
 
@@ -186,7 +204,8 @@ void Matmul::run(ThreadPool& pool, const void* a, const void* b, void* c, const 
     const Block whole = block_of_group(call, group);
     const bool nothing_to_add = spec_.accumulate && whole.depth == 0;
     if (whole.rows == 0 || (nothing_to_add && !spec_.bias && !spec_.residual)) continue;
-    const std::int64_t column_bytes = whole.thin || spec_.b_packed ? 0 : words_of(whole.depth) * 4;
+    const bool shares = !whole.thin && !whole.own && !spec_.b_packed;  // a packed B
+    const std::int64_t column_bytes = shares ? words_of(whole.depth) * 4 : 0;
     for (std::int64_t column = 0; column < whole.columns;) {
       std::int64_t columns = whole.columns - column;
       if (round_up(columns, 16) * column_bytes > packed_capacity_ - used) {
@@ -247,9 +266,12 @@ void Matmul::choose_tiles(Batch& batch, int threads) const {
     std::int64_t tiles = 0;
     for (int i = 0; i < batch.count; ++i) {
       Block& block = batch.blocks[i];
-      block.tile_rows = block.thin ? block.rows : rows;
-      block.tile_columns = block.thin ? kThinColumns : columns;
-      block.panels = block.thin || spec_.b_packed ? 0 : divide_up(block.columns, kernels_->panel);
+      block.tile_rows = block.thin || block.own ? block.rows : rows;
+      block.tile_columns = block.thin  ? kThinColumns
+                           : block.own ? std::min(columns, own_columns())
+                                       : columns;
+      block.panels =
+          block.packed == nullptr || spec_.b_packed ? 0 : divide_up(block.columns, kernels_->panel);
       block.tiles =
           divide_up(block.rows, block.tile_rows) * divide_up(block.columns, block.tile_columns);
       tiles += block.tiles;
@@ -271,11 +293,12 @@ void Matmul::run_batch(const Call& call, ThreadPool& pool, Batch& batch) const {
   });
   pool.parallel_for(batch.total(&Block::tiles), [&](std::int64_t tile, int thread) {
     const Block& block = batch.find(&Block::tiles, tile);
+    std::byte* scratch = call.workspace + packed_capacity_ + thread * scratch_bytes();
     if (block.thin) {
       multiply_thin(block, tile);
+    } else if (block.own) {
+      pack_and_multiply(block, tile, scratch);
     } else {
-      std::byte* scratch =
-          call.workspace + packed_capacity_ + thread * (scratch_a_bytes_ + scratch_sums_bytes_);
       multiply_tile(block, tile, scratch);
     }
   });
@@ -309,6 +332,17 @@ void Matmul::multiply_thin(const Block& block, std::int64_t tile) const {
   thin.b_stride = spec_.b_stride;
   thin.output = output_at(block, 0, column);
   kernels_->thin[type_index(spec_.b)][spec_.b_transposed](thin);
+}
+
+void Matmul::pack_and_multiply(const Block& block, std::int64_t tile, std::byte* scratch) const {
+  const std::int64_t column = tile * block.tile_columns;
+  Block part = columns_of(block, column, std::min(block.tile_columns, block.columns - column));
+  part.packed = scratch + scratch_a_bytes_ + scratch_sums_bytes_;
+  for (std::int64_t panel = 0; panel * kernels_->panel < part.columns; ++panel) {
+    pack_panel(part, panel);
+  }
+  part.tile_rows = kTileRows;
+  for (std::int64_t i = 0; i * kTileRows < part.rows; ++i) multiply_tile(part, i, scratch);
 }
 
 void Matmul::multiply_tile(const Block& block, std::int64_t tile, std::byte* scratch) const {

@@ -69,7 +69,7 @@ class Matmul {
   Matmul overwriting() const;
 
   // What run() needs: at most 8 MiB for packed B (more only for a depth beyond 32000) and 0.3 MiB
-  // for each thread. A multiple of 64.
+  // for each thread (0.6 with groups). A multiple of 64.
   std::int64_t workspace_bytes() const { return workspace_bytes_; }
 
   // a_rows: stored rows of A now (of all groups). workspace: workspace_bytes(), aligned to 64, its
@@ -97,6 +97,10 @@ class Matmul {
   bool pairs() const;  // words of packed operands are pairs of bf16, else fp32
   std::int64_t words_of(std::int64_t depth) const;
   std::int64_t step_words(std::int64_t depth) const;
+  std::int64_t own_columns() const;
+  std::int64_t scratch_bytes() const {  // of a thread
+    return scratch_a_bytes_ + scratch_sums_bytes_ + scratch_b_bytes_;
+  }
   void check(const Call& call, std::size_t workspace_bytes, int threads) const;
   Block block_of_group(const Call& call, int group) const;
   Block columns_of(const Block& whole, std::int64_t column, std::int64_t columns) const;
@@ -106,13 +110,15 @@ class Matmul {
   MatmulOutput output_at(const Block& block, std::int64_t row, std::int64_t column) const;
   void multiply_thin(const Block& block, std::int64_t tile) const;
   void multiply_tile(const Block& block, std::int64_t tile, std::byte* scratch) const;
+  void pack_and_multiply(const Block& block, std::int64_t tile, std::byte* scratch) const;
   void place_a(const Block& block, std::int64_t row, std::int64_t first, std::byte* scratch,
                MatmulTile& tile) const;
 
   MatmulSpec spec_;
   const MatmulKernels* kernels_;
   bool prepares_a_;  // A goes through a thread's scratch: transposed, or widened to fp32
-  std::int64_t packed_capacity_ = 0, scratch_a_bytes_ = 0, scratch_sums_bytes_ = 0;
+  std::int64_t packed_capacity_ = 0;
+  std::int64_t scratch_a_bytes_ = 0, scratch_sums_bytes_ = 0, scratch_b_bytes_ = 0;
   std::int64_t workspace_bytes_ = 0;
 };
 

@@ -271,6 +271,26 @@ TEST(Matmul, DeepSumsAreCutAndStayExact) {
   }
 }
 
+// A group of many rows shares a packed B, one of few packs its own, one of fewer reads it as it is.
+TEST(Matmul, GroupsOfAllSizesStandSideBySide) {
+  const std::vector<std::int32_t> offsets = {0, 1100, 1110, 1160, 1160, 1400};
+  for (const Isa isa : levels()) {
+    for (const DType type : {DType::f32, DType::bf16}) {
+      MatmulSpec s{.rows = 1400, .columns = 150, .depth = 70, .a = type, .b = type};
+      s.groups = 5;
+      s.b_transposed = true;
+      s.threads = 2;
+      expect_exact(s, 1400, offsets, isa);
+      MatmulSpec gradient{.rows = 100, .columns = 150, .depth = 1400, .a = type, .b = type};
+      gradient.groups = 5;
+      gradient.a_transposed = gradient.accumulate = true;
+      gradient.threads = 2;
+      expect_exact(gradient, 1400, offsets, isa);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
 TEST(Matmul, ManyGroupsAreCutIntoBatches) {
   // 150 groups: more than a batch holds; sizes 0, 1, 2, ... 40, 0, ...
   std::vector<std::int32_t> offsets = {0};
