@@ -1,0 +1,129 @@
+// Memory that an op has no business with made deadly, in every build: a layout in which each tensor
+// has pages of its own, and an observer that closes all pages but those of the operands of the op
+// that runs. Reading or writing a dead tensor, another op's tensor or the page behind one's own is
+// a SIGSEGV; what a page has left beside a tensor is filled with a pattern and looked at.
+#pragma once
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "engine/executor.h"
+#include "memory/buffer.h"
+#include "memory/lifetimes.h"
+#include "memory/packing.h"
+#include "memory/plan.h"
+
+namespace ingot {
+
+inline constexpr std::int64_t kFencePage = 4096;
+
+// Packs a program again, memory used again as ever, but in whole pages with a free one behind each
+// tensor. A tensor ends where its pages end, or less than 64 bytes (the kernels' alignment) before.
+inline void add_red_zones(const Program& program, MemoryPlan& plan) {
+  constexpr std::int64_t kAlignment = 64;
+  Lifetimes lives = lifetimes(program);
+  std::vector<std::int64_t> heads;
+  for (Buffer& buffer : lives.buffers) {
+    const std::int64_t pages = align_up(buffer.bytes, kFencePage);
+    heads.push_back(pages - align_up(buffer.bytes, kAlignment));
+    buffer.bytes = pages + kFencePage;
+  }
+  const Packing packing = pack(lives.buffers, {.alignment = kFencePage});
+  for (std::size_t i = 0; i < lives.tensors.size(); ++i) {
+    plan.offsets[lives.tensors[i]] = packing.offsets[i] + heads[i];
+  }
+  plan.arena_bytes = packing.total_bytes;
+}
+
+// While an op runs, only the pages of its own operands are open; between ops everything is. Tensors
+// in the offload memory stay open. Set it as the executor's observer.
+class OperandsOnly final : public OpObserver {
+ public:
+  // offsets: of add_red_zones(), which the executor runs with.
+  OperandsOnly(const Executor& executor, std::span<const std::int64_t> offsets)
+      : executor_(executor) {
+    const std::span<const TensorInfo> tensors = executor.program().tensors();
+    for (std::size_t id = 0; id < tensors.size() && arena_.empty(); ++id) {
+      if (offsets[id] < 0 || tensors[id].place != Place::arena) continue;
+      std::byte* const place = executor.data(executor.program().whole(static_cast<int>(id)));
+      arena_ = {place - offsets[id], static_cast<std::size_t>(executor.arena_bytes())};
+    }
+  }
+  ~OperandsOnly() override { protect(arena_, PROT_READ | PROT_WRITE); }
+  OperandsOnly(const OperandsOnly&) = delete;
+
+  void before(const Op& op) override {
+    protect(arena_, PROT_NONE);
+    for_each_operand(op, [this](const Room& room) {
+      protect(room.pages, PROT_READ | PROT_WRITE);
+      std::ranges::fill(room.head(), kPattern);
+      std::ranges::fill(room.tail(), kPattern);
+    });
+  }
+
+  void after(const Op& op) override {
+    const auto touched = [](std::span<const std::byte> bytes) {
+      return std::ranges::any_of(bytes, [](std::byte b) { return b != kPattern; });
+    };
+    for_each_operand(op, [&](const Room& room) {
+      if (stray_.empty() && (touched(room.head()) || touched(room.tail()))) {
+        stray_ = describe(executor_.program(), op);
+      }
+    });
+    protect(arena_, PROT_READ | PROT_WRITE);
+  }
+
+  // The first op that wrote beside one of its operands; empty: none.
+  const std::string& stray() const { return stray_; }
+
+ private:
+  static constexpr std::byte kPattern{0xA5};
+
+  struct Room {
+    std::span<std::byte> pages, tensor;  // tensor lies in pages
+    std::span<std::byte> head() const { return {pages.data(), tensor.data()}; }
+    std::span<std::byte> tail() const {
+      return {tensor.data() + tensor.size(), pages.data() + pages.size()};
+    }
+  };
+
+  template <class Act>
+  void for_each_operand(const Op& op, Act act) const {
+    const Program& program = executor_.program();
+    const auto visit = [&](Tensor t) {
+      if (!t || program.info(t).place != Place::arena) return;
+      const std::span<std::byte> tensor(executor_.data(program.whole(t.id)),
+                                        static_cast<std::size_t>(program.info(t).bytes()));
+      const std::int64_t begin = (tensor.data() - arena_.data()) / kFencePage * kFencePage;
+      const std::int64_t end = align_up(tensor.data() + tensor.size() - arena_.data(), kFencePage);
+      act(Room{
+          arena_.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)),
+          tensor});
+    };
+    std::ranges::for_each(op.inputs, visit);
+    std::ranges::for_each(op.outputs, visit);
+    visit(op.workspace);
+  }
+
+  static void protect(std::span<std::byte> bytes, int how) {
+    if (bytes.empty()) return;
+    if (mprotect(bytes.data(), bytes.size(), how) != 0) {
+      throw std::runtime_error(std::string("mprotect: ") + std::strerror(errno));
+    }
+  }
+
+  const Executor& executor_;
+  std::span<std::byte> arena_;
+  std::string stray_;
+};
+
+}  // namespace ingot

@@ -1,0 +1,164 @@
+// Whole steps of every family in a packed arena where an op can touch its own operands and nothing
+// else: dead tensors and what lies between are closed by the hardware (tests/red_zones.h).
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/initialize.h"
+#include "tests/red_zones.h"
+#include "tests/tiny_run.h"
+
+namespace ingot {
+namespace {
+
+enum class Layout { planned, red_zones };
+
+struct Outcome {
+  std::vector<double> numbers;
+  std::string stray;  // the first op that wrote beside its operands
+  bool operator==(const Outcome&) const = default;
+};
+
+// Two steps and an evaluation; every number that comes out.
+Outcome outcome_of(const RunConfig& config, Backend& backend, Layout layout) {
+  PlannedTraining plan = plan_training(config, backend);
+  if (layout == Layout::red_zones) add_red_zones(plan.compiled->program, plan.memory);
+  const std::vector<std::int64_t> offsets = plan.memory.offsets;
+  TrainingEngine engine(std::move(plan), backend, config);
+  std::optional<OperandsOnly> watch;
+  if (layout == Layout::red_zones) {
+    engine.executor().set_observer(&watch.emplace(engine.executor(), offsets));
+  }
+  initialize_weights(engine.executor(), 1, 1);
+  engine.state().learning_rate = 1e-2;
+  engine.state().mtp_weight = 0.3;
+  engine.state().balance_weight = 0.01;
+  engine.state().bias_update_rate = 0.001;
+  std::uint64_t seed = 0;
+  const auto next = [&seed](std::span<std::int32_t> tokens, std::span<std::int32_t> targets) {
+    const auto walk = learnable_tokens(tokens.size() + 1, 64, ++seed);
+    std::copy(walk.begin(), walk.end() - 1, tokens.begin());
+    std::copy(walk.begin() + 1, walk.end(), targets.begin());
+  };
+  Outcome outcome;
+  for (int step = 0; step < 2; ++step) {
+    const StepReport report = engine.step(2, next);
+    ++engine.state().updates;
+    outcome.numbers.insert(outcome.numbers.end(), {report.loss, report.mtp_loss, report.grad_norm});
+  }
+  std::vector<std::int32_t> tokens(engine.tokens_per_micro_step()), targets(tokens.size());
+  next(tokens, targets);
+  outcome.numbers.push_back(engine.evaluate(tokens, targets).loss);
+  if (watch) outcome.stray = watch->stray();
+  return outcome;
+}
+
+class RedZonesOf : public testing::TestWithParam<const char*> {
+ protected:
+  static void expect_untouched(const TinyRun& run, const std::vector<std::string>& settings) {
+    SCOPED_TRACE(settings.front());
+    const RunConfig config = run.config("run", settings);
+    cpu::CpuBackend backend = tiny_backend(2);
+    EXPECT_EQ(outcome_of(config, backend, Layout::red_zones),
+              outcome_of(config, backend, Layout::planned));
+  }
+};
+
+TEST_P(RedZonesOf, AreNeverTouchedNorIsAnythingButAnOpsOwnOperands) {
+  for (const char* compute : {"fp32", "bf16", "fp16"}) {
+    SCOPED_TRACE(compute);
+    const TinyRun run(GetParam(), compute);
+    for (const char* activations : {"keep", "int8", "recompute"}) {
+      expect_untouched(run, {std::string("memory.activations=") + activations});
+    }
+  }
+}
+
+TEST_P(RedZonesOf, NorByCompressedStatesAndWeights) {
+  const TinyRun run(GetParam(), "bf16");
+  expect_untouched(
+      run, {"optimizer.state=int8", "precision.master=bf16_residual", "precision.gradient=bf16"});
+  expect_untouched(run, {"precision.compute=int8", "precision.master=int8"});
+  expect_untouched(run, {"optimizer.type=muon", "memory.activations=compact"});
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, RedZonesOf, testing::ValuesIn(kFamilies),
+                         [](const auto& info) { return std::string(info.param); });
+
+// What the kernels of one kind do besides their work.
+struct Mischief {
+  std::string_view kind;
+  enum { nothing, write_behind, read_dead } what = nothing;
+};
+
+class StrayBackend final : public Backend {
+ public:
+  explicit StrayBackend(const Mischief& mischief) : mischief_(mischief) {}
+
+  std::string description() const override { return cpu_.description(); }
+  std::unique_ptr<Kernel> make_kernel(const Program& program, const Op& op) override {
+    std::shared_ptr<Kernel> inner = cpu_.make_kernel(program, op);
+    const std::string_view kind = op.kind->name;
+    const std::int64_t bytes = op.outputs.empty() ? 0 : program.info(op.outputs.front()).bytes();
+    return cpu::make_kernel(inner->workspace_bytes(),
+                            [=, this](const KernelArguments& arguments, const StepState& state) {
+                              inner->run(arguments, state);
+                              if (kind == "rms_norm") activation_ = arguments.output<std::byte>(0);
+                              if (kind == mischief_.kind)
+                                misbehave(arguments.output<std::byte>(0) + bytes);
+                            });
+  }
+  std::unique_ptr<DeviceMemory> allocate(std::int64_t bytes) override {
+    return cpu_.allocate(bytes);
+  }
+  std::unique_ptr<DeviceMemory> allocate_offload(std::int64_t bytes,
+                                                 const std::filesystem::path& folder) override {
+    return cpu_.allocate_offload(bytes, folder);
+  }
+  void copy_to_device(std::byte* device, std::span<const std::byte> host) override {
+    cpu_.copy_to_device(device, host);
+  }
+  void copy_to_host(std::span<std::byte> host, const std::byte* device) override {
+    cpu_.copy_to_host(host, device);
+  }
+  void synchronize() override { cpu_.synchronize(); }
+
+ private:
+  void misbehave(volatile std::byte* end_of_output) const {
+    if (mischief_.what == Mischief::write_behind) *end_of_output = std::byte{1};
+    if (mischief_.what == Mischief::read_dead) (void)*activation_;
+  }
+
+  Mischief mischief_;
+  cpu::CpuBackend cpu_ = tiny_backend(1);
+  volatile std::byte* activation_ = nullptr;  // what the last norm wrote
+};
+
+Outcome outcome_with(const Mischief& mischief, Layout layout = Layout::red_zones) {
+  StrayBackend backend(mischief);
+  return outcome_of(TinyRun("llama", "bf16").config("run"), backend, layout);
+}
+
+TEST(RedZones, AByteWrittenBehindATensorThatEndsWithItsPageIsDeadly) {
+  EXPECT_EQ(outcome_with({"rms_norm", Mischief::nothing}).stray, "");
+  EXPECT_EXIT(outcome_with({"rms_norm", Mischief::write_behind}), testing::KilledBySignal(SIGSEGV),
+              "");
+}
+
+TEST(RedZones, AByteWrittenBehindAnyOtherTensorIsFoundAndTheOpNamed) {
+  const std::string stray = outcome_with({"gradient_norm", Mischief::write_behind}).stray;
+  EXPECT_NE(stray.find("gradient_norm"), std::string::npos) << stray;
+}
+
+TEST(RedZones, AReadOfADeadTensorIsDeadly) {
+  const Outcome unseen = outcome_with({"adamw", Mischief::read_dead}, Layout::planned);
+  EXPECT_EQ(unseen, outcome_with({"adamw", Mischief::nothing}));
+  EXPECT_EXIT(outcome_with({"adamw", Mischief::read_dead}), testing::KilledBySignal(SIGSEGV), "");
+}
+
+}  // namespace
+}  // namespace ingot
