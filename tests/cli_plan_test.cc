@@ -78,6 +78,23 @@ TEST(Plan, PrintsTheWholeConfigThatGivesTheSamePlanAgain) {
   EXPECT_EQ(again.out, printed.out) << again.err;
 }
 
+// Recipe C of docs/memory.md, with everything a step needs, the process itself included.
+TEST(Plan, FitsThreeHundredMillionParametersIntoAGiB) {
+  const double parameters = 8.03e9;
+  const auto budget = static_cast<std::int64_t>(parameters / 300e6 * (1 << 30));
+  const RunConfig config = parse_run_config(
+      R"({"model": "configs/models/r1_distill_llama_8b.json", "data": {"sequence_length": 2048},
+          "batch": {"tokens_per_step": 2048},
+          "optimizer": {"state": "int8", "update_in_backward": true},
+          "precision": {"master": "int8"},
+          "memory": {"activations": "recompute", "offload": "none"}})",
+      "run.json", ".", {"memory.budget=" + std::to_string(budget)});
+  cpu::CpuBackend backend = tiny_backend(2);
+  const PlannedTraining plan = plan_training(config, backend);
+  EXPECT_LE(plan.predicted_peak_bytes(), budget);
+  EXPECT_GT(static_cast<double>(count_parameters(config.model).total), parameters);
+}
+
 class ShippedConfig : public testing::TestWithParam<const char*> {};
 
 // Of the processor's time, as other programs run beside tests.
