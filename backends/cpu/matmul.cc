@@ -17,11 +17,11 @@ constexpr std::int64_t kStep = 256, kLongestStep = 1024;
 // B is packed and used in portions of this size: they stay in L3, and the workspace stays small.
 constexpr std::int64_t kPackedBytes = 8 << 20;
 
-// A group of few rows (of few tokens, when A is transposed) is done column by column: a thread
-// packs some columns of B into its own cache and multiplies all rows with them at once. So B is not
-// written to memory and read again, which is what packing costs when there is little to do with
-// each element. A transposed A is packed for each tile: they are wider.
-constexpr std::int64_t kFewRows = 1024, kOwnColumns = 128, kOwnBytes = 256 << 10;
+// Unless B is deep, a product is done column by column: a thread packs some columns of B into its
+// own cache and multiplies many rows with them at once. So B is not written to memory and read
+// again. A transposed A is packed for each tile, so there this pays for groups of few tokens only,
+// with wider tiles.
+constexpr std::int64_t kOwnRows = 10 * kTileRows, kOwnColumns = 128, kOwnBytes = 256 << 10;
 
 [[noreturn]] void refuse(const char* what) {
   throw Error(ErrorCode::usage, what, "backends/cpu/matmul");
@@ -50,7 +50,7 @@ struct Matmul::Block {
   const float* bias;
   const std::byte* residual;
   bool thin;  // so few rows that packing B would take longer than the product
-  bool own;   // few rows: tiles have all of them, and pack their columns of B themselves
+  bool own;   // tiles have many rows, and pack their columns of B themselves
   std::byte* packed;
   std::int64_t tile_rows, tile_columns;
   std::int64_t panels, tiles;  // work to do
@@ -102,7 +102,7 @@ Matmul::Matmul(const MatmulSpec& spec, Isa isa) : spec_(spec), kernels_(&matmul_
         round_up(s.a_transposed ? tile_rows * longest * 4 : tile_rows * (longest + 16) * 4, 64);
   }
   if (words_of(s.depth) > step) scratch_sums_bytes_ = tile_rows * tile_columns * 4;
-  if (s.groups > 1 && !s.b_packed) {
+  if (!s.b_packed && (s.groups > 1 || !s.a_transposed)) {
     const std::int64_t bytes = own_columns() * words_of(s.depth) * 4;
     if (s.a_transposed || bytes <= kOwnBytes) scratch_b_bytes_ = std::min(bytes, kOwnBytes);
   }
@@ -188,8 +188,7 @@ Matmul::Block Matmul::block_of_group(const Call& call, int group) const {
       block.residual = at(call.residual, s.c, first * s.residual_stride);
   }
   block.thin = !s.a_transposed && !s.b_packed && count <= kThinRows;
-  block.own = !block.thin && own_columns() * words_of(block.depth) * 4 <= scratch_b_bytes_ &&
-              (s.a_transposed || count <= kFewRows);
+  block.own = !block.thin && own_columns() * words_of(block.depth) * 4 <= scratch_b_bytes_;
   return block;
 }
 
@@ -266,7 +265,7 @@ void Matmul::choose_tiles(Batch& batch, int threads) const {
     std::int64_t tiles = 0;
     for (int i = 0; i < batch.count; ++i) {
       Block& block = batch.blocks[i];
-      block.tile_rows = block.thin || block.own ? block.rows : rows;
+      block.tile_rows = block.thin ? block.rows : block.own ? kOwnRows : rows;
       block.tile_columns = block.thin  ? kThinColumns
                            : block.own ? std::min(columns, own_columns())
                                        : columns;
@@ -335,14 +334,18 @@ void Matmul::multiply_thin(const Block& block, std::int64_t tile) const {
 }
 
 void Matmul::pack_and_multiply(const Block& block, std::int64_t tile, std::byte* scratch) const {
-  const std::int64_t column = tile * block.tile_columns;
+  const std::int64_t row_tiles = divide_up(block.rows, kOwnRows);
+  const std::int64_t column = tile / row_tiles * block.tile_columns;
   Block part = columns_of(block, column, std::min(block.tile_columns, block.columns - column));
   part.packed = scratch + scratch_a_bytes_ + scratch_sums_bytes_;
   for (std::int64_t panel = 0; panel * kernels_->panel < part.columns; ++panel) {
     pack_panel(part, panel);
   }
   part.tile_rows = kTileRows;
-  for (std::int64_t i = 0; i * kTileRows < part.rows; ++i) multiply_tile(part, i, scratch);
+  constexpr std::int64_t kTiles = kOwnRows / kTileRows;
+  const std::int64_t first = tile % row_tiles * kTiles;
+  const std::int64_t last = std::min(first + kTiles, divide_up(block.rows, kTileRows));
+  for (std::int64_t i = first; i < last; ++i) multiply_tile(part, i, scratch);
 }
 
 void Matmul::multiply_tile(const Block& block, std::int64_t tile, std::byte* scratch) const {

@@ -5,12 +5,13 @@
 //   dx (+)= dy W         {rows = tokens, columns = in, depth = out}
 //   dW += dy^T x  (f32)  {rows = out, columns = in, depth = tokens, a_transposed, accumulate}
 //
-// How: our own register kernels (6 x 64 with AVX-512, 6 x 16 with AVX2) on packed panels of B; with
-// up to 32 rows (decoding) B is read once, where it lies. Products of bf16 use vdpbf16ps where the
-// CPU has it; otherwise, and for f16, operands are widened to fp32 on the way. One Zen 4 core gives
-// 77-95 % of its peak in all three products above (matmul_benchmark). oneDNN 2.6 beside it, its
-// weights packed beforehand: the same for y = x W^T; for dW 7 % slower in bf16, 7 % faster in fp32.
-// Ours allocates nothing and needs no second set of threads.
+// How: our own register kernels (6 x 64 with AVX-512, 6 x 16 with AVX2) on packed panels of B,
+// which each thread packs into its own cache unless B is deep or the depth is split among groups;
+// with up to 32 rows (decoding) B is read once, where it lies. Products of bf16 use vdpbf16ps where
+// the CPU has it; otherwise, and for f16, operands are widened to fp32 on the way. One Zen 4 core
+// gives 77-95 % of its peak in all three products above (matmul_benchmark). oneDNN 2.6 beside it,
+// its weights packed beforehand: the same for y = x W^T; for dW 7 % slower in bf16, 7 % faster in
+// fp32. Ours allocates nothing and needs no second set of threads.
 //
 // Sums are fp32. Each element of C is one chain of sums along the depth, cut at fixed places, so
 // the bits depend on the shape alone, not on the threads, the tiles or the workspace.
@@ -68,8 +69,8 @@ class Matmul {
   // The same product, the same workspace, but C = A B: starts a sum that this one adds to.
   Matmul overwriting() const;
 
-  // What run() needs: at most 8 MiB for packed B (more only for a depth beyond 32000) and 0.3 MiB
-  // for each thread (0.6 with groups). A multiple of 64.
+  // What run() needs: at most 8 MiB for packed B (more only for a depth beyond 32000) and 0.6 MiB
+  // for each thread. A multiple of 64.
   std::int64_t workspace_bytes() const { return workspace_bytes_; }
 
   // a_rows: stored rows of A now (of all groups). workspace: workspace_bytes(), aligned to 64, its

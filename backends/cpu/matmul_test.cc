@@ -271,7 +271,8 @@ TEST(Matmul, DeepSumsAreCutAndStayExact) {
   }
 }
 
-// A group of many rows shares a packed B, one of few packs its own, one of fewer reads it as it is.
+// Groups of many and of few rows pack their own parts of B, those of fewer read it as it is; where
+// the tokens are split, those of many share a packed B.
 TEST(Matmul, GroupsOfAllSizesStandSideBySide) {
   const std::vector<std::int32_t> offsets = {0, 1100, 1110, 1160, 1160, 1400};
   for (const Isa isa : levels()) {
