@@ -25,17 +25,31 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Between them they have every kind of op, in sizes at which a core's rate has settled.
-constexpr const char* kDenseModel = R"({"model_type": "llama", "vocab_size": 2048,
-  "hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 1,
-  "num_attention_heads": 8, "num_key_value_heads": 8, "max_position_embeddings": 512})";
-constexpr const char* kExpertModel = R"({"model_type": "deepseek_v3", "vocab_size": 2048,
-  "hidden_size": 512, "intermediate_size": 1408, "moe_intermediate_size": 256,
-  "num_hidden_layers": 1, "first_k_dense_replace": 0, "num_attention_heads": 8,
-  "num_key_value_heads": 8, "n_routed_experts": 8, "num_experts_per_tok": 2,
-  "n_shared_experts": 1, "n_group": 2, "topk_group": 1, "q_lora_rank": 192, "kv_lora_rank": 128,
-  "qk_nope_head_dim": 64, "qk_rope_head_dim": 32, "v_head_dim": 64,
-  "num_nextn_predict_layers": 0, "max_position_embeddings": 512})";
+// Hidden sizes of the probes: the first at which a core's rate has settled, and smaller ones for
+// budgets that it would break.
+constexpr std::array<int, 3> kWidths = {512, 256, 128};
+
+// Between them the two models have every kind of op.
+std::string dense_model(int width) {
+  const auto size = [width](int eighths) { return std::to_string(width * eighths / 8); };
+  return R"({"model_type": "llama", "num_hidden_layers": 1, "max_position_embeddings": 512,
+    "vocab_size": )" +
+         size(32) + R"(, "hidden_size": )" + size(8) + R"(, "intermediate_size": )" + size(22) +
+         R"(, "num_attention_heads": )" + std::to_string(width / 64) + "}";
+}
+
+std::string expert_model(int width) {
+  const auto size = [width](int eighths) { return std::to_string(width * eighths / 8); };
+  return R"({"model_type": "deepseek_v3", "num_hidden_layers": 1, "first_k_dense_replace": 0,
+    "n_routed_experts": 8, "num_experts_per_tok": 2, "n_shared_experts": 1, "n_group": 2,
+    "topk_group": 1, "qk_nope_head_dim": 64, "qk_rope_head_dim": 32, "v_head_dim": 64,
+    "num_nextn_predict_layers": 0, "max_position_embeddings": 512, "vocab_size": )" +
+         size(32) + R"(, "hidden_size": )" + size(8) + R"(, "intermediate_size": )" + size(22) +
+         R"(, "moe_intermediate_size": )" + size(4) + R"(, "q_lora_rank": )" + size(3) +
+         R"(, "kv_lora_rank": )" + size(2) + R"(, "num_attention_heads": )" +
+         std::to_string(width / 64) + R"(, "num_key_value_heads": )" + std::to_string(width / 64) +
+         "}";
+}
 
 struct ProbeSize {
   std::int64_t batch, sequence;
@@ -43,9 +57,8 @@ struct ProbeSize {
 constexpr std::array<ProbeSize, 2> kSizes = {{{1, 128}, {4, 512}}};
 constexpr int kRuns = 3;  // the fastest counts
 
-RunConfig probe_config(const RunConfig& config, const char* model, ProbeSize size) {
-  RunConfig probe =
-      parse_run_config(R"({"model": )" + std::string(model) + "}", "calibration", ".");
+RunConfig probe_config(const RunConfig& config, const std::string& model, ProbeSize size) {
+  RunConfig probe = parse_run_config(R"({"model": )" + model + "}", "calibration", ".");
   probe.data.sequence_length = size.sequence;
   probe.batch.tokens_per_step = size.batch * size.sequence;
   probe.precision = config.precision;
@@ -128,20 +141,36 @@ class Probe {
   Stopwatch stopwatch_;
 };
 
-void measure(const RunConfig& config, Backend& backend, CostModel& costs) {
-  // In 8 bits and computed again, so that the ops for that are there as well.
+// In 8 bits and computed again, so that the ops for that are there as well.
+TrainingProgram compile_probe(const RunConfig& config) {
   const auto store_in_8_bits = [](const Program& program, std::span<const SavedActivation> saved) {
     return storage_at(program, saved, ActivationLevel::int8);
   };
   const std::int64_t batch = config.batch.tokens_per_step / config.data.sequence_length;
-  const Probe probe(config, compile_training(config, {.batch = batch, .storage = store_in_8_bits}),
-                    backend);
-  probe.add_to(costs, /*transfers=*/false);
+  return compile_training(config, {.batch = batch, .storage = store_in_8_bits});
+}
+
+void measure(const RunConfig& config, Backend& backend, CostModel& costs) {
+  Probe(config, compile_probe(config), backend).add_to(costs, /*transfers=*/false);
+}
+
+// The largest width whose probes take no more than `bytes`; else the smallest.
+int width_within(const RunConfig& config, Backend& backend, std::int64_t bytes) {
+  for (const int width : kWidths) {
+    std::int64_t most = 0;
+    for (const std::string& model : {dense_model(width), expert_model(width)}) {
+      TrainingProgram compiled = compile_probe(probe_config(config, model, kSizes.back()));
+      const BoundProgram bound(compiled.program, backend);
+      most = std::max(most, least_arena_bytes(compiled.program));
+    }
+    if (most <= bytes) return width;
+  }
+  return kWidths.back();
 }
 
 // Copies to and from a file whose pages are in memory.
-void measure_transfers(const RunConfig& config, Backend& backend, CostModel& costs) {
-  const RunConfig small = probe_config(config, kDenseModel, kSizes.front());
+void measure_transfers(const RunConfig& config, Backend& backend, int width, CostModel& costs) {
+  const RunConfig small = probe_config(config, dense_model(width), kSizes.front());
   for (const std::filesystem::path& folder :
        {offload_folder(config), std::filesystem::temp_directory_path()}) {
     try {
@@ -155,11 +184,11 @@ void measure_transfers(const RunConfig& config, Backend& backend, CostModel& cos
 }
 
 // What the timings hold for: this device, this build of the program, these forms of ops.
-std::string fingerprint(const RunConfig& config, const Backend& backend) {
+std::string fingerprint(const RunConfig& config, const Backend& backend, int width) {
   const nlohmann::json all = to_json(config);
   return backend.description() + all.at("precision").dump() +
-         all.at("optimizer").at("type").dump() + all.at("optimizer").at("state").dump() +
-         this_build();
+         all.at("optimizer").at("type").dump() + all.at("optimizer").at("state").dump() + " " +
+         std::to_string(width) + " " + this_build();
 }
 
 nlohmann::json to_json(const CostModel& costs) {
@@ -190,19 +219,17 @@ CostModel costs_of(const nlohmann::json& json) {
   return costs;
 }
 
-}  // namespace
-
-CostModel measure_costs(const RunConfig& config, Backend& backend) {
+CostModel measure_costs(const RunConfig& config, Backend& backend, int width) {
   CostModel costs;
-  for (const char* model : {kDenseModel, kExpertModel}) {
+  for (const std::string& model : {dense_model(width), expert_model(width)}) {
     for (const ProbeSize size : kSizes) {
       measure(probe_config(config, model, size), backend, costs);
     }
   }
-  measure_transfers(config, backend, costs);
+  measure_transfers(config, backend, width, costs);
   if (config.optimizer.state == OptimizerState::automatic) {
     for (const OptimizerState state : {OptimizerState::bf16, OptimizerState::int8}) {
-      RunConfig probe = probe_config(config, kDenseModel, kSizes.front());
+      RunConfig probe = probe_config(config, dense_model(width), kSizes.front());
       probe.optimizer.state = state;
       measure(probe, backend, costs);
     }
@@ -210,19 +237,22 @@ CostModel measure_costs(const RunConfig& config, Backend& backend) {
   return costs;
 }
 
+}  // namespace
+
 std::filesystem::path costs_file(const RunConfig& config, const Backend& backend) {
-  return CalibrationFile("costs", fingerprint(config, backend)).path();
+  return CalibrationFile("costs", fingerprint(config, backend, kWidths.front())).path();
 }
 
-CostModel machine_costs(const RunConfig& config, Backend& backend) {
-  const CalibrationFile file("costs", fingerprint(config, backend));
+CostModel machine_costs(const RunConfig& config, Backend& backend, std::int64_t arena_bytes) {
+  const int width = width_within(config, backend, arena_bytes);
+  const CalibrationFile file("costs", fingerprint(config, backend, width));
   try {
     const nlohmann::json kept = file.read();
     if (!kept.is_null()) return costs_of(kept);
   } catch (const std::exception&) {
     // Damaged: measured again, and mended.
   }
-  const CostModel costs = measure_costs(config, backend);
+  const CostModel costs = measure_costs(config, backend, width);
   file.write(to_json(costs));
   return costs;
 }

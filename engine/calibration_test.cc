@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
@@ -9,6 +10,7 @@
 #include "engine/calibration_file.h"
 #include "engine/disk_speed.h"
 #include "io/test_folder.h"
+#include "memory/system_memory.h"
 #include "ops/cpu_kernels.h"
 
 namespace ingot {
@@ -43,6 +45,16 @@ TEST_F(Calibration, TimesEachKindOfOpAndIsKeptForLaterProcesses) {
   // Of both models: one entry for each size.
   EXPECT_EQ(costs.timings().at("linear bf16").size(), 2u);
   EXPECT_EQ(machine_costs(config(), backend_).timings(), costs.timings());
+}
+
+TEST_F(Calibration, StaysWithinASmallBudget) {
+  constexpr std::int64_t kBytes = 48 << 20;
+  const std::int64_t before = peak_resident_bytes(), now = resident_bytes();
+  const CostModel costs = machine_costs(config(), backend_, kBytes);
+  EXPECT_TRUE(costs.timings().contains("linear bf16"));
+  // The code it runs for the first time, and the heap.
+  EXPECT_LE(peak_resident_bytes(), std::max(before, now + kBytes + (8 << 20)));
+  EXPECT_FALSE(std::filesystem::exists(costs_file(config(), backend_)));
 }
 
 TEST_F(Calibration, HoldsForOneDeviceAndPrecision) {

@@ -98,7 +98,7 @@ class Planner {
  private:
   void use_costs() {
     if (costs_) return;
-    costs_ = machine_costs(config_, backend_);
+    costs_ = machine_costs(config_, backend_, budget_ - process_bytes());
     if (offloads_.back() == OffloadSet::none) return;
     // What the system is left for pages of the file when this process takes all its budget.
     const std::int64_t rest = read_system_memory().room() + resident_bytes() - budget_;

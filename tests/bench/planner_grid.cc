@@ -40,7 +40,7 @@ const std::vector<Model> kModels = {
     {"moe_48m", "configs/bench/moe_48m.json", 512, 2},
     {"quickstart", "configs/runs/quickstart.json", 256, 4},
     {"qwen3_long", R"({"model": {"model_type": "qwen3", "vocab_size": 8192, "hidden_size": 256,
-      "intermediate_size": 704, "num_hidden_layers": 6, "num_attention_heads": 4,
+      "intermediate_size": 704, "num_hidden_layers": 4, "num_attention_heads": 4,
       "num_key_value_heads": 2, "head_dim": 64, "max_position_embeddings": 2048},
       "precision": {"compute": "bf16"}})",
      2048, 2}};
