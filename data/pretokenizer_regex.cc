@@ -15,7 +15,8 @@ namespace {
 
 constexpr std::uint32_t kMatchLimit = 50'000'000;    // steps of one match
 constexpr std::uint32_t kHeapLimitKiB = 256 * 1024;  // backtracking memory of one match
-constexpr std::size_t kJitStackBytes = 8 * 1024 * 1024;
+// Counts as memory of the process whether used or not; what needs more is matched without JIT.
+constexpr std::size_t kJitStackBytes = 1024 * 1024;
 constexpr std::size_t kMaxPatternBytes = 64 * 1024;
 constexpr std::uint32_t kOptions =
     PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C;

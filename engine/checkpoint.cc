@@ -14,7 +14,7 @@
 namespace ingot {
 namespace {
 
-constexpr std::int64_t kChunk = 1 << 20;  // elements on their way at a time
+constexpr std::int64_t kChunk = 1 << 18;  // elements on their way at a time
 constexpr std::int64_t kChunkBytes = 4 * kChunk;
 
 constexpr WeightState kStates[] = {WeightState::value, WeightState::first_moment,
@@ -168,16 +168,28 @@ void read_into(Executor& executor, const Stored& stored, const TensorDeclaration
   }
 }
 
+// Some of a file's pages are resident beside the arena while it is read: those of a piece, not of
+// the largest tensor.
+void copy_released(const CheckpointReader& reader, Backend& backend, std::byte* place,
+                   const SafetensorsEntry& entry) {
+  for (std::size_t first = 0; first < entry.bytes.size(); first += kChunkBytes) {
+    const std::size_t count = std::min<std::size_t>(kChunkBytes, entry.bytes.size() - first);
+    backend.copy_to_device(place + first, entry.bytes.subspan(first, count));
+    reader.release(entry);
+  }
+}
+
 // What was saved in the form that is wanted goes where it was, bit for bit.
-void copy_raw(Executor& executor, const Stored& stored, const StoredState& source) {
+void copy_raw(const CheckpointReader& reader, Executor& executor, const Stored& stored,
+              const StoredState& source) {
   const Program& program = executor.program();
   const PartBytes bytes =
       part_bytes(program, stored.state, stored.part->offset, stored.part->shape.elements());
   const auto place = [&](Tensor t) { return executor.data(program.whole(t.id)); };
-  executor.backend().copy_to_device(place(stored.state.values) + bytes.values_offset,
-                                    source.values->bytes);
-  executor.backend().copy_to_device(place(stored.state.extra) + bytes.extra_offset,
-                                    source.extra->bytes);
+  copy_released(reader, executor.backend(), place(stored.state.values) + bytes.values_offset,
+                *source.values);
+  copy_released(reader, executor.backend(), place(stored.state.extra) + bytes.extra_offset,
+                *source.extra);
 }
 
 void load_state(const CheckpointReader& reader, Executor& executor, const std::string& name,
@@ -185,13 +197,13 @@ void load_state(const CheckpointReader& reader, Executor& executor, const std::s
   const StoredState source = find_state(reader, name);
   check_shape(name, source.values->shape, dims_of(stored.part->shape), reader.path().string());
   if (source.form == stored.state.form && source.extra != nullptr) {
-    copy_raw(executor, stored, source);
-    reader.release(*source.extra);
+    copy_raw(reader, executor, stored, source);
   } else {
-    read_into(executor, stored, *source.values,
-              [&](RowRange rows, std::span<float> values) { read_rows(source, rows, values); });
+    read_into(executor, stored, *source.values, [&](RowRange rows, std::span<float> values) {
+      read_rows(source, rows, values);
+      reader.release(*source.values);
+    });
   }
-  reader.release(*source.values);
 }
 
 void clear_state(Executor& executor, const Stored& stored) {
@@ -305,8 +317,8 @@ std::vector<std::string> load_model_files(const ModelFiles& files, const ModelCo
     check_shape(name, source.values->shape, dims_of(stored.part->shape), files.folder().string());
     read_into(executor, stored, *source.values, [&](RowRange rows, std::span<float> values) {
       read_rows(source, rows, DType::f32, std::as_writable_bytes(values));
+      files.release(source);
     });
-    files.release(source);
   }
   std::vector<std::string> unused;
   for (const auto& [name, tensor] : files.tensors()) {

@@ -68,7 +68,8 @@ class Trial {
   }
 
   ProcessResult call(const std::string& command, std::vector<std::string> words,
-                     const ProcessOptions& options) const {
+                     ProcessOptions options) const {
+    options.environment.emplace_back("INGOT_THREADS=2");
     words.insert(words.begin(), {command, run_.config.string()});
     for (const std::string& setting : settings()) words.insert(words.end(), {"--set", setting});
     return run_ingot(words, options);

@@ -7,7 +7,8 @@
 // and the checkpoint that are being read, which the kernel drops when it needs them. (RLIMIT_AS
 // would count those files at their whole length, 100 GB of shards for a run that holds a window of
 // one; a control group may not be ours to make.) So the promise is held against the resident peak
-// too, file pages included, once the run is over.
+// too, file pages included, once the run is over. On two threads: the half MiB of stack that each
+// thread reserves counts here, though hardly any of it is ever resident.
 #pragma once
 
 #include <cstdint>
