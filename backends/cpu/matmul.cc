@@ -91,7 +91,9 @@ Matmul::Matmul(const MatmulSpec& spec, Isa isa) : spec_(spec), kernels_(&matmul_
                                  ? (words_of(s.depth) + (pairs() ? s.groups : 0)) * width * 4
                                  : packed_bytes();
     const std::int64_t least = std::min(width, kernels_->panel) * words_of(s.depth) * 4;
-    packed_capacity_ = std::min(all, std::max(kPackedBytes, least));
+    // Groups come one after the other: half of them at a time costs one more wait of the threads.
+    const std::int64_t enough = s.groups > 1 ? std::min(kPackedBytes, all / 2) : kPackedBytes;
+    packed_capacity_ = std::min(all, round_up(std::max(enough, least), 64));
   }
   const std::int64_t tile_rows = std::min(kTileRows, round_up(s.rows, 16));
   const std::int64_t tile_columns = std::min(kTileColumns, width);
@@ -105,6 +107,7 @@ Matmul::Matmul(const MatmulSpec& spec, Isa isa) : spec_(spec), kernels_(&matmul_
   if (!s.b_packed && (s.groups > 1 || !s.a_transposed)) {
     const std::int64_t bytes = own_columns() * words_of(s.depth) * 4;
     if (s.a_transposed || bytes <= kOwnBytes) scratch_b_bytes_ = std::min(bytes, kOwnBytes);
+    if (!s.a_transposed && scratch_b_bytes_ > 0) packed_capacity_ = 0;  // every tile packs its own
   }
   workspace_bytes_ = packed_capacity_ + s.threads * scratch_bytes();
 }
