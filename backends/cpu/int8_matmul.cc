@@ -88,8 +88,11 @@ void Int8Matmul::run(ThreadPool& pool, const void* a, const void* b, void* c, co
                      const void* residual, std::span<std::byte> workspace, std::int64_t a_rows,
                      std::span<const std::int32_t> offsets, std::uint64_t key,
                      const float* b_scales) const {
-  const Call call{a, b, c, bias, residual, workspace.data(), a_rows, offsets, key, b_scales};
-  check(call, workspace.size(), pool.threads());
+  const Call call{{a, b, c, bias, residual, workspace, a_rows, offsets}, key, b_scales};
+  check_call(spec_.product, call, workspace_bytes_, pool.threads());
+  if ((b_scales != nullptr) != spec_.b_coded) {
+    refuse("an int8 matmul whose scales of B are not what it was made for");
+  }
   Batch batch;
   for (int group = 0; group < spec_.product.groups; ++group) {
     const Block whole = group_block(call, group);
@@ -98,28 +101,6 @@ void Int8Matmul::run(ThreadPool& pool, const void* a, const void* b, void* c, co
     if (whole.rows > 0 && !nothing_to_add) add_group(call, pool, batch, whole);
   }
   run_batch(call, pool, batch);
-}
-
-void Int8Matmul::check(const Call& call, std::size_t workspace_bytes, int threads) const {
-  const MatmulSpec& s = spec_.product;
-  if (call.a_rows < 0 || call.a_rows > (s.a_transposed ? s.depth : s.rows)) {
-    refuse("an int8 matmul with more rows than it was made for");
-  }
-  if (threads > s.threads || static_cast<std::int64_t>(workspace_bytes) < workspace_bytes_ ||
-      reinterpret_cast<std::uintptr_t>(call.workspace) % 64 != 0) {
-    refuse("an int8 matmul with too little or misaligned workspace");
-  }
-  if ((call.bias != nullptr) != s.bias || (call.residual != nullptr) != s.residual) {
-    refuse("an int8 matmul whose bias or residual is not what it was made for");
-  }
-  if ((call.b_scales != nullptr) != spec_.b_coded) {
-    refuse("an int8 matmul whose scales of B are not what it was made for");
-  }
-  if (call.offsets.empty() && s.groups == 1) return;
-  if (std::ssize(call.offsets) != s.groups + 1 || call.offsets[0] != 0 ||
-      call.offsets.back() > call.a_rows || !std::ranges::is_sorted(call.offsets)) {
-    refuse("an int8 matmul whose groups' offsets don't split its rows");
-  }
 }
 
 // The whole group; nothing packed yet.
@@ -173,7 +154,7 @@ void Int8Matmul::add_group(const Call& call, ThreadPool& pool, Batch& batch,
         batch.count = 0;
         batch.used = 0;
       }
-      part.packed_a = call.workspace + batch.used;
+      part.packed_a = call.workspace.data() + batch.used;
       part.packed_b = {part.packed_a + for_a, round_up(part.columns, 16), words_of(depth),
                        blocks_of(depth)};
       batch.used += bytes;
@@ -238,7 +219,7 @@ void Int8Matmul::run_batch(const Call& call, ThreadPool& pool, Batch& batch) con
     item -= a_items;
     const Block& block = batch.find(&Block::b_items, item);
     if (s.b_transposed) {
-      pack_b_rows(block, item, call.workspace + capacity_ + thread * scratch_bytes_);
+      pack_b_rows(block, item, call.workspace.data() + capacity_ + thread * scratch_bytes_);
     } else {
       pack_b_columns(block, item);
     }

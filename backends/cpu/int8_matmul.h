@@ -75,7 +75,6 @@ class Int8Matmul {
   std::int64_t a_bytes(std::int64_t rows, std::int64_t depth) const;
   std::int64_t b_bytes(std::int64_t columns, std::int64_t depth) const;
   std::int64_t a_row_bytes(std::int64_t depth) const;
-  void check(const Call& call, std::size_t workspace_bytes, int threads) const;
   Block group_block(const Call& call, int group) const;
   Block part_of(const Block& whole, std::int64_t row, std::int64_t rows, std::int64_t column,
                 std::int64_t columns) const;

@@ -22,16 +22,7 @@ struct Panels {
   }
 };
 
-// What one run() was given.
-struct Int8Matmul::Call {
-  const void* a;
-  const void* b;
-  void* c;
-  const float* bias;
-  const void* residual;
-  std::byte* workspace;
-  std::int64_t a_rows;
-  std::span<const std::int32_t> offsets;
+struct Int8Matmul::Call : MatmulCall {
   std::uint64_t key;
   const float* b_scales;
 };

@@ -29,17 +29,7 @@ constexpr std::int64_t kOwnRows = 10 * kTileRows, kOwnColumns = 128, kOwnBytes =
 
 }  // namespace
 
-// What one run() was given.
-struct Matmul::Call {
-  const void* a;
-  const void* b;
-  void* c;
-  const float* bias;
-  const void* residual;
-  std::byte* workspace;
-  std::int64_t a_rows;
-  std::span<const std::int32_t> offsets;
-};
+struct Matmul::Call : MatmulCall {};
 
 // Some columns of one group: pointers to its first elements, sizes as in MatmulSpec.
 struct Matmul::Block {
@@ -198,8 +188,8 @@ Matmul::Block Matmul::block_of_group(const Call& call, int group) const {
 void Matmul::run(ThreadPool& pool, const void* a, const void* b, void* c, const float* bias,
                  const void* residual, std::span<std::byte> workspace, std::int64_t a_rows,
                  std::span<const std::int32_t> offsets) const {
-  const Call call{a, b, c, bias, residual, workspace.data(), a_rows, offsets};
-  check(call, workspace.size(), pool.threads());
+  const Call call{{a, b, c, bias, residual, workspace, a_rows, offsets}};
+  check_call(spec_, call, workspace_bytes_, pool.threads());
   Batch batch;
   std::int64_t used = 0;  // of the workspace, by the batch
   for (int group = 0; group < spec_.groups; ++group) {
@@ -220,7 +210,7 @@ void Matmul::run(ThreadPool& pool, const void* a, const void* b, void* c, const 
         continue;
       }
       Block& block = batch.blocks[batch.count++] = columns_of(whole, column, columns);
-      if (column_bytes != 0) block.packed = call.workspace + used;
+      if (column_bytes != 0) block.packed = call.workspace.data() + used;
       used += round_up(columns, 16) * column_bytes;
       column += columns;
     }
@@ -228,19 +218,20 @@ void Matmul::run(ThreadPool& pool, const void* a, const void* b, void* c, const 
   run_batch(call, pool, batch);
 }
 
-void Matmul::check(const Call& call, std::size_t workspace_bytes, int threads) const {
-  if (call.a_rows < 0 || call.a_rows > (spec_.a_transposed ? spec_.depth : spec_.rows)) {
+void check_call(const MatmulSpec& spec, const MatmulCall& call, std::int64_t workspace_bytes,
+                int threads) {
+  if (call.a_rows < 0 || call.a_rows > (spec.a_transposed ? spec.depth : spec.rows)) {
     refuse("a matmul with more rows than it was made for");
   }
-  if (threads > spec_.threads || static_cast<std::int64_t>(workspace_bytes) < workspace_bytes_ ||
-      reinterpret_cast<std::uintptr_t>(call.workspace) % 64 != 0) {
+  if (threads > spec.threads || std::ssize(call.workspace) < workspace_bytes ||
+      reinterpret_cast<std::uintptr_t>(call.workspace.data()) % 64 != 0) {
     refuse("a matmul with too little or misaligned workspace");
   }
-  if ((call.bias != nullptr) != spec_.bias || (call.residual != nullptr) != spec_.residual) {
+  if ((call.bias != nullptr) != spec.bias || (call.residual != nullptr) != spec.residual) {
     refuse("a matmul whose bias or residual is not what it was made for");
   }
-  if (call.offsets.empty() && spec_.groups == 1) return;
-  if (std::ssize(call.offsets) != spec_.groups + 1 || call.offsets[0] != 0 ||
+  if (call.offsets.empty() && spec.groups == 1) return;
+  if (std::ssize(call.offsets) != spec.groups + 1 || call.offsets[0] != 0 ||
       call.offsets.back() > call.a_rows || !std::ranges::is_sorted(call.offsets)) {
     refuse("a matmul whose groups' offsets don't split its rows");
   }
@@ -295,7 +286,7 @@ void Matmul::run_batch(const Call& call, ThreadPool& pool, Batch& batch) const {
   });
   pool.parallel_for(batch.total(&Block::tiles), [&](std::int64_t tile, int thread) {
     const Block& block = batch.find(&Block::tiles, tile);
-    std::byte* scratch = call.workspace + packed_capacity_ + thread * scratch_bytes();
+    std::byte* scratch = call.workspace.data() + packed_capacity_ + thread * scratch_bytes();
     if (block.thin) {
       multiply_thin(block, tile);
     } else if (block.own) {

@@ -102,7 +102,6 @@ class Matmul {
   std::int64_t scratch_bytes() const {  // of a thread
     return scratch_a_bytes_ + scratch_sums_bytes_ + scratch_b_bytes_;
   }
-  void check(const Call& call, std::size_t workspace_bytes, int threads) const;
   Block block_of_group(const Call& call, int group) const;
   Block columns_of(const Block& whole, std::int64_t column, std::int64_t columns) const;
   void choose_tiles(Batch& batch, int threads) const;

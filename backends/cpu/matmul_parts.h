@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "engine/dtype.h"
 
@@ -29,6 +30,25 @@ constexpr int type_index(DType type) {
 inline const std::byte* at(const void* base, DType type, std::int64_t element) {
   return static_cast<const std::byte*>(base) + element * size_of(type);
 }
+
+struct MatmulSpec;
+
+// What one run() was given.
+struct MatmulCall {
+  const void* a;
+  const void* b;
+  void* c;
+  const float* bias;
+  const void* residual;
+  std::span<std::byte> workspace;
+  std::int64_t a_rows;
+  std::span<const std::int32_t> offsets;
+};
+
+// Throws Error(usage) unless the call fits the spec and brings the workspace it needs. In
+// matmul.cc.
+void check_call(const MatmulSpec& spec, const MatmulCall& call, std::int64_t workspace_bytes,
+                int threads);
 
 // Blocks that are worked on at the same time.
 template <class Block>
