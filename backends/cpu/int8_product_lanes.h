@@ -62,7 +62,17 @@ INGOT_SIMD I16 add_products(Left a, Right b, I16 sum) {
 }
 #endif
 
-INGOT_SIMD I16 load_words(const std::int8_t* from) { return load_int((const std::int32_t*)from); }
+// Rows of codes begin at any byte.
+typedef std::int32_t WordsAnywhere
+    __attribute__((vector_size(4 * kPartLanes), aligned(1), may_alias));
+
+INGOT_SIMD I16 load_words(const std::int8_t* from) {
+  I16 words;
+  for (int i = 0; i < kParts; ++i) {
+    words.part[i] = *(const WordsAnywhere*)(from + i * kPartLanes * 4);
+  }
+  return words;
+}
 
 }  // namespace ingot::cpu::INGOT_ISA
 
