@@ -63,13 +63,10 @@ def generation(models, kinds):
     for model in models:
         config = f"configs/bench/{model}.json"
         for batch in (1, 8):
-            ours, theirs = [our_generation(config, batch)], []
-            for _ in range(2):
-                theirs.append(their_generation(config, batch))
-                ours.append(our_generation(config, batch))
+            before, theirs = our_generation(config, batch), their_generation(config, batch)
+            after = our_generation(config, batch)
             cells = [f"{model}, {batch}"]
-            for phase in (0, 1):
-                our, their = max(run[phase] for run in ours), max(run[phase] for run in theirs)
+            for our, their in zip(map(max, before, after), theirs):
                 cells += [f"{our:.0f}", f"{their:.1f}", f"{our / their:.2f}"]
             print("| " + " | ".join(cells) + " |", flush=True)
 
