@@ -10,7 +10,7 @@ namespace ingot {
 namespace {
 
 constexpr double kWidth = 640, kHeight = 400;
-constexpr double kLeft = 70, kRight = 616, kTop = 64, kBottom = 336;
+constexpr double kLeft = 70, kRight = 616, kTop = 72, kBottom = 336;
 constexpr const char* kColors[] = {"#1b6ca8", "#c8553d", "#3d8b5f", "#e0a458",
                                    "#7a5195", "#57606a", "#8fb8de", "#b5838d"};
 constexpr const char* kGrey = "#57606a";
@@ -18,23 +18,28 @@ constexpr const char* kGrey = "#57606a";
 class Axes {
  public:
   explicit Axes(const LinePlot& plot) : doubling_(plot.doubling_x) {
-    double most = 0;
+    double least = 1e300, most = 0;
     first_ = 1e300, last_ = -1e300;
     for (const Curve& curve : plot.curves) {
       for (const auto& [x, y] : curve.points) {
         first_ = std::min(first_, place(x));
         last_ = std::max(last_, place(x));
+        least = std::min(least, y);
         most = std::max(most, y);
       }
     }
     if (!doubling_) first_ = std::min(first_, 0.0);
-    ticks_ = round_ticks(std::max(1.02 * most, 1e-12), 5);
+    ticks_ = round_ticks(std::max(1.02 * most, 1e-12), plot.from_zero ? 5 : 10);
+    if (plot.from_zero) return;
+    while (ticks_.size() > 2 && ticks_[1] <= least) ticks_.erase(ticks_.begin());
   }
   double x(double value) const {
     return kLeft + 12 +
            (kRight - kLeft - 24) * (place(value) - first_) / std::max(last_ - first_, 1e-12);
   }
-  double y(double value) const { return kBottom - (kBottom - kTop) * value / ticks_.back(); }
+  double y(double value) const {
+    return kBottom - (kBottom - kTop) * (value - ticks_.front()) / (ticks_.back() - ticks_.front());
+  }
   double last() const { return last_; }
   const std::vector<double>& y_ticks() const { return ticks_; }
 
@@ -49,7 +54,7 @@ class Axes {
 void draw_axes(Svg& svg, const LinePlot& plot, const Axes& axes) {
   for (const double tick : axes.y_ticks()) {
     const double y = axes.y(tick);
-    svg.line(kLeft, y, kRight, y, tick == 0 ? kGrey : "#d8dee4");
+    svg.line(kLeft, y, kRight, y, tick == axes.y_ticks().front() ? kGrey : "#d8dee4");
     svg.text(kLeft - 8, y + 4, coordinate(tick), {.anchor = "end", .color = kGrey});
   }
   std::vector<double> marks;
@@ -86,14 +91,16 @@ std::string line_plot(const LinePlot& plot) {
   svg.text(kLeft, 26, plot.title, {.size = 16, .bold = true});
   const Axes axes(plot);
   draw_axes(svg, plot, axes);
-  double legend = kLeft;
+  double legend = kLeft, legend_row = 46;
   for (std::size_t i = 0; i < plot.curves.size(); ++i) {
     const Curve& curve = plot.curves[i];
     const char* color = kColors[i % std::size(kColors)];
     draw_curve(svg, curve, axes, color, plot.dots);
-    svg.line(legend, 46, legend + 22, 46, color, 2.5, curve.dashed ? "5 4" : "");
-    svg.text(legend + 28, 50, curve.name, {.color = kGrey});
-    legend += 48 + 6.8 * static_cast<double>(curve.name.size());
+    const double width = 48 + 6.8 * static_cast<double>(curve.name.size());
+    if (legend + width > kRight + 20) legend = kLeft, legend_row += 16;
+    svg.line(legend, legend_row, legend + 22, legend_row, color, 2.5, curve.dashed ? "5 4" : "");
+    svg.text(legend + 28, legend_row + 4, curve.name, {.color = kGrey});
+    legend += width;
   }
   return std::move(svg).finish();
 }

@@ -17,6 +17,7 @@ struct LinePlot {
   std::string title, x_label, y_label;
   bool doubling_x = false;  // a logarithmic axis, its marks at the points of the first curve
   bool dots = true;
+  bool from_zero = true;      // the y axis
   std::vector<Curve> curves;  // at most eight; y >= 0
 };
 

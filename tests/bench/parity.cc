@@ -46,7 +46,7 @@ const std::vector<Study> kStudies = {
       {"int8 states", {"optimizer.state=int8"}, 1},
       {"int8 compute", {"precision.compute=int8"}, 1},
       {"int8 weights", {"precision.master=int8"}, 1}}},
-    {"dense_34m", {{"bf16", {}, 1}, {"all compressed", kEverything, 1}}}};
+    {"dense_34m", {{"bf16", {}, 2}, {"all compressed", kEverything, 2}}}};
 
 struct Run {
   std::vector<std::pair<double, double>> losses;  // step, training loss
@@ -95,6 +95,7 @@ class Parity {
                                       .x_label = "step",
                                       .y_label = "loss, mean of 25 steps",
                                       .dots = false,
+                                      .from_zero = false,
                                       .curves = curves});
   }
 
