@@ -321,23 +321,6 @@ void Int8Matmul::correct(const Block& block, std::int64_t panel) const {
                     round_up(columns, 16), block.packed_b.corrections(column));
 }
 
-// Where C of a block's (row, column) goes.
-MatmulOutput Int8Matmul::output_at(const Block& block, std::int64_t row,
-                                   std::int64_t column) const {
-  const MatmulSpec& s = spec_.product;
-  MatmulOutput output{};
-  output.c = block.c + (row * s.c_stride + column) * size_of(s.c);
-  output.c_type = type_index(s.c);
-  output.c_stride = s.c_stride;
-  output.accumulate = s.accumulate;
-  if (block.bias != nullptr) output.bias = block.bias + column;
-  if (block.residual != nullptr) {
-    output.residual = block.residual + (row * s.residual_stride + column) * size_of(s.c);
-  }
-  output.residual_stride = s.residual_stride;
-  return output;
-}
-
 void Int8Matmul::multiply_thin(const Block& block, std::int64_t tile) const {
   const std::int64_t column = tile * kThinColumns;
   Int8Thin t{};
@@ -351,7 +334,7 @@ void Int8Matmul::multiply_thin(const Block& block, std::int64_t tile) const {
   t.a_scales = block.a_scales(t.a_row_bytes);
   t.b = reinterpret_cast<const std::int8_t*>(block.b) + column * block.depth;
   t.b_scales = block.b_scales + column * t.blocks;
-  t.output = output_at(block, 0, column);
+  t.output = output_at(spec_.product, block, 0, column);
   thin_->multiply(t);
 }
 
@@ -387,7 +370,7 @@ void Int8Matmul::multiply(const Block& block, std::int64_t tile) const {
   t.b = block.packed_b.codes(column);
   t.b_scales = block.packed_b.scales(column);
   t.b_corrections = block.packed_b.corrections(column);
-  t.output = output_at(block, row, column);
+  t.output = output_at(spec_.product, block, row, column);
   kernels_->tile(t);
 }
 

@@ -88,7 +88,6 @@ class Int8Matmul {
   void correct(const Block& block, std::int64_t panel) const;
   void multiply(const Block& block, std::int64_t tile) const;
   void multiply_thin(const Block& block, std::int64_t tile) const;
-  MatmulOutput output_at(const Block& block, std::int64_t row, std::int64_t column) const;
   std::int64_t b_element_bytes() const { return spec_.b_coded ? 1 : size_of(spec_.product.b); }
 
   Int8MatmulSpec spec_;

@@ -28,15 +28,12 @@ struct Int8Matmul::Call : MatmulCall {
 };
 
 // A part of one group's C and what it is made of.
-struct Int8Matmul::Block {
+struct Int8Matmul::Block : BlockOutput {
   std::int64_t rows, columns, depth;
   const std::byte* a;
   const std::byte* b;
-  const float* b_scales;  // of coded B, else null
-  bool thin;              // B is coded and the rows are few: B is used where it lies
-  std::byte* c;
-  const float* bias;
-  const std::byte* residual;
+  const float* b_scales;         // of coded B, else null
+  bool thin;                     // B is coded and the rows are few: B is used where it lies
   std::int64_t a_row, a_column;  // of `a` in the tensor A, for stochastic rounding
   std::byte* packed_a;
   Panels packed_b;

@@ -32,13 +32,10 @@ constexpr std::int64_t kOwnRows = 10 * kTileRows, kOwnColumns = 128, kOwnBytes =
 struct Matmul::Call : MatmulCall {};
 
 // Some columns of one group: pointers to its first elements, sizes as in MatmulSpec.
-struct Matmul::Block {
+struct Matmul::Block : BlockOutput {
   std::int64_t rows, columns, depth;
   const std::byte* a;
   const std::byte* b;
-  std::byte* c;
-  const float* bias;
-  const std::byte* residual;
   bool thin;  // so few rows that packing B would take longer than the product
   bool own;   // tiles have many rows, and pack their columns of B themselves
   std::byte* packed;
@@ -297,9 +294,8 @@ void Matmul::run_batch(const Call& call, ThreadPool& pool, Batch& batch) const {
   });
 }
 
-// Where C of a block's (row, column) goes.
-MatmulOutput Matmul::output_at(const Block& block, std::int64_t row, std::int64_t column) const {
-  const MatmulSpec& s = spec_;
+MatmulOutput output_at(const MatmulSpec& s, const BlockOutput& block, std::int64_t row,
+                       std::int64_t column) {
   MatmulOutput output{};
   output.c = block.c + (row * s.c_stride + column) * size_of(s.c);
   output.c_type = type_index(s.c);
@@ -323,7 +319,7 @@ void Matmul::multiply_thin(const Block& block, std::int64_t tile) const {
   thin.a_stride = spec_.a_stride;
   thin.b = at(block.b, spec_.b, spec_.b_transposed ? column * spec_.b_stride : column);
   thin.b_stride = spec_.b_stride;
-  thin.output = output_at(block, 0, column);
+  thin.output = output_at(spec_, block, 0, column);
   kernels_->thin[type_index(spec_.b)][spec_.b_transposed](thin);
 }
 
@@ -354,7 +350,7 @@ void Matmul::multiply_tile(const Block& block, std::int64_t tile, std::byte* scr
   t.pairs = pairs();
   if (words > step) t.sums = reinterpret_cast<float*>(scratch + scratch_a_bytes_);
   t.sums_stride = round_up(t.columns, 16);
-  t.output = output_at(block, row, column);
+  t.output = output_at(spec_, block, row, column);
   for (std::int64_t word = 0; word == 0 || word < words; word += step) {
     const std::int64_t first = t.pairs ? 2 * word : word;  // along the depth
     t.depth = std::min(t.pairs ? 2 * step : step, block.depth - first);

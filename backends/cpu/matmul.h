@@ -29,7 +29,6 @@
 namespace ingot::cpu {
 
 struct MatmulKernels;
-struct MatmulOutput;
 struct MatmulTile;
 
 struct MatmulSpec {
@@ -107,7 +106,6 @@ class Matmul {
   void choose_tiles(Batch& batch, int threads) const;
   void run_batch(const Call& call, ThreadPool& pool, Batch& batch) const;
   void pack_panel(const Block& block, std::int64_t panel) const;
-  MatmulOutput output_at(const Block& block, std::int64_t row, std::int64_t column) const;
   void multiply_thin(const Block& block, std::int64_t tile) const;
   void multiply_tile(const Block& block, std::int64_t tile, std::byte* scratch) const;
   void pack_and_multiply(const Block& block, std::int64_t tile, std::byte* scratch) const;

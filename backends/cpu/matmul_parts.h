@@ -32,6 +32,7 @@ inline const std::byte* at(const void* base, DType type, std::int64_t element) {
 }
 
 struct MatmulSpec;
+struct MatmulOutput;
 
 // What one run() was given.
 struct MatmulCall {
@@ -49,6 +50,17 @@ struct MatmulCall {
 // matmul.cc.
 void check_call(const MatmulSpec& spec, const MatmulCall& call, std::int64_t workspace_bytes,
                 int threads);
+
+// Where a block's part of C goes and what is added to it: each points at the block's first element.
+struct BlockOutput {
+  std::byte* c;
+  const float* bias;          // null: none
+  const std::byte* residual;  // null: none
+};
+
+// The same from the block's (row, column) on. In matmul.cc.
+MatmulOutput output_at(const MatmulSpec& spec, const BlockOutput& block, std::int64_t row,
+                       std::int64_t column);
 
 // Blocks that are worked on at the same time.
 template <class Block>
