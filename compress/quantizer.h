@@ -6,7 +6,7 @@
 //   a = max |x| of the group,  scale = a / 127,  code = clamp(round(x * (127 / a)), -127, 127)
 //   dequantized: code * scale
 // Round to nearest: ties to even. Stochastic: up with a probability that is the fraction (in
-// 65536ths), so the expected value is x; drawn from a hash of (key, row, column), where the key
+// 65536ths), so the expected value is x; drawn by (key, row, column), where the key
 // stands for (seed, step, micro-step, tensor): the same codes for any threads, tiles or level.
 //
 // Corner cases: a group with a < 1.5e-36 (scale would be subnormal) has scale 0 and codes 0.
@@ -22,6 +22,7 @@
 #include <cstring>
 #include <span>
 
+#include "compress/rounding_table.h"
 #include "engine/random.h"
 
 namespace ingot {
@@ -54,14 +55,23 @@ constexpr std::uint64_t rounding_row_key(std::uint64_t key, std::int64_t row) {
   return z ^ z >> 31;
 }
 
-// Uniform in 0..65535. One hash (Wellons' lowbias32, keyed) serves the columns c and c + 16.
-constexpr std::int32_t rounding_bits(std::uint64_t row_key, std::uint32_t column) {
-  std::uint32_t h = column / 32 * 16 + column % 16 + static_cast<std::uint32_t>(row_key);
-  h = (h ^ h >> 16) * 0x7FEB352Du;
-  h ^= static_cast<std::uint32_t>(row_key >> 32);
-  h = (h ^ h >> 15) * 0x846CA68Bu;
-  h ^= h >> 16;
-  return static_cast<std::int32_t>(column % 32 < 16 ? h & 0xFFFF : h >> 16);
+// Where a block of kRoundingBlock columns reads kRoundingTable, and the mask of its numbers.
+struct RoundingDraw {
+  std::uint32_t place, mask;
+};
+constexpr RoundingDraw rounding_draw(std::uint64_t row_key, std::uint64_t block) {
+  std::uint64_t z = row_key + block * 0x9E3779B97F4A7C15u;
+  z = (z ^ z >> 32) * 0xD6E8FEB86659FD93u;
+  z ^= z >> 32;
+  return {static_cast<std::uint32_t>((z >> 32) * kRoundingPeriod >> 32),
+          static_cast<std::uint32_t>(z & 0xFFFF)};
+}
+
+// Uniform in 0..65535.
+inline std::int32_t rounding_bits(std::uint64_t row_key, std::uint32_t column) {
+  const RoundingDraw draw = rounding_draw(row_key, column / kRoundingBlock);
+  return static_cast<std::int32_t>(kRoundingTable.numbers[draw.place + column % kRoundingBlock] ^
+                                   draw.mask);
 }
 
 // What a group's codes are made with; amax is max |x|, or anything not finite.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "backends/cpu/simd.h"
+#include "compress/rounding_table.h"
 
 #ifdef INGOT_ISA
 
@@ -117,19 +118,41 @@ INGOT_SIMD std::uint64_t row_key_of(std::uint64_t key, std::int64_t row) {
   return z ^ z >> 31;
 }
 
-// rounding_bits() of 32 columns: `first` of the first sixteen, `second` of the others.
+// Sixteen numbers of kRoundingTable, masked.
+INGOT_SIMD I16 table_lanes(const std::uint16_t* from, std::uint32_t mask) {
+  I16 wide;
+#if defined(__AVX512F__)
+  const __m256i words = _mm256_loadu_si256((const __m256i_u*)from);
+  const __m256i masks = _mm256_set1_epi16((short)mask);
+  wide.part[0] = (IntPart)_mm512_cvtepu16_epi32(_mm256_xor_si256(words, masks));
+#elif defined(__AVX2__)
+  const __m128i masks = _mm_set1_epi16((short)mask);
+  for (int i = 0; i < kParts; ++i) {
+    const __m128i words = _mm_loadu_si128((const __m128i_u*)(from + 8 * i));
+    wide.part[i] = (IntPart)_mm256_cvtepu16_epi32(_mm_xor_si128(words, masks));
+  }
+#else
+  const __m128i masks = _mm_set1_epi16((short)mask);
+  for (int i = 0; i < kParts; i += 2) {
+    const __m128i words = _mm_xor_si128(_mm_loadu_si128((const __m128i_u*)(from + 4 * i)), masks);
+    wide.part[i] = (IntPart)_mm_unpacklo_epi16(words, _mm_setzero_si128());
+    wide.part[i + 1] = (IntPart)_mm_unpackhi_epi16(words, _mm_setzero_si128());
+  }
+#endif
+  return wide;
+}
+
+// rounding_bits() of a block's 32 columns: `first` of sixteen, `second` of the others.
 struct RandomLanes {
   I16 first, second;
 };
-// block: column / 32; lanes: lane_numbers()
-INGOT_SIMD RandomLanes random_lanes(I16 lanes, std::int64_t block, std::uint64_t row_key) {
-  I16 h = lanes + broadcast_int(static_cast<std::int32_t>(static_cast<std::uint32_t>(block) * 16 +
-                                                          static_cast<std::uint32_t>(row_key)));
-  h = (h ^ shift_right_logical(h, 16)) * broadcast_int(0x7FEB352D);
-  h = h ^ broadcast_int(static_cast<std::int32_t>(row_key >> 32));
-  h = (h ^ shift_right_logical(h, 15)) * broadcast_int(static_cast<std::int32_t>(0x846CA68Bu));
-  h = h ^ shift_right_logical(h, 16);
-  return {h & broadcast_int(0xFFFF), shift_right_logical(h, 16)};
+INGOT_SIMD RandomLanes random_lanes(std::int64_t block, std::uint64_t row_key) {
+  std::uint64_t z = row_key + static_cast<std::uint64_t>(block) * 0x9E3779B97F4A7C15u;
+  z = (z ^ z >> 32) * 0xD6E8FEB86659FD93u;
+  z ^= z >> 32;
+  const std::uint32_t mask = static_cast<std::uint32_t>(z & 0xFFFF);
+  const std::uint16_t* from = kRoundingTable.numbers + ((z >> 32) * kRoundingPeriod >> 32);
+  return {table_lanes(from, mask), table_lanes(from + kLanes, mask)};
 }
 INGOT_SIMD I16 stochastic_codes(F16 x, F16 inverse, I16 random) {
   return (round_to_int(x * inverse * 65536.0f) + random) >> 16;

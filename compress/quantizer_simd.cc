@@ -67,14 +67,13 @@ template <typename T>
 void quantize_stochastic(const void* values, std::int64_t columns, std::int64_t group,
                          std::int8_t* codes, float* scales, std::uint64_t row_key) {
   const T* x = static_cast<const T*>(values);
-  const I16 lanes = lane_numbers();
   write_amax(x, columns, group, scales);
   for_each_group(columns, group, [&](std::int64_t first, std::int64_t count, std::int64_t number) {
     const F16 inverse = broadcast(scale_of(scales[number], scales + number));
     const auto make = [&](std::int64_t i, const auto& load_lanes, I16* made)
         __attribute__((always_inline)) {
       for (int j = 0; j < 4; j += 2) {
-        const RandomLanes random = random_lanes(lanes, i / 32 + j / 2, row_key);
+        const RandomLanes random = random_lanes(i / 32 + j / 2, row_key);
         made[j] = stochastic_codes(load_lanes(j), inverse, random.first);
         made[j + 1] = stochastic_codes(load_lanes(j + 1), inverse, random.second);
       }

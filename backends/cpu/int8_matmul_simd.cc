@@ -89,7 +89,6 @@ INGOT_SIMD void store_joined(std::int8_t* to, const I16 codes[4][2]) {
 template <bool stochastic, typename LoadLanes, typename Amax>
 INGOT_SIMD void pack_chunk(const Int8Columns& c, std::int64_t column, const LoadLanes& load_lanes,
                            const Amax& amax) {
-  const I16 lanes = lane_numbers();
   const bool both = c.width - column >= kChunk;
   float scales[kChunk];
   std::int8_t words[kChunk * 4];
@@ -108,7 +107,7 @@ INGOT_SIMD void pack_chunk(const Int8Columns& c, std::int64_t column, const Load
         if (row + i >= last) break;
         const F16 x[2] = {load_lanes(row + i, 0), load_lanes(row + i, 1)};
         if constexpr (stochastic) {
-          const RandomLanes random = random_lanes(lanes, (c.first_column + column) / kChunk,
+          const RandomLanes random = random_lanes((c.first_column + column) / kChunk,
                                                   row_key_of(c.key, c.first_row + row + i));
           codes[i][0] = stochastic_codes(x[0], inverse[0], random.first);
           codes[i][1] = stochastic_codes(x[1], inverse[1], random.second);

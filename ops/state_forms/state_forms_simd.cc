@@ -8,7 +8,7 @@ namespace {
 
 // rounding_bits() of 16 columns of the group, from its i-th on; i is a multiple of 16.
 INGOT_SIMD I16 random_of(const StateGroup& group, int i) {
-  const RandomLanes random = random_lanes(lane_numbers(), (group.column + i) / 32, group.row_key);
+  const RandomLanes random = random_lanes((group.column + i) / 32, group.row_key);
   return i % 32 == 0 ? random.first : random.second;
 }
 
