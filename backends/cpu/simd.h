@@ -534,8 +534,27 @@ INGOT_SIMD F16 sqrt(F16 a) {
 INGOT_SIMD F16 rsqrt(F16 a) { return 1.0f / sqrt(a); }
 
 // e^a: within 2 ulp where the result is normal; 0 below -104, infinity above 88.73; NaN for NaN.
+// a = n ln 2 + r, |r| <= ln 2 / 2; ln 2 in two parts, of which n times the first is exact.
+#if defined(__AVX512F__)
 INGOT_SIMD F16 exp(F16 a) {
-  // a = n ln 2 + r, |r| <= ln 2 / 2; ln 2 in two parts, of which n times the first is exact.
+  F16 n, r;
+  n.part[0] = _mm512_roundscale_ps((a * 1.44269504f).part[0], 0);
+  r = fma(n, broadcast(2.12194440e-4f), fma(n, broadcast(-0.693359375f), a));
+  // Where a is huge r is noise, or NaN: any number near 0, since n is huge, too.
+  constexpr int kSmallerMagnitude = 2;
+  r.part[0] = _mm512_range_ps(r.part[0], broadcast(0.4f).part[0], kSmallerMagnitude);
+  F16 p = broadcast(1.3814467e-3f);  // coefficients: minimax of (e^r - 1 - r) / r^2 e^r
+  p = fma(p, r, broadcast(8.3687805e-3f));
+  p = fma(p, r, broadcast(4.16683942e-2f));
+  p = fma(p, r, broadcast(1.66665201e-1f));
+  p = fma(p, r, broadcast(4.99999934e-1f));
+  p = fma(p, r, broadcast(1.0f));
+  p = fma(p, r, broadcast(1.0f));
+  p.part[0] = _mm512_scalef_ps(p.part[0], n.part[0]);
+  return p;
+}
+#else
+INGOT_SIMD F16 exp(F16 a) {
   const F16 x = min(broadcast(89.0f), max(broadcast(-104.0f), a));
   const I16 n = round_to_int(x * 1.44269504f);
   const F16 whole = to_float(n);
@@ -547,17 +566,13 @@ INGOT_SIMD F16 exp(F16 a) {
   p = fma(p, r, broadcast(1.6666665459e-1f));
   p = fma(p, r, broadcast(5.0000001201e-1f));
   p = fma(p, r * r, r) + 1.0f;
-#if defined(__AVX512F__)
-  p.part[0] = _mm512_scalef_ps(p.part[0], whole.part[0]);
-  return p;
-#else
   // Two factors, since 2^128 and 2^-150 are no floats.
   const I16 half = n >> 1;
   const F16 first = bits_to_float((half + broadcast_int(127)) << 23);
   const F16 second = bits_to_float((n - half + broadcast_int(127)) << 23);
   return p * first * second;
-#endif
 }
+#endif
 
 // Natural logarithm: within 2 ulp; -infinity for 0, NaN below 0, infinity for infinity.
 INGOT_SIMD F16 log(F16 a) {

@@ -7,7 +7,8 @@
 namespace ingot::cpu {
 namespace {
 
-constexpr std::int64_t kTileElements = 16384;
+// Large: at its first rows a tile waits for memory, later ones were fetched ahead.
+constexpr std::int64_t kTileElements = 65536;
 
 // Runs `kernel` on tiles of rows; `all` has sizes and strides, pointers to the first row.
 void run_tiles(ThreadPool& pool, SwigluKernels::Run kernel, const SwigluRows& all,

@@ -8,7 +8,7 @@ namespace {
 // The lines of a later row: rows are too short for the hardware to guess where the next one is.
 template <typename T>
 INGOT_SIMD void prefetch_row(const T* at, std::int64_t stride) {
-  constexpr int kRows = 4;
+  constexpr int kRows = 2;
   __builtin_prefetch(at + kRows * stride);
 }
 
@@ -24,7 +24,7 @@ void forward(const SwigluRows& task) {
       const F16 g = load_partial(gate + i, n), u = load_partial(up + i, n);
       prefetch_row(gate + i, task.gate_up_stride);
       prefetch_row(up + i, task.gate_up_stride);
-      store_partial(h + i, g * sigmoid(g) * u * weight, n);
+      store_partial(h + i, g * u * weight / (1.0f + exp(-g)), n);
     }
   }
 }
