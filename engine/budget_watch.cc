@@ -1,23 +1,11 @@
 #include "engine/budget_watch.h"
 
-#include <csignal>
 #include <utility>
 
 namespace ingot {
 namespace {
 
 constexpr std::chrono::seconds kBetweenLooks{1};
-
-volatile std::sig_atomic_t asked = 0;
-
-void on_signal(int) { asked = 1; }
-
-void install(void (*handler)(int)) {
-  struct sigaction action {};
-  action.sa_handler = handler;
-  action.sa_flags = SA_RESTART;
-  sigaction(SIGUSR1, &action, nullptr);
-}
 
 }  // namespace
 
@@ -27,21 +15,12 @@ BudgetWatch::BudgetWatch(const MemoryBudget& budget, std::function<MemoryBudget(
       reread_(std::move(reread)),
       system_(system_root),
       limit_(system_.bytes()),
-      next_look_(std::chrono::steady_clock::now() + kBetweenLooks) {
-  asked = 0;
-  install(on_signal);
-}
+      next_look_(std::chrono::steady_clock::now() + kBetweenLooks) {}
 
-// Ignored from here on: a signal that comes late must not end the process while it saves.
-BudgetWatch::~BudgetWatch() { install(SIG_IGN); }
-
-std::optional<BudgetChange> BudgetWatch::changed() {
-  if (asked != 0) {
-    asked = 0;
-    if (reread_) {
-      const MemoryBudget now = reread_();
-      if (now != budget_) return BudgetChange{.budget = budget_ = now};
-    }
+std::optional<BudgetChange> BudgetWatch::changed(bool asked) {
+  if (asked && reread_) {
+    const MemoryBudget now = reread_();
+    if (now != budget_) return BudgetChange{.budget = budget_ = now};
   }
   // A budget in bytes is the user's word, whatever the limit.
   if (budget_.bytes || std::chrono::steady_clock::now() < next_look_) return std::nullopt;

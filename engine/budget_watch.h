@@ -1,5 +1,5 @@
-// Whether a running trainer must plan its memory anew: SIGUSR1 says that memory.budget in the
-// config changed, and the control group's limit may be lowered at any time.
+// Whether a running trainer must plan its memory anew: the user says that memory.budget in the
+// config changed, or the control group's limit is lowered, which may happen at any time.
 #pragma once
 
 #include <chrono>
@@ -20,17 +20,15 @@ struct BudgetChange {
 
 class BudgetWatch {
  public:
-  // While it lives, SIGUSR1 sets a flag. One at a time. reread: the budget as the config says it
-  // now; none: signals change nothing. system_root: as for read_system_memory().
+  // reread: the budget as the config says it now; none: the user can't change it. system_root: as
+  // for read_system_memory().
   BudgetWatch(const MemoryBudget& budget, std::function<MemoryBudget()> reread,
               const std::string& system_root = "");
-  ~BudgetWatch();
-  BudgetWatch(const BudgetWatch&) = delete;
-  BudgetWatch& operator=(const BudgetWatch&) = delete;
 
-  // What changed since the last call. Looks at the system once a second at most, and allocates
-  // nothing while all is as it was. Throws what reading the config throws.
-  std::optional<BudgetChange> changed();
+  // What changed since the last call. asked: the user wants the config read again. Looks at the
+  // system once a second at most, and allocates nothing while all is as it was. Throws what
+  // reading the config throws.
+  std::optional<BudgetChange> changed(bool asked);
 
  private:
   MemoryBudget budget_;

@@ -1,5 +1,5 @@
 // A training run from start to end: plan, weights or checkpoint, the loop over steps, validation,
-// samples, checkpoints, and a clean stop on signals.
+// samples, checkpoints, another plan when the budget changes, and a clean stop on signals.
 #pragma once
 
 #include <cstdint>
@@ -9,15 +9,9 @@
 
 #include "engine/backend.h"
 #include "engine/config.h"
-#include "engine/profile.h"
+#include "engine/step_profile.h"
 
 namespace ingot {
-
-// A few steps after the warm-up are timed op by op.
-struct ProfileOptions {
-  MachinePeaks peaks;      // what the table compares with
-  std::string trace_file;  // gets every call as a Chrome trace; empty: none
-};
 
 struct TrainOptions {
   std::string resume = "auto";        // "auto": the newest good checkpoint of the run, if there is
@@ -27,8 +21,8 @@ struct TrainOptions {
   bool quiet = false;  // no console lines besides errors
   // memory.budget as the config file says it now, asked for at SIGUSR1; none: signals are ignored.
   std::function<MemoryBudget()> reread_budget;
-  std::optional<ProfileOptions> profile;
-  std::string system_root;  // as for read_system_memory(): a test's made-up limits
+  std::optional<ProfileOptions> profile;  // time a few steps after the warm-up op by op
+  std::string system_root;                // as for read_system_memory(): a test's made-up limits
 };
 
 // Returns 0 when done, 128 + the signal when one stopped the run after saving. Throws Error:

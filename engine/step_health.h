@@ -1,0 +1,45 @@
+// Whether training goes well: the loss scale, what counts as a spike, and when a run has diverged.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/checkpoint.h"
+#include "engine/config.h"
+#include "engine/training_engine.h"
+#include "optim/loss_scale.h"
+#include "optim/recent_values.h"
+
+namespace ingot {
+
+class StepHealth {
+ public:
+  explicit StepHealth(const RunConfig& config);
+
+  // Before a step: sets its loss scale and the norm above which its update is skipped.
+  void prepare(StepState& step) const;
+  // The loss above which it is skipped; infinite: none.
+  double loss_limit() const;
+
+  // Standard deviations from the recent mean; ask before the step is judged.
+  double loss_z(double loss) const { return losses_.z_score(loss); }
+  // After a step: what its report means for the next ones. Returns why it was skipped, for the log;
+  // "" when it was not.
+  const char* judge(const StepReport& report);
+
+  // In a row, none of which a smaller loss scale could mend.
+  std::int64_t nonfinite_steps() const { return nonfinite_steps_; }
+  bool diverged() const { return nonfinite_steps_ >= nonfinite_limit_; }
+
+  // Its part of a checkpoint.
+  void save_to(TrainerState& state) const;
+  void restore(const TrainerState& state);
+
+ private:
+  double z_limit_;  // 0: nothing is a spike
+  std::int64_t nonfinite_limit_;
+  LossScale loss_scale_;
+  RecentValues losses_, norms_;
+  std::int64_t nonfinite_steps_ = 0;
+};
+
+}  // namespace ingot
