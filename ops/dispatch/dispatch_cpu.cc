@@ -86,7 +86,7 @@ std::unique_ptr<Kernel> make_dispatch(const Program& program, const Op& op,
 
 // ---- rows there and back ----------------------------------------------------------------------
 
-constexpr std::int64_t kTileElements = 16384;
+constexpr std::int64_t kTileElements = 65536;
 constexpr std::int64_t kTilePairs = 4096;  // of weights: one number each
 
 std::int64_t tile_rows(std::int64_t columns) {

@@ -8,7 +8,7 @@ namespace ingot::cpu {
 namespace {
 
 // Rows of one tile: fixed, so that the gain's gradient is summed in one order for any threads.
-constexpr std::int64_t kTileRows = 32;
+constexpr std::int64_t kTileRows = 64;
 
 std::int64_t tiles_of(std::int64_t rows) { return (rows + kTileRows - 1) / kTileRows; }
 

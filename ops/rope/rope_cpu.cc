@@ -7,7 +7,7 @@
 namespace ingot::cpu {
 namespace {
 
-constexpr std::int64_t kTileTokens = 32;
+constexpr std::int64_t kTileTokens = 128;
 
 template <class T>
 std::unique_ptr<Kernel> make(const Program& program, const Op& op, const Context& context,
