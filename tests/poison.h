@@ -1,5 +1,5 @@
 // Dead memory made visible: an observer that overwrites what no tensor lives in, so that an op that
-// reads it spoils the run.
+// reads it spoils the run; with the address sanitizer such a read or write ends it.
 #pragma once
 
 #include <cstring>
@@ -7,27 +7,40 @@
 
 #include "engine/executor.h"
 #include "memory/lifetimes.h"
+#include "tests/address_poison.h"
 
 namespace ingot {
 
 // Fills what no tensor lives in with 0xFF bytes, NaN in every type: transient tensors when their
-// part begins and again when they die.
+// part begins and again when they die. The sanitizer closes them from then until they are born, or
+// their part ends.
 class Poison final : public OpObserver {
  public:
   explicit Poison(const Executor& executor)
       : executor_(executor), lives_(lifetimes(executor.program())) {}
 
   void before(const Op& op) override {
-    const Program& program = executor_.program();
-    const std::span<const Op> part = program.ops(op.part);
-    if (&op != &part.front()) return;
-    const std::int64_t first = place_of(part.front()), last = place_of(part.back());
-    fill([&](const Buffer& buffer) { return buffer.first >= first && buffer.last <= last; });
+    const std::span<const Op> part = executor_.program().ops(op.part);
+    const std::int64_t now = place_of(op);
+    if (&op == &part.front()) {
+      const std::int64_t last = place_of(part.back());
+      for_each([&](const Buffer& b) { return b.first >= now && b.last <= last; },
+               [this](std::span<std::byte> dead) { fill(dead); });
+      for_each([&](const Buffer& b) { return b.first >= now && b.last <= last; }, poison);
+    }
+    for_each([now](const Buffer& b) { return b.first == now; }, unpoison);
   }
 
   void after(const Op& op) override {
     const std::int64_t now = place_of(op);
-    fill([&](const Buffer& buffer) { return buffer.last == now; });
+    for_each([now](const Buffer& b) { return b.last == now; },
+             [this](std::span<std::byte> dead) {
+               fill(dead);
+               poison(dead);
+             });
+    if (&op == &executor_.program().ops(op.part).back()) {
+      for_each([](const Buffer&) { return true; }, unpoison);
+    }
   }
 
   std::int64_t filled() const { return filled_; }
@@ -35,14 +48,20 @@ class Poison final : public OpObserver {
  private:
   std::int64_t place_of(const Op& op) const { return &op - executor_.program().ops().data(); }
 
-  template <class Dead>
-  void fill(Dead dead) {
+  void fill(std::span<std::byte> dead) {
+    std::memset(dead.data(), 0xFF, dead.size());
+    ++filled_;
+  }
+
+  // Of the transient tensors.
+  template <class Which, class Act>
+  void for_each(Which which, Act act) {
     const Program& program = executor_.program();
     for (std::size_t i = 0; i < lives_.tensors.size(); ++i) {
       const TensorInfo& info = program.tensors()[lives_.tensors[i]];
-      if (info.lifetime != Lifetime::transient || !dead(lives_.buffers[i])) continue;
-      std::memset(executor_.data(program.whole(lives_.tensors[i])), 0xFF, info.bytes());
-      ++filled_;
+      if (info.lifetime != Lifetime::transient || !which(lives_.buffers[i])) continue;
+      act({executor_.data(program.whole(lives_.tensors[i])),
+           static_cast<std::size_t>(info.bytes())});
     }
   }
 

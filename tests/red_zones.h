@@ -1,7 +1,9 @@
 // Memory that an op has no business with made deadly, in every build: a layout in which each tensor
-// has pages of its own, and an observer that closes all pages but those of the operands of the op
-// that runs. Reading or writing a dead tensor, another op's tensor or the page behind one's own is
-// a SIGSEGV; what a page has left beside a tensor is filled with a pattern and looked at.
+// has pages of its own, and an observer that closes all but the operands of the op that runs.
+// Plain builds close pages: reading or writing a dead tensor, another op's tensor or the page
+// behind one's own is a SIGSEGV; what a page has left beside a tensor is filled with a pattern and
+// looked at. With the address sanitizer everything else is poisoned, to the byte, and reported with
+// the stack of who touched it.
 #pragma once
 
 #include <sys/mman.h>
@@ -21,6 +23,7 @@
 #include "memory/lifetimes.h"
 #include "memory/packing.h"
 #include "memory/plan.h"
+#include "tests/address_poison.h"
 
 namespace ingot {
 
@@ -58,19 +61,22 @@ class OperandsOnly final : public OpObserver {
       arena_ = {place - offsets[id], static_cast<std::size_t>(executor.arena_bytes())};
     }
   }
-  ~OperandsOnly() override { protect(arena_, PROT_READ | PROT_WRITE); }
+  ~OperandsOnly() override { open(arena_); }
   OperandsOnly(const OperandsOnly&) = delete;
 
   void before(const Op& op) override {
-    protect(arena_, PROT_NONE);
+    close_arena();
     for_each_operand(op, [this](const Room& room) {
-      protect(room.pages, PROT_READ | PROT_WRITE);
+      open(kAddressSanitizer ? room.tensor : room.pages);
+      if (kAddressSanitizer) return;
       std::ranges::fill(room.head(), kPattern);
       std::ranges::fill(room.tail(), kPattern);
     });
   }
 
   void after(const Op& op) override {
+    open(arena_);
+    if (kAddressSanitizer) return;
     const auto touched = [](std::span<const std::byte> bytes) {
       return std::ranges::any_of(bytes, [](std::byte b) { return b != kPattern; });
     };
@@ -79,7 +85,6 @@ class OperandsOnly final : public OpObserver {
         stray_ = describe(executor_.program(), op);
       }
     });
-    protect(arena_, PROT_READ | PROT_WRITE);
   }
 
   // The first op that wrote beside one of its operands; empty: none.
@@ -114,6 +119,10 @@ class OperandsOnly final : public OpObserver {
     visit(op.workspace);
   }
 
+  void close_arena() const { kAddressSanitizer ? poison(arena_) : protect(arena_, PROT_NONE); }
+  static void open(std::span<std::byte> bytes) {
+    kAddressSanitizer ? unpoison(bytes) : protect(bytes, PROT_READ | PROT_WRITE);
+  }
   static void protect(std::span<std::byte> bytes, int how) {
     if (bytes.empty()) return;
     if (mprotect(bytes.data(), bytes.size(), how) != 0) {

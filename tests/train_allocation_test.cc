@@ -2,86 +2,34 @@
 // included. malloc counts its calls in this program, hence a test of its own.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstdlib>
 #include <thread>
 
+#include "tests/counted_allocations.h"
+#include "tests/forwarding_backend.h"
 #include "tests/tiny_run.h"
-
-namespace {
-std::atomic<std::int64_t> allocations{0};
-}
-
-extern "C" {
-// NOLINTBEGIN: glibc's own
-void* __libc_malloc(std::size_t size);
-void* __libc_calloc(std::size_t count, std::size_t size);
-void* __libc_realloc(void* block, std::size_t size);
-void* __libc_memalign(std::size_t alignment, std::size_t size);
-// NOLINTEND
-void* malloc(std::size_t size) noexcept {
-  ++allocations;
-  return __libc_malloc(size);
-}
-void* calloc(std::size_t count, std::size_t size) noexcept {
-  ++allocations;
-  return __libc_calloc(count, size);
-}
-void* realloc(void* block, std::size_t size) noexcept {
-  ++allocations;
-  return __libc_realloc(block, size);
-}
-void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept {
-  ++allocations;
-  return __libc_memalign(alignment, size);
-}
-int posix_memalign(void** block, std::size_t alignment, std::size_t size) noexcept {
-  ++allocations;
-  *block = __libc_memalign(alignment, size);
-  return *block == nullptr ? ENOMEM : 0;
-}
-}
 
 namespace ingot {
 namespace {
 
-// The CPU's kernels; notes the count of allocations whenever a part has run.
-class CountingBackend final : public Backend {
+// Notes the count of allocations whenever a part has run.
+class CountingBackend final : public ForwardingBackend {
  public:
-  std::string description() const override { return cpu_.description(); }
-  std::unique_ptr<Kernel> make_kernel(const Program& program, const Op& op) override {
-    return cpu_.make_kernel(program, op);
-  }
-  std::unique_ptr<DeviceMemory> allocate(std::int64_t bytes) override {
-    counts_.reserve(1000);
-    return cpu_.allocate(bytes);
-  }
-  std::unique_ptr<DeviceMemory> allocate_offload(std::int64_t bytes,
-                                                 const std::filesystem::path& folder) override {
-    return cpu_.allocate_offload(bytes, folder);
-  }
-  void copy_to_device(std::byte* device, std::span<const std::byte> host) override {
-    cpu_.copy_to_device(device, host);
-  }
-  void copy_to_host(std::span<std::byte> host, const std::byte* device) override {
-    cpu_.copy_to_host(host, device);
-  }
-  void synchronize() override { counts_.push_back(allocations); }
+  CountingBackend() : ForwardingBackend(2) { counts_.reserve(1000); }
+  void synchronize() override { counts_.push_back(heap_allocations); }
 
   const std::vector<std::int64_t>& counts() const { return counts_; }
 
  private:
-  cpu::CpuBackend cpu_ = tiny_backend(2);
   std::vector<std::int64_t> counts_;
 };
 
 TEST(Allocations, AreCounted) {
-  const std::int64_t before = allocations;
+  const std::int64_t before = heap_allocations;
   const std::vector<int> something(10);
-  EXPECT_EQ(allocations, before + 1);
+  EXPECT_EQ(heap_allocations, before + 1);
   EXPECT_EQ(something[3], 0);
   std::thread([] { const std::vector<int> of_another_thread(10); }).join();
-  EXPECT_GT(allocations, before + 2);
+  EXPECT_GT(heap_allocations, before + 2);
 }
 
 class Allocation : public testing::TestWithParam<std::pair<const char*, const char*>> {};

@@ -1,33 +1,20 @@
 // malloc counts its calls in this program, hence a test of its own.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstdlib>
 #include <vector>
 
 #include "backends/cpu/elementwise.h"
 #include "backends/cpu/matmul.h"
-
-namespace {
-std::atomic<int> allocations{0};
-}
-
-extern "C" {
-void* __libc_malloc(std::size_t size);  // NOLINT: glibc's own
-void* malloc(std::size_t size) noexcept {
-  allocations.fetch_add(1, std::memory_order_relaxed);
-  return __libc_malloc(size);
-}
-}
+#include "tests/counted_allocations.h"
 
 namespace ingot::cpu {
 namespace {
 
 TEST(Allocation, IsCounted) {
-  const int before = allocations;
+  const std::int64_t before = heap_allocations;
   std::vector<int> something(10);
   EXPECT_EQ(something[3], 0);
-  EXPECT_EQ(allocations, before + 1);
+  EXPECT_EQ(heap_allocations, before + 1);
 }
 
 TEST(Allocation, MatmulAndElementwiseDoNone) {
@@ -47,14 +34,14 @@ TEST(Allocation, MatmulAndElementwiseDoNone) {
                                            matmul.workspace_bytes());
         const std::int32_t offsets[] = {0, 1, 4};
         std::vector<double> partial(sum_of_squares_blocks(100000));
-        const int before = allocations;
+        const std::int64_t before = heap_allocations;
         for (int i = 0; i < 3; ++i) {
           matmul.run(pool, a.data(), b.data(), c.data(), nullptr, nullptr, aligned,
                      transposed ? 200 : rows, offsets);
           add(pool, type, c.data(), type, b.data(), 100000);
           sum_of_squares(pool, type, c.data(), 100000, partial);
         }
-        EXPECT_EQ(allocations, before);
+        EXPECT_EQ(heap_allocations, before);
       }
     }
   }
