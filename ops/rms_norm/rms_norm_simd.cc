@@ -5,16 +5,34 @@
 namespace ingot::cpu::INGOT_ISA {
 namespace {
 
+// Vectors summed side by side: one addition does not wait for another.
+constexpr int kSums = 4;
+
+// Calls each(i, lanes, sum) for the vectors of a row, `sum` in 0 .. kSums - 1.
+template <class Each>
+INGOT_SIMD void for_vectors(std::int64_t columns, const Each& each) {
+  std::int64_t i = 0;
+  for (; i + kSums * kLanes <= columns; i += kSums * kLanes) {
+#pragma GCC unroll 4
+    for (int sum = 0; sum < kSums; ++sum) each(i + sum * kLanes, kLanes, sum);
+  }
+  for (; i < columns; i += kLanes) each(i, lanes_left(columns - i), 0);
+}
+
+INGOT_SIMD float total(const F16* sums) {
+  return horizontal_sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
 template <class T>
 float forward(void* y_, const void* x_, const float* gain, std::int64_t columns, float epsilon) {
   T* y = static_cast<T*>(y_);
   const T* x = static_cast<const T*>(x_);
-  F16 squares = zero();
-  for (std::int64_t i = 0; i < columns; i += kLanes) {
-    const F16 value = load_partial(x + i, lanes_left(columns - i));
-    squares = fma(value, value, squares);
-  }
-  const float mean = horizontal_sum(squares) / static_cast<float>(columns);
+  F16 squares[kSums] = {};
+  for_vectors(columns, [&](std::int64_t i, int n, int sum) {
+    const F16 value = load_partial(x + i, n);
+    squares[sum] = fma(value, value, squares[sum]);
+  });
+  const float mean = total(squares) / static_cast<float>(columns);
   const float inverse_rms = 1.0f / __builtin_sqrtf(mean + epsilon);
   for (std::int64_t i = 0; i < columns; i += kLanes) {
     const int n = lanes_left(columns - i);
@@ -30,18 +48,17 @@ void backward(void* dx_, bool accumulate, float* d_gain, const void* dy_, const 
   T* dx = static_cast<T*>(dx_);
   const T* dy = static_cast<const T*>(dy_);
   const T* x = static_cast<const T*>(x_);
-  F16 products = zero();
-  for (std::int64_t i = 0; i < columns; i += kLanes) {
-    const int n = lanes_left(columns - i);
+  F16 products[kSums] = {};
+  for_vectors(columns, [&](std::int64_t i, int n, int sum) {
     const F16 upstream = load_partial(dy + i, n);
     const F16 normed = load_partial(x + i, n) * inverse_rms;
-    products = fma(upstream * load_partial(gain + i, n), normed, products);
+    products[sum] = fma(upstream * load_partial(gain + i, n), normed, products[sum]);
     if (d_gain != nullptr) {
       store_partial(d_gain + i, fma(upstream, normed, load_partial(d_gain + i, n)), n);
     }
-  }
+  });
   if (dx == nullptr) return;
-  const float mean = horizontal_sum(products) / static_cast<float>(columns);
+  const float mean = total(products) / static_cast<float>(columns);
   for (std::int64_t i = 0; i < columns; i += kLanes) {
     const int n = lanes_left(columns - i);
     const F16 normed = load_partial(x + i, n) * inverse_rms;

@@ -7,7 +7,7 @@
 namespace ingot::cpu {
 namespace {
 
-constexpr std::int64_t kTileTokens = 128;
+constexpr std::int64_t kTileTokens = 128, kTokensAhead = 4;
 
 template <class T>
 std::unique_ptr<Kernel> make(const Program& program, const Op& op, const Context& context,
@@ -27,8 +27,8 @@ std::unique_ptr<Kernel> make(const Program& program, const Op& op, const Context
     pool.parallel_for((tokens + kTileTokens - 1) / kTileTokens, [&](std::int64_t tile, int) {
       const std::int64_t last = std::min(tokens, (tile + 1) * kTileTokens);
       for (std::int64_t token = tile * kTileTokens; token < last; ++token) {
-        rotate(x + token * row_stride, count, stride, table + positions[token] * 2 * half, half,
-               sign);
+        rotate(x + token * row_stride, count, stride, kTokensAhead * row_stride,
+               table + positions[token] * 2 * half, half, sign);
       }
     });
   });

@@ -11,11 +11,13 @@ INGOT_SIMD void rotate(F16& a, F16& b, F16 cosine, F16 sine) {
 }
 
 template <class T>
-void split(T* x, std::int64_t count, std::int64_t stride, const float* angles, std::int64_t half,
-           float sign) {
+void split(T* x, std::int64_t count, std::int64_t stride, std::int64_t ahead, const float* angles,
+           std::int64_t half, float sign) {
   for (std::int64_t head = 0; head < count; ++head, x += stride) {
     for (std::int64_t i = 0; i < half; i += kLanes) {
       const int n = lanes_left(half - i);
+      __builtin_prefetch(x + ahead + i);
+      __builtin_prefetch(x + ahead + half + i);
       F16 a = load_partial(x + i, n), b = load_partial(x + half + i, n);
       rotate(a, b, load_partial(angles + i, n), load_partial(angles + half + i, n) * sign);
       store_partial(x + i, a, n);
@@ -25,13 +27,15 @@ void split(T* x, std::int64_t count, std::int64_t stride, const float* angles, s
 }
 
 template <class T>
-void adjacent(T* x, std::int64_t count, std::int64_t stride, const float* angles, std::int64_t half,
-              float sign) {
+void adjacent(T* x, std::int64_t count, std::int64_t stride, std::int64_t ahead,
+              const float* angles, std::int64_t half, float sign) {
   for (std::int64_t head = 0; head < count; ++head, x += stride) {
     for (std::int64_t i = 0; i < half; i += kLanes) {
       const int n = lanes_left(half - i);
       const int low = n < kLanes / 2 ? 2 * n : kLanes, high = 2 * n - low;
       T* at = x + 2 * i;
+      __builtin_prefetch(at + ahead);
+      __builtin_prefetch(at + ahead + kLanes);
       float pairs[2 * kLanes], even[kLanes], odd[kLanes];
       store(pairs, load_partial(at, low));
       store(pairs + kLanes, load_partial(at + low, high));

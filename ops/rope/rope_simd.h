@@ -9,9 +9,10 @@ namespace ingot::cpu {
 
 // The heads of one token, in place: `count` heads, `stride` elements apart, each rotates its first
 // 2 * half elements. angles: half cosines, then half sines. sign: 1, or -1 to rotate back.
+// The same heads of the token `ahead` elements later are fetched for a later call.
 template <class T>
-using RopeFunction = void (*)(T* x, std::int64_t count, std::int64_t stride, const float* angles,
-                              std::int64_t half, float sign);
+using RopeFunction = void (*)(T* x, std::int64_t count, std::int64_t stride, std::int64_t ahead,
+                              const float* angles, std::int64_t half, float sign);
 
 template <class T>
 struct RopeFunctions {
