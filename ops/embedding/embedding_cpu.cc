@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backends/cpu/prefetch.h"
 #include "compress/quantizer.h"
 #include "compress/quantizer_simd.h"
 #include "ops/embedding/embedding_simd.h"
@@ -10,7 +11,7 @@
 namespace ingot::cpu {
 namespace {
 
-constexpr std::int64_t kTileRows = 16;
+constexpr std::int64_t kTileRows = 64, kRowsAhead = 4;
 
 std::unique_ptr<Kernel> make_embedding(const Program& program, const Op& op,
                                        const Context& context) {
@@ -33,6 +34,9 @@ std::unique_ptr<Kernel> make_embedding(const Program& program, const Op& op,
       const std::int64_t last = std::min(tokens, (tile + 1) * kTileRows);
       for (std::int64_t token = tile * kTileRows; token < last; ++token) {
         const std::int64_t id = ids[token];
+        if (token + kRowsAhead < last) {
+          prefetch(rows + ids[token + kRowsAhead] * from_bytes, from_bytes);
+        }
         if (id < 0 || id >= vocabulary) {
           std::memset(out + token * to_bytes, 0, to_bytes);
         } else if (coded) {

@@ -2,13 +2,14 @@
 
 #include <algorithm>
 
+#include "backends/cpu/prefetch.h"
 #include "ops/rms_norm/rms_norm_simd.h"
 
 namespace ingot::cpu {
 namespace {
 
 // Rows of one tile: fixed, so that the gain's gradient is summed in one order for any threads.
-constexpr std::int64_t kTileRows = 64;
+constexpr std::int64_t kTileRows = 64, kRowsAhead = 4;
 
 std::int64_t tiles_of(std::int64_t rows) { return (rows + kTileRows - 1) / kTileRows; }
 
@@ -30,6 +31,7 @@ std::unique_ptr<Kernel> make_forward(const Program& program, const Op& op, const
     pool.parallel_for(tiles_of(rows), [&](std::int64_t tile, int) {
       const std::int64_t last = std::min(rows, (tile + 1) * kTileRows);
       for (std::int64_t row = tile * kTileRows; row < last; ++row) {
+        prefetch(from + (row + kRowsAhead) * x_stride, x.columns * bytes);
         for (std::int64_t group = 0; group < groups; ++group) {
           const std::int64_t column = group * width * bytes;
           inverse_rms[row * groups + group] = forward(

@@ -50,20 +50,20 @@ void backward(void* dx_, bool accumulate, float* d_gain, const void* dy_, const 
   const T* x = static_cast<const T*>(x_);
   F16 products[kSums] = {};
   for_vectors(columns, [&](std::int64_t i, int n, int sum) {
-    const F16 upstream = load_partial(dy + i, n);
-    const F16 normed = load_partial(x + i, n) * inverse_rms;
-    products[sum] = fma(upstream * load_partial(gain + i, n), normed, products[sum]);
+    const F16 product = load_partial(dy + i, n) * load_partial(x + i, n);
+    products[sum] = fma(product, load_partial(gain + i, n), products[sum]);
     if (d_gain != nullptr) {
-      store_partial(d_gain + i, fma(upstream, normed, load_partial(d_gain + i, n)), n);
+      const F16 before = load_partial(d_gain + i, n);
+      store_partial(d_gain + i, fma(product, broadcast(inverse_rms), before), n);
     }
   });
   if (dx == nullptr) return;
-  const float mean = total(products) / static_cast<float>(columns);
+  const float mean = total(products) * inverse_rms / static_cast<float>(columns);
+  const F16 back = broadcast(-mean * inverse_rms * inverse_rms);
   for (std::int64_t i = 0; i < columns; i += kLanes) {
     const int n = lanes_left(columns - i);
-    const F16 normed = load_partial(x + i, n) * inverse_rms;
     const F16 g = load_partial(dy + i, n) * load_partial(gain + i, n);
-    F16 value = (g - normed * mean) * inverse_rms;
+    F16 value = fma(load_partial(x + i, n), back, g * inverse_rms);
     if (accumulate) value += load_partial(dx + i, n);
     store_partial(dx + i, value, n);
   }
