@@ -1,23 +1,15 @@
 #include "engine/plan_report.h"
 
 #include <algorithm>
-#include <cstdarg>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+
+#include "engine/append_format.h"
 
 namespace ingot {
 namespace {
 
 constexpr double kMiB = 1 << 20;
-
-__attribute__((format(printf, 2, 3))) void add(std::string& text, const char* format, ...) {
-  char line[512];
-  va_list values;
-  va_start(values, format);
-  std::vsnprintf(line, sizeof line, format, values);
-  va_end(values);
-  text += line;
-}
 
 double mib(std::int64_t bytes) { return static_cast<double>(bytes) / kMiB; }
 
@@ -57,20 +49,20 @@ std::string in_words(const PlanChoices& choices) {
 
 std::string alternatives_report(const PlannedTraining& plan) {
   std::string text;
-  if (!plan.rejected.empty()) add(text, "  other plans\n");
+  if (!plan.rejected.empty()) append_format(text, "  other plans\n");
   for (const RejectedPlan& other : plan.rejected) {
-    add(text, "    %-48s %10.1f MiB %8.3f s  %s\n", in_words(other.choices).c_str(),
-        mib(other.arena_bytes), other.step_seconds, other.why.c_str());
+    append_format(text, "    %-48s %10.1f MiB %8.3f s  %s\n", in_words(other.choices).c_str(),
+                  mib(other.arena_bytes), other.step_seconds, other.why.c_str());
   }
   for (const OtherBudget& other : plan.other_budgets) {
     const char* which = other.budget_bytes < plan.budget_bytes ? "1 GiB less" : "1 GiB more";
     if (!other.best) {
-      add(text, "  with %s: nothing fits\n", which);
+      append_format(text, "  with %s: nothing fits\n", which);
     } else if (other.best->step_seconds == plan.step_seconds) {
-      add(text, "  with %s: the same plan\n", which);
+      append_format(text, "  with %s: the same plan\n", which);
     } else {
-      add(text, "  with %s: %.3f s a step (%s)\n", which, other.best->step_seconds,
-          in_words(other.best->choices).c_str());
+      append_format(text, "  with %s: %.3f s a step (%s)\n", which, other.best->step_seconds,
+                    in_words(other.best->choices).c_str());
     }
   }
   return text;
@@ -82,38 +74,41 @@ std::string memory_report(const PlannedTraining& plan) {
   const Program& program = plan.compiled->program;
   const MemoryPlan& memory = plan.memory;
   std::string text;
-  add(text, "memory plan, micro-batch %lld x %lld tokens, %zu ops, %zu tensors\n",
-      static_cast<long long>(plan.compiled->batch), static_cast<long long>(plan.compiled->sequence),
-      program.ops().size(), program.tensors().size());
-  add(text, "  %-20s %10s\n", "role", "MiB");
+  append_format(text, "memory plan, micro-batch %lld x %lld tokens, %zu ops, %zu tensors\n",
+                static_cast<long long>(plan.compiled->batch),
+                static_cast<long long>(plan.compiled->sequence), program.ops().size(),
+                program.tensors().size());
+  append_format(text, "  %-20s %10s\n", "role", "MiB");
   for (int role = 0; role < kRoleCount; ++role) {
     if (memory.by_role[role] == 0) continue;
-    add(text, "  %-20s %10.1f\n", std::string(name_of(static_cast<Role>(role))).c_str(),
-        mib(memory.by_role[role]));
+    append_format(text, "  %-20s %10.1f\n", std::string(name_of(static_cast<Role>(role))).c_str(),
+                  mib(memory.by_role[role]));
   }
   const double gap = memory.lower_bound_bytes == 0
                          ? 0
                          : 100.0 *
                                static_cast<double>(memory.arena_bytes - memory.lower_bound_bytes) /
                                static_cast<double>(memory.lower_bound_bytes);
-  add(text, "  %-20s %10.1f   lower bound %.1f, gap %.3f %%\n", "arena", mib(memory.arena_bytes),
-      mib(memory.lower_bound_bytes), gap);
-  add(text, "  activations: %s\n", activations_summary(*plan.compiled).c_str());
-  add(text, "  head: %lld tokens at a time\n", static_cast<long long>(plan.choices.head_chunk));
+  append_format(text, "  %-20s %10.1f   lower bound %.1f, gap %.3f %%\n", "arena",
+                mib(memory.arena_bytes), mib(memory.lower_bound_bytes), gap);
+  append_format(text, "  activations: %s\n", activations_summary(*plan.compiled).c_str());
+  append_format(text, "  head: %lld tokens at a time\n",
+                static_cast<long long>(plan.choices.head_chunk));
   if (plan.memory.offload_bytes > 0) {
-    add(text, "  offloaded: %s, %.1f MiB in a file\n",
-        std::string(name_of(plan.choices.offload)).c_str(), mib(plan.memory.offload_bytes));
+    append_format(text, "  offloaded: %s, %.1f MiB in a file\n",
+                  std::string(name_of(plan.choices.offload)).c_str(),
+                  mib(plan.memory.offload_bytes));
   }
-  if (plan.step_seconds > 0) add(text, "  predicted step: %.3f s\n", plan.step_seconds);
-  add(text, "  %-20s %10.1f   with the process itself, of a budget of %.1f\n", "predicted peak",
-      mib(plan.predicted_peak_bytes()), mib(plan.budget_bytes));
-  add(text, "  peak at %s; largest tensors alive there:\n",
-      describe(program, program.ops()[memory.peak_op]).c_str());
+  if (plan.step_seconds > 0) append_format(text, "  predicted step: %.3f s\n", plan.step_seconds);
+  append_format(text, "  %-20s %10.1f   with the process itself, of a budget of %.1f\n",
+                "predicted peak", mib(plan.predicted_peak_bytes()), mib(plan.budget_bytes));
+  append_format(text, "  peak at %s; largest tensors alive there:\n",
+                describe(program, program.ops()[memory.peak_op]).c_str());
   for (const int id : memory.largest) {
     const TensorInfo& info = program.tensors()[id];
-    add(text, "    %10.1f  %-16s %s %s %s\n", mib(info.bytes()),
-        std::string(name_of(info.role)).c_str(), std::string(name_of(info.dtype)).c_str(),
-        info.shape.to_string().c_str(), info.name.c_str());
+    append_format(text, "    %10.1f  %-16s %s %s %s\n", mib(info.bytes()),
+                  std::string(name_of(info.role)).c_str(), std::string(name_of(info.dtype)).c_str(),
+                  info.shape.to_string().c_str(), info.name.c_str());
   }
   text += alternatives_report(plan);
   text.pop_back();

@@ -1,11 +1,12 @@
 #include "engine/profile.h"
 
 #include <algorithm>
-#include <cstdarg>
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string_view>
+
+#include "engine/append_format.h"
 
 namespace ingot {
 namespace {
@@ -19,22 +20,14 @@ double seconds(std::chrono::steady_clock::duration duration) {
 
 double ratio(double part, double whole) { return whole > 0 ? part / whole : 0; }
 
-__attribute__((format(printf, 2, 3))) void add(std::string& text, const char* format, ...) {
-  char line[256];
-  va_list values;
-  va_start(values, format);
-  std::vsnprintf(line, sizeof line, format, values);
-  va_end(values);
-  text += line;
-}
-
 void add_line(std::string& text, const KindTime& time, double total, const MachinePeaks& peaks) {
-  add(text, "%-24s %7.0f %9.2f %5.1f%% %9.1f %5.1f%% %8.1f %5.1f%% %5.1f%%\n", time.kind.c_str(),
-      time.calls, time.seconds * 1e3, 100 * ratio(time.seconds, total),
-      ratio(time.flops, time.seconds) / 1e9, 100 * ratio(time.compute_seconds, time.seconds),
-      ratio(time.bytes, time.seconds) / 1e9,
-      100 * ratio(ratio(time.bytes, time.seconds), peaks.bytes_per_second),
-      100 * ratio(time.least_seconds, time.seconds));
+  append_format(text, "%-24s %7.0f %9.2f %5.1f%% %9.1f %5.1f%% %8.1f %5.1f%% %5.1f%%\n",
+                time.kind.c_str(), time.calls, time.seconds * 1e3, 100 * ratio(time.seconds, total),
+                ratio(time.flops, time.seconds) / 1e9,
+                100 * ratio(time.compute_seconds, time.seconds),
+                ratio(time.bytes, time.seconds) / 1e9,
+                100 * ratio(ratio(time.bytes, time.seconds), peaks.bytes_per_second),
+                100 * ratio(time.least_seconds, time.seconds));
 }
 
 }  // namespace
@@ -137,13 +130,13 @@ std::string profile_table(const std::vector<KindTime>& kinds, const MachinePeaks
     all.least_seconds += time.least_seconds;
   }
   std::string text;
-  add(text, "%-24s %7s %9s %6s %9s %6s %8s %6s %6s\n", "op", "calls", "ms", "share", "GFLOP/s",
-      "peak", "GB/s", "peak", "roof");
+  append_format(text, "%-24s %7s %9s %6s %9s %6s %8s %6s %6s\n", "op", "calls", "ms", "share",
+                "GFLOP/s", "peak", "GB/s", "peak", "roof");
   for (const KindTime& time : kinds) add_line(text, time, all.seconds, peaks);
   add_line(text, all, all.seconds, peaks);
-  add(text, "peaks: fp32 %.0f, bf16 %.0f", peaks.f32_flops / 1e9, peaks.bf16_flops / 1e9);
-  if (peaks.int8_flops > 0) add(text, ", int8 %.0f", peaks.int8_flops / 1e9);
-  add(text, " GFLOP/s; memory %.1f GB/s", peaks.bytes_per_second / 1e9);
+  append_format(text, "peaks: fp32 %.0f, bf16 %.0f", peaks.f32_flops / 1e9, peaks.bf16_flops / 1e9);
+  if (peaks.int8_flops > 0) append_format(text, ", int8 %.0f", peaks.int8_flops / 1e9);
+  append_format(text, " GFLOP/s; memory %.1f GB/s", peaks.bytes_per_second / 1e9);
   return text;
 }
 

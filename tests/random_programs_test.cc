@@ -9,6 +9,7 @@
 #include "engine/initialize.h"
 #include "engine/random.h"
 #include "memory/plan.h"
+#include "tests/learnable_batch.h"
 #include "tests/poison.h"
 #include "tests/tiny_run.h"
 
@@ -88,11 +89,8 @@ Outcome outcome_of(const RunConfig& config, bool packed) {
   if (packed) engine.executor().set_observer(&poison);
   Outcome outcome;
   for (int step = 0; step < 2; ++step) {
-    const StepReport report = engine.step(1, [&](auto tokens, auto targets) {
-      const auto walk = learnable_tokens(tokens.size() + 1, 64, step);
-      std::copy(walk.begin(), walk.end() - 1, tokens.begin());
-      std::copy(walk.begin() + 1, walk.end(), targets.begin());
-    });
+    const StepReport report = engine.step(
+        1, [step](auto tokens, auto targets) { learnable_batch(step, tokens, targets); });
     ++engine.state().updates;
     outcome.numbers.insert(outcome.numbers.end(), {report.loss, report.grad_norm});
   }

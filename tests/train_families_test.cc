@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "engine/initialize.h"
+#include "tests/learnable_batch.h"
 #include "tests/tiny_run.h"
 
 namespace ingot {
@@ -26,12 +27,7 @@ TEST_P(Families, LearnOneBatchByHeart) {
   state.bias_update_rate = 1e-3;
   state.loss_scale = std::string(compute) == "fp16" ? 1024 : 1;
 
-  const std::int64_t count = engine.tokens_per_micro_step();
-  const auto walk = learnable_tokens(count + 1, 64, 9);
-  const auto same_batch = [&](std::span<std::int32_t> tokens, std::span<std::int32_t> targets) {
-    std::copy(walk.begin(), walk.end() - 1, tokens.begin());
-    std::copy(walk.begin() + 1, walk.end(), targets.begin());
-  };
+  const auto same_batch = [](auto tokens, auto targets) { learnable_batch(9, tokens, targets); };
   StepReport first, last;
   constexpr int kSteps = 80;
   for (int step = 0; step < kSteps; ++step) {

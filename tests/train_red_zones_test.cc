@@ -8,6 +8,7 @@
 
 #include "engine/initialize.h"
 #include "tests/forwarding_backend.h"
+#include "tests/learnable_batch.h"
 #include "tests/red_zones.h"
 #include "tests/tiny_run.h"
 
@@ -39,9 +40,7 @@ Outcome outcome_of(const RunConfig& config, Backend& backend, Layout layout) {
   engine.state().bias_update_rate = 0.001;
   std::uint64_t seed = 0;
   const auto next = [&seed](std::span<std::int32_t> tokens, std::span<std::int32_t> targets) {
-    const auto walk = learnable_tokens(tokens.size() + 1, 64, ++seed);
-    std::copy(walk.begin(), walk.end() - 1, tokens.begin());
-    std::copy(walk.begin() + 1, walk.end(), targets.begin());
+    learnable_batch(++seed, tokens, targets);
   };
   Outcome outcome;
   for (int step = 0; step < 2; ++step) {
