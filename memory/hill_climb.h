@@ -42,6 +42,7 @@ class HillClimb {
   std::int32_t random_high_item();
   std::int32_t random_neighbour(std::int32_t item, std::int32_t below_rank);
   std::size_t random_below(std::size_t n);
+  std::int32_t life(std::int32_t item) const { return items_[item].last - items_[item].first; }
 
   bool settle();
   std::int64_t first_fit(std::int32_t item);

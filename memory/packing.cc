@@ -230,22 +230,26 @@ std::vector<Component> components(std::span<const Item> items,
 
 // What the packing of one component may cost and must reach.
 struct Goal {
-  std::int64_t exact;  // no need to go below
-  std::int64_t near;   // the climb ends here
-  std::int64_t work;   // left for the climb
+  std::int64_t exact;        // no need to go below
+  std::int64_t near;         // climbs end here
+  std::int64_t good_enough;  // no second climb
+  std::int64_t work;         // left for climbs
 };
 
 Placement place(const Component& part, const PackingOptions& options, Goal& goal) {
   GreedyPacker greedy(part.items, part.times);
   greedy.run(goal.exact);
-  if (greedy.best().total <= goal.near || options.climb_tries <= 0) return greedy.best();
+  Placement best = greedy.best();
   const Placement& start = greedy.first_fit();
-  HillClimb climb(part.items, part.times, start.order, start.offsets, goal.near);
-  const std::int64_t before = climb.work();
-  climb.run(options.climb_tries, goal.work, options.seed);
-  goal.work -= climb.work() - before;
-  if (climb.total() >= greedy.best().total) return greedy.best();
-  return {{}, climb.offsets(), climb.total()};
+  for (int i = 0; i < options.climbs && goal.work > 0; ++i) {
+    if (best.total <= (i == 0 ? goal.near : goal.good_enough)) break;
+    HillClimb climb(part.items, part.times, start.order, start.offsets, goal.near);
+    const std::int64_t before = climb.work();
+    climb.run(options.climb_tries, std::min(goal.work, options.climb_work / 4), options.seed + i);
+    goal.work -= climb.work() - before;
+    if (climb.total() < best.total) best = {{}, climb.offsets(), climb.total()};
+  }
+  return best;
 }
 
 void check(std::span<const Buffer> buffers, const Packing& packing) {
@@ -297,14 +301,18 @@ Packing pack(std::span<const Buffer> buffers, const PackingOptions& options) {
   std::stable_sort(parts.begin(), parts.end(), [](const Component& a, const Component& b) {
     return a.lower_bound > b.lower_bound;
   });
-  const auto slack =
-      static_cast<std::int64_t>(options.tolerance * static_cast<double>(packing.lower_bound_bytes));
   const std::int64_t bound = packing.lower_bound_bytes - base;
-  Goal goal{bound, bound + slack, options.climb_work};
+  const auto above_bound = [&](double share) {
+    return bound +
+           static_cast<std::int64_t>(share * static_cast<double>(packing.lower_bound_bytes));
+  };
+  Goal goal{bound, above_bound(options.tolerance), above_bound(options.good_enough),
+            options.climb_work};
   for (const Component& part : parts) {
     const Placement placement = place(part, options, goal);
     goal.exact = std::max(goal.exact, placement.total);
     goal.near = std::max(goal.near, placement.total);
+    goal.good_enough = std::max(goal.good_enough, placement.total);
     for (std::size_t i = 0; i < part.items.size(); ++i) {
       packing.offsets[part.indices[i]] = base + placement.offsets[i];
     }
