@@ -49,9 +49,9 @@ const std::vector<Study> kStudies = {
     // The last: nothing compressed, only sums of two sequences' gradients rounded elsewhere. What
     // that changes is how far runs of one seed drift apart by themselves.
     {"dense_34m",
-     {{"bf16", {}, 6},
-      {"all compressed", kEverything, 6},
-      {"bf16, other micro-batch", {"batch.micro_batch=1"}, 4}}}};
+     {{"bf16", {}, 4},
+      {"all compressed", kEverything, 4},
+      {"bf16, other micro-batch", {"batch.micro_batch=1"}, 2}}}};
 
 struct Run {
   std::vector<std::pair<double, double>> losses;  // step, training loss
