@@ -59,7 +59,7 @@ constexpr std::int64_t kTileColumns = 128;
 constexpr std::int64_t kBuckets = 8;
 
 void clear_rows(ThreadPool& pool, float* d_table, const ScatterAdd& all) {
-  constexpr std::int64_t kRows = 32;
+  constexpr std::int64_t kRows = 128;
   pool.parallel_for((all.vocabulary + kRows - 1) / kRows, [&](std::int64_t tile, int) {
     const std::int64_t rows = std::min(kRows, all.vocabulary - tile * kRows);
     std::fill_n(d_table + tile * kRows * all.table_stride, rows * all.table_stride, 0.0f);

@@ -9,7 +9,7 @@
 namespace ingot::cpu {
 namespace {
 
-constexpr std::int64_t kBlock = 65536;  // elements of one partial sum
+constexpr std::int64_t kBlock = 262144;  // elements of one partial sum
 
 // One block of one gradient.
 struct Piece {

@@ -46,7 +46,7 @@ void for_groups(const StateLayout& layout, std::int64_t first, std::int64_t last
 }
 
 // Tiles of as many groups: a unit of work for a thread.
-constexpr std::int64_t kTileGroups = 128;
+constexpr std::int64_t kTileGroups = 512;
 
 // The same for all groups, on all threads. What each(group) does must not depend on the order.
 template <class Each>
