@@ -128,7 +128,7 @@ Outcome outcome_with(const Mischief& mischief, Layout layout = Layout::red_zones
 // What is closed can't be touched unseen: the sanitizer names the access, the hardware kills.
 void expect_death(const Mischief& mischief, const std::string& access) {
   if (kAddressSanitizer) {
-    EXPECT_DEATH(outcome_with(mischief), "use-after-poison.*" + access + ".*misbehave");
+    EXPECT_DEATH(outcome_with(mischief), "use-after-poison.*" + access + ".*StrayBackend");
   } else {
     EXPECT_EXIT(outcome_with(mischief), testing::KilledBySignal(SIGSEGV), "");
   }

@@ -92,14 +92,14 @@ Tensor cross_entropy(Program& program, Tensor hidden, Tensor weight, Tensor targ
       program.dtype(targets) != DType::i32) {
     throw std::logic_error("cross_entropy: operands do not fit");
   }
+  const std::int64_t rows = options.chunk_rows > 0
+                                ? options.chunk_rows
+                                : chunk_rows_for(tokens, hidden.columns, shape[0]);
   const Tensor loss = program.add_tensor({.name = "loss",
                                           .shape = {2},
                                           .dtype = DType::f32,
                                           .role = Role::output,
                                           .lifetime = Lifetime::parts});
-  const std::int64_t rows = options.chunk_rows > 0
-                                ? options.chunk_rows
-                                : chunk_rows_for(tokens, hidden.columns, shape[0]);
   program.append(kCrossEntropy, {hidden, weight, targets}, {loss},
                  {{"mtp_depth", static_cast<double>(options.mtp_depth)},
                   {"chunk_rows", static_cast<double>(rows)}});
