@@ -73,7 +73,7 @@ void quantize_stochastic(const void* values, std::int64_t columns, std::int64_t 
     const auto make = [&](std::int64_t i, const auto& load_lanes, I16* made)
         __attribute__((always_inline)) {
       for (int j = 0; j < 4; j += 2) {
-        const RandomLanes random = random_lanes(i / 32 + j / 2, row_key);
+        const RandomLanes random = random_lanes(i / kRoundingBlock + j / 2, row_key);
         made[j] = stochastic_codes(load_lanes(j), inverse, random.first);
         made[j + 1] = stochastic_codes(load_lanes(j + 1), inverse, random.second);
       }

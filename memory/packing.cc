@@ -241,7 +241,8 @@ Placement place(const Component& part, const PackingOptions& options, Goal& goal
   greedy.run(goal.exact);
   Placement best = greedy.best();
   const Placement& start = greedy.first_fit();
-  for (int i = 0; i < options.climbs && goal.work > 0; ++i) {
+  const int climbs = options.climb_tries > 0 ? options.climbs : 0;
+  for (int i = 0; i < climbs && goal.work > 0; ++i) {
     if (best.total <= (i == 0 ? goal.near : goal.good_enough)) break;
     HillClimb climb(part.items, part.times, start.order, start.offsets, goal.near);
     const std::int64_t before = climb.work();

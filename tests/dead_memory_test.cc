@@ -1,5 +1,5 @@
 // What watches over dead memory bites: a program of three ops, the last of which misbehaves, under
-// both observers (tests/poison.h, tests/red_zones.h). Small, so that sanitizer builds run it too.
+// both observers (tests/poison.h, tests/red_zones.h).
 #include <gtest/gtest.h>
 
 #include <csignal>

@@ -24,9 +24,10 @@ class Poison final : public OpObserver {
     const std::int64_t now = place_of(op);
     if (&op == &part.front()) {
       const std::int64_t last = place_of(part.back());
-      for_each([&](const Buffer& b) { return b.first >= now && b.last <= last; },
-               [this](std::span<std::byte> dead) { fill(dead); });
-      for_each([&](const Buffer& b) { return b.first >= now && b.last <= last; }, poison);
+      const auto of_part = [&](const Buffer& b) { return b.first >= now && b.last <= last; };
+      // One after the other: they share bytes, and what is closed can't be filled.
+      for_each(of_part, [this](std::span<std::byte> dead) { fill(dead); });
+      for_each(of_part, poison);
     }
     for_each([now](const Buffer& b) { return b.first == now; }, unpoison);
   }

@@ -9,6 +9,7 @@
 
 #include "engine/initialize.h"
 #include "memory/plan.h"
+#include "tests/learnable_batch.h"
 #include "tests/poison.h"
 #include "tests/tiny_run.h"
 
@@ -64,10 +65,11 @@ struct Batch {
 Batch batch_of(std::int64_t sequences, std::uint64_t seed) {
   constexpr std::int64_t kSequence = 16;
   Batch batch;
+  batch.tokens.resize(sequences * kSequence);
+  batch.targets.resize(sequences * kSequence);
   for (std::int64_t i = 0; i < sequences; ++i) {
-    const auto walk = learnable_tokens(kSequence + 1, 64, seed + i);
-    batch.tokens.insert(batch.tokens.end(), walk.begin(), walk.end() - 1);
-    batch.targets.insert(batch.targets.end(), walk.begin() + 1, walk.end());
+    learnable_batch(seed + i, std::span(batch.tokens).subspan(i * kSequence, kSequence),
+                    std::span(batch.targets).subspan(i * kSequence, kSequence));
   }
   return batch;
 }

@@ -26,7 +26,7 @@ constexpr int kPanel = kVectors * kLanes;
 constexpr int kAhead = 16;  // rows fetched ahead: the hardware does not guess where the next one is
 
 // Columns that are packed together: a cache line of 16-bit floats, one RandomLanes.
-constexpr int kChunk = 2 * kLanes;
+constexpr int kChunk = kRoundingBlock;
 
 // max |x| of each of 32 columns over `rows` rows, as floats of T's type.
 template <typename T>

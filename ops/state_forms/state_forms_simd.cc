@@ -8,8 +8,8 @@ namespace {
 
 // rounding_bits() of 16 columns of the group, from its i-th on; i is a multiple of 16.
 INGOT_SIMD I16 random_of(const StateGroup& group, int i) {
-  const RandomLanes random = random_lanes((group.column + i) / 32, group.row_key);
-  return i % 32 == 0 ? random.first : random.second;
+  const RandomLanes random = random_lanes((group.column + i) / kRoundingBlock, group.row_key);
+  return i % kRoundingBlock == 0 ? random.first : random.second;
 }
 
 // Calls each(i, lanes) for the 16 lanes that begin at each i.
