@@ -96,14 +96,12 @@ InferenceModel::InferenceModel(const ModelSource& source, const InferenceOptions
   }
 }
 
-InferenceModel::LossSum InferenceModel::evaluate(std::span<const std::int32_t> tokens,
-                                                 std::span<const std::int32_t> targets) {
+LossSum InferenceModel::evaluate(std::span<const std::int32_t> tokens,
+                                 std::span<const std::int32_t> targets) {
   executor_->write(inputs_.tokens, std::as_bytes(tokens));
   executor_->write(inputs_.targets, std::as_bytes(targets));
   executor_->run(Part::evaluation, StepState{});
-  float sums[2];
-  executor_->read(losses_.loss, std::as_writable_bytes(std::span(sums)));
-  return {sums[0], sums[1]};
+  return read_loss(*executor_, losses_.loss);
 }
 
 Tokenizer source_tokenizer(const ModelSource& source, const std::string& given) {

@@ -11,6 +11,7 @@
 #include "engine/backend.h"
 #include "engine/config.h"
 #include "engine/executor.h"
+#include "engine/loss_sum.h"
 #include "layers/generation.h"
 #include "layers/model.h"
 
@@ -44,10 +45,7 @@ class InferenceModel {
  public:
   InferenceModel(const ModelSource& source, const InferenceOptions& options, Backend& backend);
 
-  // Sum of losses over the targets that are not negative, and their number.
-  struct LossSum {
-    double loss = 0, targets = 0;
-  };
+  // One batch [batch, sequence].
   LossSum evaluate(std::span<const std::int32_t> tokens, std::span<const std::int32_t> targets);
 
   Executor& executor() { return *executor_; }

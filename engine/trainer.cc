@@ -9,6 +9,7 @@
 #include "engine/budget_watch.h"
 #include "engine/checkpoint.h"
 #include "engine/error.h"
+#include "engine/evaluation.h"
 #include "engine/initialize.h"
 #include "engine/nonfinite_hunt.h"
 #include "engine/plan_report.h"
@@ -19,7 +20,6 @@
 #include "engine/step_health.h"
 #include "engine/step_timer.h"
 #include "engine/training_engine.h"
-#include "engine/validation.h"
 #include "memory/system_memory.h"
 #include "optim/schedule.h"
 
@@ -67,7 +67,7 @@ class Trainer {
   std::optional<CheckpointReader> found_;  // what to resume from, until that is done
   std::unique_ptr<TrainingEngine> engine_;
   std::optional<Loader> loader_;
-  std::optional<Validation> validation_;
+  std::optional<Evaluation> validation_;
   std::optional<RunTokenizer> tokenizer_;
   TrainingEngine::NextBatch next_batch_;
   TrainerState state_;
@@ -111,7 +111,9 @@ void Trainer::use_plan(PlannedTraining plan) {
   loader_.emplace(train_data_, LoaderOptions{.micro_batch = engine_->compiled().batch,
                                              .seed = static_cast<std::uint64_t>(config_.seed)});
   if (validation_data_) {
-    validation_.emplace(*engine_, *validation_data_, config_.data.validation_batches);
+    validation_.emplace(
+        *validation_data_, engine_->compiled().batch, config_.data.validation_batches,
+        [this](auto tokens, auto targets) { return engine_->evaluate(tokens, targets); });
   }
 }
 
@@ -222,7 +224,7 @@ void Trainer::diverged() {
 }
 
 void Trainer::validate() {
-  if (validation_) log_.validation(state_.step, validation_->loss());
+  if (validation_) log_.validation(state_.step, validation_->losses().mean());
 }
 
 void Trainer::save() {

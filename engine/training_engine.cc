@@ -42,18 +42,6 @@ void TrainingEngine::write_inputs(const ModelInputs& inputs, std::span<const std
   }
 }
 
-TrainingEngine::LossSum TrainingEngine::read_loss(Tensor loss) const {
-  float values[2];
-  executor_->read(loss, std::as_writable_bytes(std::span(values)));
-  return {values[0], values[1]};
-}
-
-TrainingEngine::LossSum& TrainingEngine::LossSum::operator+=(const LossSum& other) {
-  loss += other.loss;
-  targets += other.targets;
-  return *this;
-}
-
 void TrainingEngine::prepare_step(std::int64_t micro_steps) {
   state_.sequences = static_cast<double>(plan_.compiled->batch * micro_steps);
   // Training data has a target for every token. The number must be known before the first backward
@@ -71,8 +59,8 @@ TrainingEngine::MicroStepLosses TrainingEngine::micro_step(std::span<const std::
   const TrainingProgram& compiled = *plan_.compiled;
   write_inputs(compiled.inputs, tokens, targets);
   executor_->run(Part::micro_step, state_);
-  MicroStepLosses losses{.main = read_loss(compiled.losses.loss)};
-  for (const Tensor loss : compiled.losses.mtp) losses.mtp += read_loss(loss);
+  MicroStepLosses losses{.main = read_loss(*executor_, compiled.losses.loss)};
+  for (const Tensor loss : compiled.losses.mtp) losses.mtp += read_loss(*executor_, loss);
   for (const RouterOutputs& router : compiled.losses.routers) {
     if (router.balance_loss) losses.balance += executor_->read_scalar(router.balance_loss);
   }
@@ -117,11 +105,11 @@ StepReport TrainingEngine::step(std::int64_t micro_steps, const NextBatch& next_
   return report;
 }
 
-TrainingEngine::LossSum TrainingEngine::evaluate(std::span<const std::int32_t> tokens,
-                                                 std::span<const std::int32_t> targets) {
+LossSum TrainingEngine::evaluate(std::span<const std::int32_t> tokens,
+                                 std::span<const std::int32_t> targets) {
   write_inputs(plan_.compiled->evaluation_inputs, tokens, targets);
   executor_->run(Part::evaluation, state_);
-  return read_loss(plan_.compiled->evaluation.loss);
+  return read_loss(*executor_, plan_.compiled->evaluation.loss);
 }
 
 }  // namespace ingot

@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/loss_sum.h"
 #include "engine/session.h"
 
 namespace ingot {
@@ -30,13 +31,6 @@ class TrainingEngine {
 
   TrainingEngine(PlannedTraining plan, Backend& backend, const RunConfig& config);
 
-  // Losses and the number of targets they were summed over.
-  struct LossSum {
-    double loss = 0;
-    double targets = 0;
-    double mean() const { return loss / (targets > 0 ? targets : 1); }
-    LossSum& operator+=(const LossSum& other);
-  };
   struct MicroStepLosses {
     LossSum main, mtp;
     double balance = 0;  // sum over routers
@@ -68,7 +62,6 @@ class TrainingEngine {
  private:
   void write_inputs(const ModelInputs& inputs, std::span<const std::int32_t> tokens,
                     std::span<const std::int32_t> targets);
-  LossSum read_loss(Tensor loss) const;
 
   PlannedTraining plan_;
   std::unique_ptr<Executor> executor_;

@@ -1,5 +1,4 @@
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <memory>
@@ -8,7 +7,7 @@
 #include <vector>
 
 #include "data/dataset.h"
-#include "data/loader.h"
+#include "engine/evaluation.h"
 #include "engine/inference.h"
 #include "tools/command.h"
 #include "tools/flag_checks.h"
@@ -33,22 +32,16 @@ int evaluate(const Flags& flags) {
        .vocabulary_size = static_cast<std::uint64_t>(source.config.model.vocab_size)});
   const auto backend = make_backend(Device::cpu, thread_count(0));
   InferenceModel model(source, {.batch = flags.batch, .sequence = sequence}, *backend);
-  const SequentialBatches batches(dataset, {.micro_batch = flags.batch}, flags.batches);
-  std::vector<std::int32_t> tokens(flags.batch * sequence), targets(tokens.size());
-  double loss = 0, count = 0;
-  for (std::int64_t i = 0; i < batches.count(); ++i) {
-    batches.read(i, tokens, targets);
-    const InferenceModel::LossSum sum = model.evaluate(tokens, targets);
-    loss += sum.loss;
-    count += sum.targets;
-  }
-  loss /= std::max(1.0, count);
+  Evaluation evaluation(dataset, flags.batch, flags.batches,
+                        [&](auto tokens, auto targets) { return model.evaluate(tokens, targets); });
+  const LossSum sum = evaluation.losses();
+  const double loss = sum.mean(), perplexity = std::exp(loss);
   if (flags.json) {
-    std::puts(nlohmann::json{{"loss", loss}, {"perplexity", std::exp(loss)}, {"tokens", count}}
-                  .dump(2)
-                  .c_str());
+    const nlohmann::json result{
+        {"loss", loss}, {"perplexity", perplexity}, {"tokens", sum.targets}};
+    std::puts(result.dump(2).c_str());
   } else {
-    std::printf("loss %.4f | perplexity %.3f | %.0f tokens\n", loss, std::exp(loss), count);
+    std::printf("loss %.4f | perplexity %.3f | %.0f tokens\n", loss, perplexity, sum.targets);
   }
   return 0;
 }
