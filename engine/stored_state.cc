@@ -7,36 +7,8 @@
 namespace ingot {
 namespace {
 
-const char* extra_suffix(StateForm form) {
-  switch (form) {
-    case StateForm::bf16_residual:
-      return ".residual";
-    case StateForm::int8:
-    case StateForm::dynamic8:
-      return ".scale";
-    case StateForm::log8:
-      return ".bounds";
-    default:
-      return "";
-  }
-}
-
-StoredType value_type(StateForm form) {
-  switch (form) {
-    case StateForm::f32:
-      return StoredType::f32;
-    case StateForm::bf16:
-    case StateForm::bf16_residual:
-      return StoredType::bf16;
-    case StateForm::f16:
-      return StoredType::f16;
-    case StateForm::int8:
-      return StoredType::i8;
-    case StateForm::dynamic8:
-    case StateForm::log8:
-      return StoredType::u8;
-  }
-  return StoredType::f32;
+std::string extra_name(const std::string& name, const StateExtra& extra) {
+  return name + "." + std::string(extra.name);
 }
 
 StateLayout layout_of_shape(const std::vector<std::int64_t>& shape) {
@@ -48,38 +20,29 @@ StateLayout layout_of_shape(const std::vector<std::int64_t>& shape) {
 // The form that values of that type have, by what lies beside them.
 std::optional<StateForm> form_of(const CheckpointReader& reader, const std::string& name,
                                  StoredType type) {
-  const auto has = [&](StateForm form) {
-    return reader.find(name + extra_suffix(form)) != nullptr;
-  };
-  switch (type) {
-    case StoredType::bf16:
-      return has(StateForm::bf16_residual) ? StateForm::bf16_residual : StateForm::bf16;
-    case StoredType::f16:
-      return StateForm::f16;
-    case StoredType::i8:
-      return StateForm::int8;
-    case StoredType::u8:
-      return has(StateForm::log8) ? StateForm::log8 : StateForm::dynamic8;
-    case StoredType::f32:
-      return StateForm::f32;
-    default:
-      return std::nullopt;
+  std::optional<StateForm> found;
+  for (int index = 0; index < kStateFormCount; ++index) {
+    const auto form = static_cast<StateForm>(index);
+    if (stored_type_of(value_dtype(form)) != type) continue;
+    const StateExtra* extra = extra_of(form);
+    if (!found || (extra != nullptr && reader.find(extra_name(name, *extra)) != nullptr)) {
+      found = form;
+    }
   }
+  return found;
 }
 
 }  // namespace
 
 StateDeclarations declare_state(const std::string& name, StateForm form,
                                 const std::vector<std::int64_t>& shape) {
-  StateDeclarations declared{.values = {name, value_type(form), shape}};
-  const StateLayout layout = layout_of_shape(shape);
-  const std::string extra = name + extra_suffix(form);
-  if (form == StateForm::bf16_residual) {
-    declared.extra = {extra, StoredType::i8, shape};
-  } else if (form == StateForm::log8) {
-    declared.extra = {extra, StoredType::i8, {layout.rows, 2 * layout.groups_per_row()}};
-  } else if (form == StateForm::int8 || form == StateForm::dynamic8) {
-    declared.extra = {extra, StoredType::f32, {layout.rows, layout.groups_per_row()}};
+  StateDeclarations declared{.values = {name, stored_type_of(value_dtype(form)), shape}};
+  if (const StateExtra* extra = extra_of(form)) {
+    declared.extra = {extra_name(name, *extra), stored_type_of(extra->dtype), shape};
+    if (extra->per_group > 0) {
+      const StateLayout layout = layout_of_shape(shape);
+      declared.extra->shape = {layout.rows, layout.groups_per_row() * extra->per_group};
+    }
   }
   return declared;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -143,10 +144,33 @@ void decode_group(StateForm form, const std::byte* codes, const std::byte* extra
   }
 }
 
-bool grouped(StateForm form) { return form >= StateForm::int8; }
+// In the order of StateForm.
+struct FormParts {
+  std::string_view name;
+  DType values = DType::f32;
+  std::optional<StateExtra> extra;
+};
+constexpr FormParts kForms[kStateFormCount] = {
+    {"fp32", DType::f32, {}},
+    {"bf16", DType::bf16, {}},
+    {"fp16", DType::f16, {}},
+    {"bf16_residual", DType::bf16, StateExtra{"residual", DType::i8, 0}},
+    {"int8", DType::i8, StateExtra{"scale", DType::f32, 1}},
+    {"dynamic8", DType::u8, StateExtra{"scale", DType::f32, 1}},
+    {"log8", DType::u8, StateExtra{"bounds", DType::i8, 2}},
+};
+static_assert(sizeof(LogBounds) == 2 * size_of(DType::i8));
+
+const FormParts& parts_of(StateForm form) { return kForms[static_cast<int>(form)]; }
+
+bool grouped(StateForm form) {
+  const StateExtra* extra = extra_of(form);
+  return extra != nullptr && extra->per_group > 0;
+}
 
 std::int64_t extra_bytes_of_group(StateForm form) {
-  return form == StateForm::log8 ? sizeof(LogBounds) : sizeof(float);
+  const StateExtra& extra = *extra_of(form);
+  return extra.per_group * size_of(extra.dtype);
 }
 
 // Calls each(first element, elements, group) for every group.
@@ -160,30 +184,15 @@ void for_groups(const StateLayout& layout, Each each) {
   }
 }
 
-DType value_dtype(StateForm form) {
-  switch (form) {
-    case StateForm::f32:
-      return DType::f32;
-    case StateForm::bf16:
-    case StateForm::bf16_residual:
-      return DType::bf16;
-    case StateForm::f16:
-      return DType::f16;
-    case StateForm::int8:
-      return DType::i8;
-    case StateForm::dynamic8:
-    case StateForm::log8:
-      return DType::u8;
-  }
-  return DType::f32;
-}
-
 }  // namespace
 
-std::string_view name_of(StateForm form) {
-  constexpr std::string_view kNames[] = {"fp32", "bf16",     "fp16", "bf16_residual",
-                                         "int8", "dynamic8", "log8"};
-  return kNames[static_cast<int>(form)];
+std::string_view name_of(StateForm form) { return parts_of(form).name; }
+
+DType value_dtype(StateForm form) { return parts_of(form).values; }
+
+const StateExtra* extra_of(StateForm form) {
+  const std::optional<StateExtra>& extra = parts_of(form).extra;
+  return extra ? &*extra : nullptr;
 }
 
 std::int64_t StateLayout::value_bytes(StateForm form) const {
@@ -191,8 +200,10 @@ std::int64_t StateLayout::value_bytes(StateForm form) const {
 }
 
 std::int64_t StateLayout::extra_bytes(StateForm form) const {
-  if (form == StateForm::bf16_residual) return columns;
-  return grouped(form) ? groups_per_row() * extra_bytes_of_group(form) : 0;
+  const StateExtra* extra = extra_of(form);
+  if (extra == nullptr) return 0;
+  const std::int64_t numbers = extra->per_group > 0 ? groups_per_row() * extra->per_group : columns;
+  return numbers * size_of(extra->dtype);
 }
 
 StateLayout layout_of(const Program& program, const StateTensors& state) {
@@ -233,15 +244,13 @@ StateTensors add_state(Program& program, const std::string& name, const Shape& s
                        StateForm form, Role role) {
   StateTensors state{.form = form};
   state.values = program.persistent(name, shape, value_dtype(form), role);
-  const StateLayout layout = layout_of(program, state);
-  if (form == StateForm::bf16_residual) {
-    state.extra = program.persistent(name + " residual", shape, DType::i8, role);
-  } else if (form == StateForm::log8) {
-    state.extra = program.persistent(name + " bounds", {layout.rows, 2 * layout.groups_per_row()},
-                                     DType::i8, role);
-  } else if (grouped(form)) {
-    state.extra = program.persistent(name + " scales", {layout.rows, layout.groups_per_row()},
-                                     DType::f32, role);
+  if (const StateExtra* extra = extra_of(form)) {
+    const StateLayout layout = layout_of(program, state);
+    const Shape extra_shape = extra->per_group > 0
+                                  ? Shape{layout.rows, layout.groups_per_row() * extra->per_group}
+                                  : shape;
+    state.extra =
+        program.persistent(name + " " + std::string(extra->name), extra_shape, extra->dtype, role);
   }
   return state;
 }

@@ -7,9 +7,8 @@
 //   int8           1 + 4/128             i8 codes        f32 scale: code * scale, codes in +-127
 //   dynamic8       1 + 4/128             u8 codes        f32 largest |value|: Dettmers' dynamic map
 //   log8           1 + 2/128             u8 codes        2 i8 exponents: values >= 0, equal steps
-//   of
-//                                                        the logarithm between two powers of two;
-//                                                        code 0 is 0 and nothing else
+//                                                        of the logarithm between two powers of
+//                                                        two; code 0 is 0 and nothing else
 //
 // The 8-bit forms have extra numbers for each group of 128 elements along the last dimension (the
 // last of a row may be shorter), so a row needs nothing of another. memory.md C1, C2, C5.
@@ -28,6 +27,16 @@ namespace ingot {
 enum class StateForm : std::uint8_t { f32, bf16, f16, bf16_residual, int8, dynamic8, log8 };
 constexpr int kStateFormCount = 7;
 std::string_view name_of(StateForm form);
+
+// What a form keeps beside its values.
+struct StateExtra {
+  std::string_view name;  // "residual", "scale", "bounds"
+  DType dtype = DType::u8;
+  std::int64_t per_group = 0;  // numbers; 0: one for each element
+};
+DType value_dtype(StateForm form);
+// Null: nothing. (The copy beside an fp32 master is the program's, not the form's.)
+const StateExtra* extra_of(StateForm form);
 
 constexpr std::int64_t kStateGroup = 128;  // elements
 
