@@ -1,5 +1,6 @@
 #include "ops/cpu_kernels.h"
 
+#include "backends/cpu/join_kernels.h"
 #include "ops/accumulate_gradient/accumulate_gradient_cpu.h"
 #include "ops/adamw/adamw_cpu.h"
 #include "ops/add/add_cpu.h"
@@ -25,31 +26,27 @@
 namespace ingot::cpu {
 
 std::vector<KernelEntry> all_cpu_kernels() {
-  std::vector<KernelEntry> all;
-  for (const auto kernels : {accumulate_gradient_cpu_kernels(),
-                             adamw_cpu_kernels(),
-                             add_cpu_kernels(),
-                             attention_cpu_kernels(),
-                             cached_attention_cpu_kernels(),
-                             combine_cpu_kernels(),
-                             cross_entropy_cpu_kernels(),
-                             dispatch_cpu_kernels(),
-                             embedding_cpu_kernels(),
-                             gradient_norm_cpu_kernels(),
-                             grouped_linear_cpu_kernels(),
-                             latent_attention_cpu_kernels(),
-                             linear_cpu_kernels(),
-                             muon_cpu_kernels(),
-                             quantize_cpu_kernels(),
-                             rms_norm_cpu_kernels(),
-                             rope_cpu_kernels(),
-                             router_cpu_kernels(),
-                             swiglu_cpu_kernels(),
-                             transfer_cpu_kernels(),
-                             weight_norm_cpu_kernels()}) {
-    all.insert(all.end(), kernels.begin(), kernels.end());
-  }
-  return all;
+  return join_kernels({accumulate_gradient_cpu_kernels(),
+                       adamw_cpu_kernels(),
+                       add_cpu_kernels(),
+                       attention_cpu_kernels(),
+                       cached_attention_cpu_kernels(),
+                       combine_cpu_kernels(),
+                       cross_entropy_cpu_kernels(),
+                       dispatch_cpu_kernels(),
+                       embedding_cpu_kernels(),
+                       gradient_norm_cpu_kernels(),
+                       grouped_linear_cpu_kernels(),
+                       latent_attention_cpu_kernels(),
+                       linear_cpu_kernels(),
+                       muon_cpu_kernels(),
+                       quantize_cpu_kernels(),
+                       rms_norm_cpu_kernels(),
+                       rope_cpu_kernels(),
+                       router_cpu_kernels(),
+                       swiglu_cpu_kernels(),
+                       transfer_cpu_kernels(),
+                       weight_norm_cpu_kernels()});
 }
 
 }  // namespace ingot::cpu

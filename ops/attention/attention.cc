@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/autodiff.h"
+#include "ops/attention/attention_attributes.h"
 
 namespace ingot {
 namespace {
@@ -142,22 +143,8 @@ Tensor attention(Program& program, const AttentionHeads& query, const AttentionH
       program.activation("attention", {tokens, options.query_heads * value.size}, dtype);
   const Tensor lse = program.activation("lse", {tokens, options.query_heads}, DType::f32);
   program.info(lse).saving = Saving::exact;
-  const auto number = [](std::int64_t n) { return static_cast<double>(n); };
-  Attributes attributes{{"batch", number(options.batch)},
-                        {"sequence", number(options.sequence)},
-                        {"query_heads", number(options.query_heads)},
-                        {"key_value_heads", number(options.key_value_heads)},
-                        {"scale", options.scale}};
-  const auto add = [&](const std::string& name, const AttentionHeads& heads) {
-    attributes.set(name + "_offset", number(heads.offset));
-    attributes.set(name + "_stride", number(heads.stride));
-    attributes.set(name + "_size", number(heads.size));
-  };
-  add("query", query);
-  add("key", key);
-  add("value", value);
   program.append(kAttention, {query.tensor, key.tensor, value.tensor, key_rope}, {output, lse},
-                 std::move(attributes));
+                 attention_attributes(options, query, key, value));
   return output;
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <string>
 
+#include "ops/attention/attention_attributes.h"
 #include "ops/attention/flash_simd.h"
 
 namespace ingot::cpu {
@@ -15,56 +16,32 @@ constexpr std::int64_t kMostHeadParts = 16;
 // With fewer parts than this, the queries are split too, which takes memory for the keys' sums.
 constexpr std::int64_t kLeastTiles = 8;
 
-struct Heads {
-  std::int64_t offset, head_stride, size, row_stride;
-};
-
 // What forward and backward ops have in common.
-struct Shape {
+struct Shape : AttentionShape {
   Shape(const Program& program, const Op& op)
-      : batch(op.attributes.integer("batch")),
-        sequence(op.attributes.integer("sequence")),
-        query_heads(op.attributes.integer("query_heads")),
-        kv_heads(op.attributes.integer("key_value_heads")),
-        group(query_heads / kv_heads),
-        query(heads(program, op, 0, "query")),
-        key(heads(program, op, 1, "key")),
-        value(heads(program, op, 2, "value")),
+      : AttentionShape(program, op),
         rope_size(op.inputs[3] ? op.inputs[3].columns : 0),
-        rope_stride(op.inputs[3] ? program.row_stride(op.inputs[3]) : 0),
-        scale(static_cast<float>(op.attributes.real("scale"))) {}
-
-  static Heads heads(const Program& program, const Op& op, int input, const std::string& name) {
-    const Attributes& a = op.attributes;
-    return {a.integer(name + "_offset"), a.integer(name + "_stride"), a.integer(name + "_size"),
-            program.row_stride(op.inputs[input])};
-  }
+        rope_stride(op.inputs[3] ? program.row_stride(op.inputs[3]) : 0) {}
 
   std::int64_t units() const { return (sequence + kFlashBlock - 1) / kFlashBlock * group; }
-  std::int64_t output_columns() const { return query_heads * value.size; }
   FlashSizes sizes() const { return {.key_size = query.size, .value_size = value.size}; }
 
   template <class T>
   FlashKeys<T> keys(const KernelArguments& arguments, std::int64_t first_token,
                     std::int64_t kv_head) const {
     const T* rope = arguments.input<T>(3);
-    return {.key = arguments.input<T>(1) + first_token * key.row_stride + key.offset +
-                   kv_head * key.head_stride,
+    return {.key = arguments.input<T>(1) + key.at(first_token, kv_head),
             .key_stride = key.row_stride,
             .key_size = key.size,
             .rope = rope == nullptr ? nullptr : rope + first_token * rope_stride,
             .rope_stride = rope_stride,
             .rope_size = rope_size,
-            .value = arguments.input<T>(2) + first_token * value.row_stride + value.offset +
-                     kv_head * value.head_stride,
+            .value = arguments.input<T>(2) + value.at(first_token, kv_head),
             .value_stride = value.row_stride,
             .value_size = value.size};
   }
 
-  std::int64_t batch, sequence, query_heads, kv_heads, group;
-  Heads query, key, value;
   std::int64_t rope_size, rope_stride;
-  float scale;
 };
 
 // Tile: kFlashUnits units of one key/value head. Units are the 64 queries of a block of one query
@@ -86,8 +63,7 @@ void forward_tile(const Shape& s, const KernelArguments& arguments, std::int64_t
     const std::int64_t head = kv_head * s.group + (first_unit + u) % s.group;
     const std::int64_t first = (first_unit + u) / s.group * kFlashBlock;
     const std::int64_t token = first_token + first;
-    unit.query = arguments.input<T>(0) + token * s.query.row_stride + s.query.offset +
-                 head * s.query.head_stride;
+    unit.query = arguments.input<T>(0) + s.query.at(token, head);
     unit.query_stride = s.query.row_stride;
     unit.count = static_cast<int>(std::min(kFlashBlock, s.sequence - first));
     for (int i = 0; i < unit.count; ++i) unit.visible[i] = static_cast<std::int32_t>(first + i + 1);
@@ -174,7 +150,7 @@ struct BackwardShape : Shape {
 // Where the first element of a head's gradient lies; null when it is not wanted.
 template <class T>
 T* gradient_of(const BackwardShape& s, const KernelArguments& arguments, int output,
-               const Heads& heads, std::int64_t token, std::int64_t head) {
+               const HeadPlaces& heads, std::int64_t token, std::int64_t head) {
   T* base = arguments.output<T>(output);
   return base == nullptr
              ? nullptr
@@ -194,8 +170,7 @@ void backward_part(const BackwardShape& s, const KernelArguments& arguments,
        .group = s.group,
        .first_unit = s.first_unit(part),
        .last_unit = s.first_unit(part + 1),
-       .query = arguments.input<T>(0) + first_token * s.query.row_stride + s.query.offset +
-                head * s.query.head_stride,
+       .query = arguments.input<T>(0) + s.query.at(first_token, head),
        .query_stride = s.query.row_stride,
        .query_head = s.query.head_stride,
        .output = arguments.input<T>(4) + first_token * s.output_columns() + head * s.value.size,

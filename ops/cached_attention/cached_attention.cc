@@ -2,6 +2,9 @@
 
 #include <stdexcept>
 #include <string>
+#include <utility>
+
+#include "ops/attention/attention_attributes.h"
 
 namespace ingot {
 namespace {
@@ -66,21 +69,8 @@ Tensor cached_attention(Program& program, const AttentionHeads& query, const Att
 
   const Tensor output =
       program.activation("attention", {tokens, options.query_heads * value.size}, dtype);
-  const auto number = [](std::int64_t n) { return static_cast<double>(n); };
-  Attributes attributes{{"batch", number(options.batch)},
-                        {"sequence", number(options.sequence)},
-                        {"query_heads", number(options.query_heads)},
-                        {"key_value_heads", number(options.key_value_heads)},
-                        {"scale", options.scale},
-                        {"capacity", number(capacity)}};
-  const auto add = [&](const std::string& name, const AttentionHeads& heads) {
-    attributes.set(name + "_offset", number(heads.offset));
-    attributes.set(name + "_stride", number(heads.stride));
-    attributes.set(name + "_size", number(heads.size));
-  };
-  add("query", query);
-  add("key", key);
-  add("value", value);
+  Attributes attributes = attention_attributes(options, query, key, value);
+  attributes.set("capacity", static_cast<double>(capacity));
   program.append(kCachedAttention,
                  {query.tensor, key.tensor, value.tensor, positions, key_cache, value_cache},
                  {output, key_cache, value_cache}, std::move(attributes));

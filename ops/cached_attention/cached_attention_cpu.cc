@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string>
 
+#include "ops/attention/attention_attributes.h"
 #include "ops/attention/flash_simd.h"
 #include "ops/cached_attention/decode_simd.h"
 #include "ops/cached_attention/key_parts.h"
@@ -14,38 +15,14 @@ namespace {
 constexpr std::int64_t kDecodePartKeys = 256;  // 64 KiB of keys of 128 x 16 bits
 constexpr std::int64_t kTileTokens = 16;       // of a tile that copies or combines
 
-struct Heads {
-  Heads(const Program& program, const Op& op, int input, const std::string& name)
-      : offset(op.attributes.integer(name + "_offset")),
-        head_stride(op.attributes.integer(name + "_stride")),
-        size(op.attributes.integer(name + "_size")),
-        row_stride(program.row_stride(op.inputs[input])) {}
-
-  std::int64_t at(std::int64_t token, std::int64_t head) const {
-    return token * row_stride + offset + head * head_stride;
-  }
-
-  std::int64_t offset, head_stride, size, row_stride;
-};
-
 // "rows": the queries that read the same key/value head, sequence * group of them, token by token.
-struct Shape {
+struct Shape : AttentionShape {
   Shape(const Program& program, const Op& op)
-      : batch(op.attributes.integer("batch")),
-        sequence(op.attributes.integer("sequence")),
-        query_heads(op.attributes.integer("query_heads")),
-        kv_heads(op.attributes.integer("key_value_heads")),
-        capacity(op.attributes.integer("capacity")),
-        group(query_heads / kv_heads),
-        query(program, op, 0, "query"),
-        key(program, op, 1, "key"),
-        value(program, op, 2, "value"),
-        scale(static_cast<float>(op.attributes.real("scale"))) {}
+      : AttentionShape(program, op), capacity(op.attributes.integer("capacity")) {}
 
   std::int64_t tokens() const { return batch * sequence; }
   std::int64_t rows() const { return sequence * group; }
   std::int64_t streams() const { return batch * kv_heads; }
-  std::int64_t output_columns() const { return query_heads * value.size; }
 
   template <class T>
   const T* key_cache(const KernelArguments& arguments, std::int64_t stream) const {
@@ -56,15 +33,13 @@ struct Shape {
     return arguments.output<T>(2) + stream * capacity * value.size;
   }
 
-  std::int64_t batch, sequence, query_heads, kv_heads, capacity, group;
-  Heads query, key, value;
-  float scale;
+  std::int64_t capacity;
 };
 
 // Copies the heads of some new tokens to their places in a cache.
 template <class T>
-void write_cache(const Shape& s, const Heads& heads, const T* from, const std::int32_t* positions,
-                 T* cache, std::int64_t tile) {
+void write_cache(const Shape& s, const HeadPlaces& heads, const T* from,
+                 const std::int32_t* positions, T* cache, std::int64_t tile) {
   const std::int64_t last = std::min(s.tokens(), (tile + 1) * kTileTokens);
   for (std::int64_t token = tile * kTileTokens; token < last; ++token) {
     for (std::int64_t head = 0; head < s.kv_heads; ++head) {

@@ -2,29 +2,27 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 
+#include "backends/cpu/join_kernels.h"
 #include "ops/attention/attention_cpu.h"
 #include "ops/cached_attention/cached_attention_cpu.h"
+#include "ops/cached_attention/text_in_steps.h"
 #include "ops/testing/op_check.h"
 
 namespace ingot {
 namespace {
 
 std::vector<cpu::KernelEntry> kernels() {
-  std::vector<cpu::KernelEntry> all;
-  for (const auto entries : {cpu::attention_cpu_kernels(), cpu::cached_attention_cpu_kernels()}) {
-    all.insert(all.end(), entries.begin(), entries.end());
-  }
-  return all;
+  return cpu::join_kernels({cpu::attention_cpu_kernels(), cpu::cached_attention_cpu_kernels()});
 }
 
 struct Case {
   std::int64_t batch, query_heads, kv_heads, key_size, value_size, capacity;
   std::vector<std::int64_t> steps;  // tokens read at a time
 
+  TextInSteps text() const { return {batch, steps}; }
   AttentionOptions options(std::int64_t tokens) const {
     return {.batch = batch,
             .sequence = tokens,
@@ -34,33 +32,12 @@ struct Case {
   }
 };
 
-// Rows [first, first + count) of each of `batch` sequences of `length` rows.
-std::vector<double> rows_of(const std::vector<double>& all, std::int64_t batch, std::int64_t length,
-                            std::int64_t first, std::int64_t count) {
-  const auto columns = static_cast<std::int64_t>(all.size()) / (batch * length);
-  std::vector<double> rows;
-  for (std::int64_t b = 0; b < batch; ++b) {
-    const auto begin = all.begin() + (b * length + first) * columns;
-    rows.insert(rows.end(), begin, begin + count * columns);
-  }
-  return rows;
-}
-
-double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
-  double worst = a.size() == b.size() ? 0 : INFINITY;
-  for (std::size_t i = 0; i < a.size() && i < b.size(); ++i) {
-    const double difference = std::fabs(a[i] - b[i]);
-    worst = std::isnan(difference) ? INFINITY : std::max(worst, difference);
-  }
-  return worst;
-}
-
 // Reads a text step by step and expects what attention() over all of it gives. Rows of the cache
 // that were never written hold NaN.
 void expect_as_attention(const Case& c, DType dtype, cpu::Isa isa, int threads, double tolerance,
                          std::vector<std::vector<std::byte>>* bytes = nullptr) {
-  std::int64_t length = 0;
-  for (const std::int64_t n : c.steps) length += n;
+  const TextInSteps text = c.text();
+  const std::int64_t length = text.length();
   OpCheck check(dtype, kernels(), threads, isa);
   Program& program = check.program();
   const auto heads = [](Tensor t, std::int64_t size) {
@@ -91,32 +68,19 @@ void expect_as_attention(const Case& c, DType dtype, cpu::Isa isa, int threads, 
   std::vector<Tensor> outputs;
   std::int64_t first = 0;
   for (const std::int64_t n : c.steps) {
-    std::vector<std::int32_t> positions;
-    for (std::int64_t i = 0; i < c.batch * n; ++i) {
-      positions.push_back(static_cast<std::int32_t>(first + i % n));
-    }
     AttentionHeads operands[3];
     for (int i = 0; i < 3; ++i) {
-      operands[i] = heads(check.leaf("step", {c.batch * n, columns[i]},
-                                     rows_of(values[i], c.batch, length, first, n), dtype),
-                          i == 2 ? c.value_size : c.key_size);
+      operands[i] = heads(
+          check.leaf("step", {c.batch * n, columns[i]}, text.rows_of(values[i], first, n), dtype),
+          i == 2 ? c.value_size : c.key_size);
     }
-    outputs.push_back(
-        cached_attention(program, operands[0], operands[1], operands[2], key_cache, value_cache,
-                         check.integers("positions", {c.batch * n}, positions), c.options(n)));
+    outputs.push_back(cached_attention(
+        program, operands[0], operands[1], operands[2], key_cache, value_cache,
+        check.integers("positions", {c.batch * n}, text.positions_of(first, n)), c.options(n)));
     first += n;
   }
   check.run();
-
-  first = 0;
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    EXPECT_LE(largest_difference(check.value(outputs[i]), rows_of(check.value(expected), c.batch,
-                                                                  length, first, c.steps[i])),
-              tolerance)
-        << "step " << i << " of " << c.steps[i] << " tokens";
-    if (bytes != nullptr) bytes->push_back(check.bytes(outputs[i]));
-    first += c.steps[i];
-  }
+  text.expect_steps(check, outputs, check.value(expected), tolerance, bytes);
 }
 
 const Case kCases[] = {

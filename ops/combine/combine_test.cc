@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "backends/cpu/join_kernels.h"
 #include "ops/combine/combine_cpu.h"
 #include "ops/dispatch/dispatch_cpu.h"
 #include "ops/testing/op_check.h"
@@ -10,11 +11,7 @@ namespace ingot {
 namespace {
 
 std::vector<cpu::KernelEntry> kernels() {
-  std::vector<cpu::KernelEntry> all;
-  for (const auto table : {cpu::combine_cpu_kernels(), cpu::dispatch_cpu_kernels()}) {
-    all.insert(all.end(), table.begin(), table.end());
-  }
-  return all;
+  return cpu::join_kernels({cpu::combine_cpu_kernels(), cpu::dispatch_cpu_kernels()});
 }
 
 constexpr std::int64_t kTokens = 5, kSlots = 2, kExperts = 4;

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "backends/cpu/join_kernels.h"
 #include "ops/combine/combine.h"
 #include "ops/combine/combine_cpu.h"
 #include "ops/dispatch/dispatch_cpu.h"
@@ -23,13 +24,9 @@ namespace ingot {
 namespace {
 
 std::vector<cpu::KernelEntry> kernels() {
-  std::vector<cpu::KernelEntry> all;
-  for (const auto table :
-       {cpu::linear_cpu_kernels(), cpu::router_cpu_kernels(), cpu::dispatch_cpu_kernels(),
-        cpu::grouped_linear_cpu_kernels(), cpu::swiglu_cpu_kernels(), cpu::combine_cpu_kernels()}) {
-    all.insert(all.end(), table.begin(), table.end());
-  }
-  return all;
+  return cpu::join_kernels({cpu::linear_cpu_kernels(), cpu::router_cpu_kernels(),
+                            cpu::dispatch_cpu_kernels(), cpu::grouped_linear_cpu_kernels(),
+                            cpu::swiglu_cpu_kernels(), cpu::combine_cpu_kernels()});
 }
 
 struct Case {

@@ -6,7 +6,9 @@
 #include <cmath>
 #include <limits>
 
+#include "backends/cpu/join_kernels.h"
 #include "ops/attention/attention_cpu.h"
+#include "ops/cached_attention/text_in_steps.h"
 #include "ops/latent_attention/latent_attention_cpu.h"
 #include "ops/testing/op_check.h"
 
@@ -14,22 +16,14 @@ namespace ingot {
 namespace {
 
 std::vector<cpu::KernelEntry> kernels() {
-  std::vector<cpu::KernelEntry> all;
-  for (const auto entries : {cpu::attention_cpu_kernels(), cpu::latent_attention_cpu_kernels()}) {
-    all.insert(all.end(), entries.begin(), entries.end());
-  }
-  return all;
+  return cpu::join_kernels({cpu::attention_cpu_kernels(), cpu::latent_attention_cpu_kernels()});
 }
 
 struct Case {
   std::int64_t batch, heads, nope, rotary, value, rank, capacity;
   std::vector<std::int64_t> steps;  // tokens read at a time
 
-  std::int64_t length() const {
-    std::int64_t sum = 0;
-    for (const std::int64_t n : steps) sum += n;
-    return sum;
-  }
+  TextInSteps text() const { return {batch, steps}; }
   AttentionOptions options(std::int64_t tokens) const {
     return {.batch = batch,
             .sequence = tokens,
@@ -45,7 +39,7 @@ struct Values {
 
 // Random operands, rounded to what fp32 or bf16 can hold, and the keys and values made of them.
 Values make_values(const Case& c, double unit) {
-  const std::int64_t tokens = c.batch * c.length(), width = c.heads * (c.nope + c.value);
+  const std::int64_t tokens = c.batch * c.text().length(), width = c.heads * (c.nope + c.value);
   std::uint64_t state = 11;
   const auto random = [&](std::int64_t count, double range) {
     std::vector<double> values(count);
@@ -71,30 +65,10 @@ Values make_values(const Case& c, double unit) {
   return v;
 }
 
-std::vector<double> rows_of(const std::vector<double>& all, const Case& c, std::int64_t first,
-                            std::int64_t count) {
-  const auto columns = static_cast<std::int64_t>(all.size()) / (c.batch * c.length());
-  std::vector<double> rows;
-  for (std::int64_t b = 0; b < c.batch; ++b) {
-    const auto begin = all.begin() + (b * c.length() + first) * columns;
-    rows.insert(rows.end(), begin, begin + count * columns);
-  }
-  return rows;
-}
-
 double largest(const std::vector<double>& values) {
   double most = 0;
   for (const double value : values) most = std::max(most, std::fabs(value));
   return most;
-}
-
-double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
-  double worst = a.size() == b.size() ? 0 : INFINITY;
-  for (std::size_t i = 0; i < a.size() && i < b.size(); ++i) {
-    const double difference = std::fabs(a[i] - b[i]);
-    worst = std::isnan(difference) ? INFINITY : std::max(worst, difference);
-  }
-  return worst;
 }
 
 // Reads a text step by step in the absorbed form and expects what the multi-head form gives for all
@@ -104,7 +78,8 @@ void expect_as_attention(const Case& c, DType dtype, cpu::Isa isa, int threads, 
   const Values v = make_values(c, 1.0 / 64);
   // The multi-head form in fp32 is the truth.
   OpCheck truth(DType::f32, kernels(), threads, isa);
-  const std::int64_t tokens = c.batch * c.length(), head = c.nope + c.value;
+  const TextInSteps text = c.text();
+  const std::int64_t tokens = c.batch * text.length(), head = c.nope + c.value;
   const auto leaf = [&](OpCheck& check, std::int64_t rows, const std::vector<double>& values) {
     return check.leaf("x", {rows, static_cast<std::int64_t>(values.size()) / rows}, values,
                       check.dtype());
@@ -115,7 +90,7 @@ void expect_as_attention(const Case& c, DType dtype, cpu::Isa isa, int threads, 
       attention(truth.program(), {.tensor = query, .stride = query_size, .size = query_size},
                 {.tensor = kv, .stride = head, .size = c.nope},
                 {.tensor = kv, .offset = c.nope, .stride = head, .size = c.value},
-                leaf(truth, tokens, v.key_rope), c.options(c.length()));
+                leaf(truth, tokens, v.key_rope), c.options(text.length()));
   truth.run();
   const std::vector<double> all = truth.value(expected);
 
@@ -129,28 +104,17 @@ void expect_as_attention(const Case& c, DType dtype, cpu::Isa isa, int threads, 
   std::vector<Tensor> outputs;
   std::int64_t first = 0;
   for (const std::int64_t n : c.steps) {
-    std::vector<std::int32_t> positions;
-    for (std::int64_t i = 0; i < c.batch * n; ++i) {
-      positions.push_back(static_cast<std::int32_t>(first + i % n));
-    }
     const auto step = [&](const std::vector<double>& values) {
-      return leaf(check, c.batch * n, rows_of(values, c, first, n));
+      return leaf(check, c.batch * n, text.rows_of(values, first, n));
     };
     outputs.push_back(latent_attention(
         check.program(), step(v.query), step(v.latent), step(v.key_rope), kv_b, cache,
-        check.integers("positions", {c.batch * n}, positions),
+        check.integers("positions", {c.batch * n}, text.positions_of(first, n)),
         {.attention = c.options(n), .nope = c.nope, .rotary = c.rotary, .value = c.value}));
     first += n;
   }
   check.run();
-  first = 0;
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    EXPECT_LE(largest_difference(check.value(outputs[i]), rows_of(all, c, first, c.steps[i])),
-              tolerance * largest(all))
-        << "step " << i << " of " << c.steps[i] << " tokens";
-    if (bytes != nullptr) bytes->push_back(check.bytes(outputs[i]));
-    first += c.steps[i];
-  }
+  text.expect_steps(check, outputs, all, tolerance * largest(all), bytes);
 }
 
 const Case kCases[] = {

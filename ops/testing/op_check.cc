@@ -6,19 +6,13 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "backends/cpu/join_kernels.h"
 #include "engine/autodiff.h"
 #include "ops/add/add.h"
 #include "ops/add/add_cpu.h"
 
 namespace ingot {
 namespace {
-
-std::vector<cpu::KernelEntry> with_add(std::span<const cpu::KernelEntry> kernels) {
-  std::vector<cpu::KernelEntry> all(kernels.begin(), kernels.end());
-  const auto add = cpu::add_cpu_kernels();
-  all.insert(all.end(), add.begin(), add.end());
-  return all;
-}
 
 // A leaf is a weight (that holds values and gradient) and an op that copies it to an activation.
 void leaf_gradient(Gradients& gradients, const Op& op) {
@@ -87,7 +81,7 @@ double largest(std::span<const double> values) {
 }  // namespace
 
 OpCheck::OpCheck(DType dtype, std::span<const cpu::KernelEntry> kernels, int threads, cpu::Isa isa)
-    : dtype_(dtype), backend_(threads, with_add(kernels), isa) {}
+    : dtype_(dtype), backend_(threads, cpu::join_kernels({kernels, cpu::add_cpu_kernels()}), isa) {}
 
 OpCheck::~OpCheck() = default;
 

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "backends/cpu/join_kernels.h"
 #include "engine/autodiff.h"
 #include "engine/executor.h"
 #include "memory/plan.h"
@@ -40,14 +41,10 @@ struct Size {
 };
 
 std::vector<cpu::KernelEntry> kernels() {
-  std::vector<cpu::KernelEntry> all;
-  for (const auto table :
-       {cpu::add_cpu_kernels(), cpu::linear_cpu_kernels(), cpu::router_cpu_kernels(),
-        cpu::dispatch_cpu_kernels(), cpu::grouped_linear_cpu_kernels(), cpu::swiglu_cpu_kernels(),
-        cpu::combine_cpu_kernels()}) {
-    all.insert(all.end(), table.begin(), table.end());
-  }
-  return all;
+  return cpu::join_kernels({cpu::add_cpu_kernels(), cpu::linear_cpu_kernels(),
+                            cpu::router_cpu_kernels(), cpu::dispatch_cpu_kernels(),
+                            cpu::grouped_linear_cpu_kernels(), cpu::swiglu_cpu_kernels(),
+                            cpu::combine_cpu_kernels()});
 }
 
 Tensor weight(Program& program, const char* name, Shape shape, DType dtype, DType gradient) {
