@@ -6,7 +6,6 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
-#include <set>
 
 #include "ops/router/router_cpu.h"
 #include "ops/testing/op_check.h"
@@ -355,62 +354,6 @@ TEST(Router, BitsDoNotDependOnTheNumberOfThreads) {
   }
 }
 
-// ---- Selection at the edges ---------------------------------------------------------------------
-
-std::vector<std::int32_t> chosen_for(std::vector<double> logits, std::vector<float> bias,
-                                     const RouterOptions& options) {
-  OpCheck check(DType::f32, cpu::router_cpu_kernels());
-  const Tensor x = check.leaf("logits", {1, options.experts}, std::move(logits), DType::f32);
-  const Tensor b = bias.empty() ? Tensor{} : check.constants("bias", {options.experts}, bias);
-  const Routing routing = route(check.program(), x, b, {}, {}, options);
-  check.result(routing.weights);
-  check.run();
-  return as_integers(check.value(routing.experts));
-}
-
-TEST(Router, TiesGoToTheLowerIndex) {
-  const std::vector<double> equal(40, 0.25);
-  EXPECT_EQ(chosen_for(equal, {}, {.experts = 40, .experts_per_token = 5}),
-            (std::vector<std::int32_t>{0, 1, 2, 3, 4}));
-  EXPECT_EQ(chosen_for(equal, {},
-                       {.experts = 40, .experts_per_token = 7, .groups = 10, .kept_groups = 2}),
-            (std::vector<std::int32_t>{0, 1, 2, 3, 4, 5, 6}));
-  // The later group is the better one, but its tied expert does not come first.
-  EXPECT_EQ(chosen_for({1, 1, 2, 1, 0, 0}, {},
-                       {.experts = 6, .experts_per_token = 3, .groups = 3, .kept_groups = 2}),
-            (std::vector<std::int32_t>{2, 0, 1}));
-}
-
-// Masking with 0 instead of -infinity, as early code did, would select from dropped groups here.
-TEST(Router, ExpertsOfDroppedGroupsNeverWinOverNegativeScores) {
-  const auto chosen = chosen_for({0, 0, 1, 1, -1, -1}, {-5, -5, -5, -5, -5, -5},
-                                 {.experts = 6,
-                                  .experts_per_token = 2,
-                                  .groups = 3,
-                                  .kept_groups = 1,
-                                  .score = GateScore::sigmoid,
-                                  .group_score = GroupScore::sum_of_top_two});
-  EXPECT_EQ(chosen, (std::vector<std::int32_t>{2, 3}));
-}
-
-TEST(Router, NonFiniteLogitsSelectDistinctExperts) {
-  const double nan = std::numeric_limits<double>::quiet_NaN();
-  const double infinity = std::numeric_limits<double>::infinity();
-  for (const double bad : {nan, infinity, -infinity}) {
-    for (const GateScore score : {GateScore::softmax, GateScore::sigmoid}) {
-      const auto chosen = chosen_for(std::vector<double>(20, bad), {},
-                                     {.experts = 20,
-                                      .experts_per_token = 6,
-                                      .groups = 5,
-                                      .kept_groups = 2,
-                                      .score = score,
-                                      .group_score = GroupScore::sum_of_top_two});
-      EXPECT_EQ(std::set<std::int32_t>(chosen.begin(), chosen.end()).size(), 6u);
-      for (const std::int32_t e : chosen) EXPECT_TRUE(e >= 0 && e < 20) << e;
-    }
-  }
-}
-
 TEST(Router, BalanceLossOfUniformRoutingIsOne) {
   for (const BalanceLoss balance : {BalanceLoss::sequence, BalanceLoss::batch}) {
     std::vector<double> logits(8 * 4);  // token t likes expert t % 4
@@ -423,74 +366,6 @@ TEST(Router, BalanceLossOfUniformRoutingIsOne) {
     check.run();
     EXPECT_NEAR(check.value(routing.balance_loss)[0], 1, 1e-6);
   }
-}
-
-// ---- Loads and the selection bias
-// -----------------------------------------------------------------
-
-TEST(Router, LoadsAddUpOverMicroStepsWithoutPadding) {
-  OpCheck check(DType::f32, cpu::router_cpu_kernels());
-  const Tensor x = check.leaf("logits", {3, 4}, {9, 8, 0, 0, 9, 0, 8, 0, 0, 0, 8, 9}, DType::f32);
-  const Tensor ids = check.integers("ids", {3}, {5, -1, 0});
-  const Tensor load = check.integers("load", {4}, {0, 0, 0, 100});
-  check.result(route(check.program(), x, {}, ids, load,
-                     {.experts = 4, .experts_per_token = 2, .batch = 1, .sequence = 3})
-                   .weights);
-  check.run();
-  check.run_again();
-  EXPECT_EQ(as_integers(check.value(load)), (std::vector<std::int32_t>{2, 2, 2, 102}));
-}
-
-TEST(Router, EvaluationCountsNothing) {
-  Program program;
-  const Tensor x = program.persistent("logits", {6, 4}, DType::f32, Role::input);
-  const Tensor load = program.persistent("load", {4}, DType::i32, Role::optimizer_state);
-  const RouterOptions options{.experts = 4, .batch = 2, .sequence = 3};
-  route(program, x, {}, {}, load, options);
-  EXPECT_EQ(program.ops().back().outputs[5], load);
-  program.begin(Part::evaluation);
-  route(program, x, {}, {}, load, options);
-  EXPECT_FALSE(program.ops().back().outputs[5]);
-  EXPECT_FALSE(program.ops().back().attributes.flag("count"));
-}
-
-TEST(BiasUpdate, MovesTowardsTheMeanAndResetsTheLoad) {
-  OpCheck check(DType::f32, cpu::router_cpu_kernels());
-  const Tensor bias = check.constants("bias", {4}, {0.5f, 0, 0, 0});
-  const Tensor load = check.integers("load", {4}, {10, 6, 7, 5});  // mean 7
-  const Tensor skip = check.constants("skip", {1}, {0});
-  const Tensor ratio = bias_update(check.program(), bias, load, skip);
-  check.state().bias_update_rate = 0.125;
-  check.run();
-  EXPECT_EQ(check.value(bias), (std::vector<double>{0.375, 0.125, 0, 0.125}));
-  EXPECT_EQ(check.value(load), (std::vector<double>{0, 0, 0, 0}));
-  EXPECT_NEAR(check.value(ratio)[0], 10.0 / 7, 1e-6);
-  check.run_again();  // nothing routed: nothing moves
-  EXPECT_EQ(check.value(bias), (std::vector<double>{0.375, 0.125, 0, 0.125}));
-  EXPECT_EQ(check.value(ratio)[0], 0.0);
-}
-
-TEST(BiasUpdate, SkippedStepKeepsTheBiasButResetsTheLoad) {
-  OpCheck check(DType::f32, cpu::router_cpu_kernels());
-  const Tensor bias = check.constants("bias", {2}, {0.5f, 0});
-  const Tensor load = check.integers("load", {2}, {1, 3});
-  const Tensor skip = check.constants("skip", {1}, {1});
-  const Tensor ratio = bias_update(check.program(), bias, load, skip);
-  check.state().bias_update_rate = 0.125;
-  check.run();
-  EXPECT_EQ(check.value(bias), (std::vector<double>{0.5, 0}));
-  EXPECT_EQ(check.value(load), (std::vector<double>{0, 0}));
-  EXPECT_EQ(check.value(ratio)[0], 1.5);
-}
-
-TEST(BiasUpdate, CountsLoadsOfBillionsExactly) {
-  OpCheck check(DType::f32, cpu::router_cpu_kernels());
-  const Tensor bias = check.constants("bias", {3}, {0, 0, 0});
-  const Tensor load = check.integers("load", {3}, {2000000000, 2000000001, 2000000002});
-  bias_update(check.program(), bias, load, {});
-  check.state().bias_update_rate = 1;
-  check.run();
-  EXPECT_EQ(check.value(bias), (std::vector<double>{1, 0, -1}));
 }
 
 TEST(Router, RefusesWhatDoesNotFit) {
