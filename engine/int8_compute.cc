@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "ops/cross_entropy/cross_entropy.h"
+#include "ops/quantize/quantize.h"
 
 namespace ingot {
 namespace {
@@ -34,6 +37,62 @@ void mark_head(const Program& program, Op& op, const PrecisionConfig& config) {
   op.attributes.set("int8_wgrad", config.wgrad == WgradType::int8);
 }
 
+bool writes(const Op& op, Tensor t) {
+  return std::ranges::any_of(op.outputs, [&](Tensor output) { return output.id == t.id; });
+}
+
+// The int8 products from op `first` on whose first operand is that of `first`, as it is then.
+std::vector<std::size_t> products_of_one_operand(std::span<const Op> ops, std::size_t first) {
+  const Tensor operand = ops[first].inputs[0];
+  std::vector<std::size_t> products;
+  for (std::size_t i = first; i < ops.size() && ops[i].part == ops[first].part; ++i) {
+    const Op& op = ops[i];
+    const bool product =
+        std::ranges::find(kProducts, op.kind->name, &Product::kind) != std::end(kProducts);
+    if (product && op.attributes.flag("int8") && op.inputs[0] == operand) products.push_back(i);
+    if (writes(op, operand)) break;
+  }
+  return products;
+}
+
+// Quantizes what several products start from once, in an op of its own: they take its codes then.
+// With blocks along the depth dgrad and wgrad need different codes, so only with whole rows.
+void share_codes(Program& program) {
+  constexpr std::int64_t kLongest = 1 << 16;  // of a sum in int32 (backends/cpu/int8_matmul.h)
+  std::vector<Op> ops = program.take_ops();
+  const Part part = program.part();
+  const Phase phase = program.phase();
+  const int layer = program.layer();
+  const std::string scope = program.scope();
+  for (std::size_t i = 0; i < ops.size(); ++i) {
+    const bool int8 = ops[i].attributes.flag("int8") && ops[i].inputs[0];
+    const Tensor operand = ops[i].inputs.empty() ? Tensor{} : ops[i].inputs[0];
+    if (int8 && is_float(program.dtype(operand)) && ops[i].attributes.integer("int8_block") == 0 &&
+        operand.columns % 4 == 0 && operand.columns <= kLongest) {
+      const std::vector<std::size_t> products = products_of_one_operand(ops, i);
+      if (products.size() > 1 && products.front() == i) {
+        program.set_part(ops[i].part);
+        program.set_phase(ops[i].phase);
+        program.set_layer(ops[i].layer);
+        program.set_scope(ops[i].name);
+        const Quantized quantized = quantize(program, operand,
+                                             {.group = (operand.columns + 31) / 32 * 32,
+                                              .stochastic = ops[i].attributes.flag("stochastic")});
+        for (const std::size_t product : products) {
+          ops[product].inputs[0] = quantized.codes;
+          ops[product].inputs.push_back(quantized.scales);
+          ops[product].attributes.set("stochastic", 0);
+        }
+      }
+    }
+    program.append(std::move(ops[i]));
+  }
+  program.set_part(part);
+  program.set_phase(phase);
+  program.set_layer(layer);
+  program.set_scope(scope);
+}
+
 }  // namespace
 
 void mark_int8_compute(Program& program, const PrecisionConfig& config) {
@@ -54,6 +113,7 @@ void mark_int8_compute(Program& program, const PrecisionConfig& config) {
     op.attributes.set("int8_block", static_cast<double>(config.int8_scales));
     if (product->of_gradient) op.attributes.set("stochastic", 1);
   }
+  share_codes(program);
 }
 
 }  // namespace ingot

@@ -12,6 +12,8 @@ namespace ingot {
 // attention, the embedding (outside of layers, or not of one 16-bit type), and products of few rows
 // (decoding), where quantizing the weights would take longer than the product. Nothing unless
 // config.compute is int8.
+// With scales of whole rows, what several products start from, a gradient above all, is quantized
+// once by an op of its own: dx and dW share its codes (Int8MatmulSpec::a_coded).
 void mark_int8_compute(Program& program, const PrecisionConfig& config);
 
 }  // namespace ingot

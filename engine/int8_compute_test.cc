@@ -2,14 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
+#include "ops/cpu_kernels.h"
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/cross_entropy/cross_entropy_cpu.h"
 #include "ops/grouped_linear/grouped_linear.h"
-#include "ops/grouped_linear/grouped_linear_cpu.h"
 #include "ops/linear/linear.h"
-#include "ops/linear/linear_cpu.h"
+#include "ops/quantize/quantize.h"
 #include "ops/testing/op_check.h"
 
 namespace ingot {
@@ -18,10 +19,11 @@ namespace {
 const PrecisionConfig kInt8{.compute = ComputeType::int8, .wgrad = WgradType::int8};
 const PrecisionConfig kInt8WithoutWgrad{.compute = ComputeType::int8, .wgrad = WgradType::bf16};
 
-// One product of a layer, with the gradients, and how many of its ops are in int8.
+// One product of a layer, with the gradients, how many of its ops are in int8, and how many ops
+// quantize for them.
 struct Products {
   std::vector<double> y, dx, dw;
-  int marked = 0;
+  int marked = 0, quantized = 0;
   void expect_close(const Products& other, double tolerance) const {
     for (const auto& [ours, theirs] :
          {std::pair{&y, &other.y}, {&dx, &other.dx}, {&dw, &other.dw}}) {
@@ -40,25 +42,27 @@ struct Products {
   }
 };
 
-Products run(bool grouped, const PrecisionConfig& config, int threads) {
-  OpCheck check(DType::bf16,
-                grouped ? cpu::grouped_linear_cpu_kernels() : cpu::linear_cpu_kernels(), threads);
+Products run(bool grouped, const PrecisionConfig& config, int threads, std::int64_t out = 72) {
+  OpCheck check(DType::bf16, cpu::all_cpu_kernels(), threads);
   Program& program = check.program();
   program.set_layer(3);
   const Tensor x = check.leaf("x", {200, 150});
   Tensor y;
   if (grouped) {
-    const Tensor weight = check.weight("weight", {3, 70, 150});
+    const Tensor weight = check.weight("weight", {3, out, 150});
     const Tensor offsets = check.integers("offsets", {4}, {0, 120, 120, 200});
     y = grouped_linear(program, x, weight, offsets);
   } else {
-    y = linear(program, x, check.weight("weight", {70, 150}));
+    y = linear(program, x, check.weight("weight", {out, 150}));
   }
   check.output(y);
   check.transform([&](Program& p) { mark_int8_compute(p, config); });
   check.run();
   Products result{check.value(y), check.gradient("x"), check.gradient("weight")};
-  for (const Op& op : program.ops()) result.marked += op.attributes.flag("int8");
+  for (const Op& op : program.ops()) {
+    result.marked += op.attributes.flag("int8");
+    result.quantized += op.kind == &kQuantize;
+  }
   return result;
 }
 
@@ -69,12 +73,49 @@ TEST(Int8Compute, ProductsAreAsCloseAsInt8Is) {
     EXPECT_EQ(exact.marked, 0);
     const Products rounded = run(grouped, kInt8, 2);
     EXPECT_EQ(rounded.marked, 3);
+    EXPECT_EQ(rounded.quantized, 1);
     rounded.expect_close(exact, 0.012);
     const Products without_wgrad = run(grouped, kInt8WithoutWgrad, 2);
     EXPECT_EQ(without_wgrad.marked, 2);
+    EXPECT_EQ(without_wgrad.quantized, 0);
     EXPECT_EQ(without_wgrad.y, rounded.y);
     EXPECT_EQ(without_wgrad.dw, exact.dw);
   }
+}
+
+// dx and dW take the same codes of dy, dx the very ones it would make itself.
+TEST(Int8Compute, GradientsAreQuantizedOnceForBothProducts) {
+  PrecisionConfig blocks = kInt8;
+  blocks.int8_scales = Int8Scales::blocks_of_128;
+  for (const bool grouped : {false, true}) {
+    const Products shared = run(grouped, kInt8, 2);
+    const Products apart = run(grouped, kInt8WithoutWgrad, 2);
+    EXPECT_EQ(shared.y, apart.y);
+    EXPECT_EQ(shared.dx, apart.dx);
+    EXPECT_EQ(run(grouped, blocks, 2).quantized, 0);
+    // Rows that are not whole words of four codes: each product makes its own.
+    const Products odd = run(grouped, kInt8, 2, 70);
+    EXPECT_EQ(odd.quantized, 0);
+    odd.expect_close(run(grouped, {.compute = ComputeType::bf16}, 2, 70), 0.012);
+  }
+}
+
+// What is overwritten in between is not the same operand.
+TEST(Int8Compute, CodesAreNotSharedAcrossAWrite) {
+  Program program;
+  program.set_layer(0);
+  const Tensor x = program.activation("x", {128, 96}, DType::bf16);
+  const Tensor weight = program.persistent("weight", {8, 96}, DType::bf16, Role::weight);
+  const auto quantized_with = [&](bool write) {
+    Program copy = program;
+    linear(copy, x, weight);
+    if (write) copy.append(kDequantize, {}, {x});
+    linear(copy, x, weight);
+    mark_int8_compute(copy, kInt8);
+    return std::ranges::count(copy.ops(), &kQuantize, &Op::kind);
+  };
+  EXPECT_EQ(quantized_with(false), 1);
+  EXPECT_EQ(quantized_with(true), 0);
 }
 
 Products run_head(const PrecisionConfig& config, int threads) {

@@ -32,12 +32,17 @@ Int8Matmul::Int8Matmul(const Int8MatmulSpec& spec, Isa isa)
       words_(&matmul_kernels(isa)),
       quantizer_(&quantizer_kernels(isa)) {
   if (spec.b_coded) spec_.product.b = spec.product.a;
+  if (spec.a_coded) spec_.product.a = spec.product.b;
   spec_.product = Matmul(spec_.product, isa).spec();  // checks it, and fills in strides
   const MatmulSpec& s = spec_.product;
   if (s.b_packed || (s.a_transposed && s.b_transposed)) refuse("an int8 matmul of this layout");
   if (spec_.b_coded &&
       (!s.b_transposed || s.b_stride != s.depth || s.group_stride != s.columns * s.b_stride)) {
     refuse("an int8 matmul of coded rows that don't lie one after the other");
+  }
+  if (spec.a_coded && (spec.b_coded || spec.stochastic)) refuse("an int8 matmul coded twice");
+  if (a_in_place() && (spec.block != 0 || s.depth % 4 != 0 || s.depth > kLongestBlock)) {
+    refuse("an int8 matmul whose coded rows are not of one scale and whole words");
   }
   if (spec_.block == 0)
     spec_.block = s.depth <= kLongestBlock ? round_up(s.depth, 32) : kLongestBlock;
@@ -68,6 +73,11 @@ std::int64_t Int8Matmul::blocks_of(std::int64_t depth) const {
   return divide_up(depth, spec_.block);
 }
 
+// Columns of B that are packed as one item.
+std::int64_t Int8Matmul::b_item_columns() const {
+  return spec_.product.b_transposed ? kernels_->panel : kInt8Stripe;
+}
+
 // An odd number of cache lines, so that neighbouring rows fall into different sets.
 std::int64_t Int8Matmul::a_row_bytes(std::int64_t depth) const { return round_up(depth, 128) + 64; }
 
@@ -76,6 +86,7 @@ std::int64_t Int8Matmul::panel_bytes(std::int64_t width, std::int64_t depth, boo
 }
 
 std::int64_t Int8Matmul::a_bytes(std::int64_t rows, std::int64_t depth) const {
+  if (a_in_place()) return 0;
   if (spec_.product.a_transposed) return panel_bytes(rows, depth, false);
   return round_up(rows * (a_row_bytes(depth) + blocks_of(depth) * 4), 64);
 }
@@ -87,11 +98,11 @@ std::int64_t Int8Matmul::b_bytes(std::int64_t columns, std::int64_t depth) const
 void Int8Matmul::run(ThreadPool& pool, const void* a, const void* b, void* c, const float* bias,
                      const void* residual, std::span<std::byte> workspace, std::int64_t a_rows,
                      std::span<const std::int32_t> offsets, std::uint64_t key,
-                     const float* b_scales) const {
-  const Call call{{a, b, c, bias, residual, workspace, a_rows, offsets}, key, b_scales};
+                     const float* scales) const {
+  const Call call{{a, b, c, bias, residual, workspace, a_rows, offsets}, key, scales};
   check_call(spec_.product, call, workspace_bytes_, pool.threads());
-  if ((b_scales != nullptr) != spec_.b_coded) {
-    refuse("an int8 matmul whose scales of B are not what it was made for");
+  if ((scales != nullptr) != (spec_.a_coded || spec_.b_coded)) {
+    refuse("an int8 matmul whose scales are not what it was made for");
   }
   Batch batch;
   for (int group = 0; group < spec_.product.groups; ++group) {
@@ -112,14 +123,15 @@ Int8Matmul::Block Int8Matmul::group_block(const Call& call, int group) const {
   block.rows = s.a_transposed ? s.rows : count;
   block.depth = s.a_transposed ? count : s.depth;
   block.columns = s.columns;
-  block.a = at(call.a, s.a, first * s.a_stride);
+  block.a = static_cast<const std::byte*>(call.a) + first * s.a_stride * a_element_bytes();
   block.a_row = first;
   block.bias = call.bias;
   const std::int64_t group_start = group * s.group_stride;
   block.b = static_cast<const std::byte*>(call.b) +
             (s.a_transposed ? first * s.b_stride : group_start) * b_element_bytes();
+  if (spec_.a_coded) block.scales = call.scales + first;
   if (spec_.b_coded) {
-    block.b_scales = call.b_scales + group * s.columns * blocks_of(s.depth);
+    block.scales = call.scales + group * s.columns * blocks_of(s.depth);
     block.thin = count <= kThinRows;
   }
   block.c = static_cast<std::byte*>(call.c) +
@@ -169,10 +181,11 @@ Int8Matmul::Block Int8Matmul::part_of(const Block& whole, std::int64_t row, std:
   Block part = whole;
   part.rows = rows;
   part.columns = columns;
-  part.a += (s.a_transposed ? row : row * s.a_stride) * size_of(s.a);
+  part.a += (s.a_transposed ? row : row * s.a_stride) * a_element_bytes();
+  if (a_in_place()) part.scales += row;
   (s.a_transposed ? part.a_column : part.a_row) += row;
   part.b += (s.b_transposed ? column * s.b_stride : column) * b_element_bytes();
-  if (spec_.b_coded) part.b_scales += column * blocks_of(s.depth);
+  if (spec_.b_coded) part.scales += column * blocks_of(s.depth);
   part.c += (row * s.c_stride + column) * size_of(s.c);
   if (part.bias != nullptr) part.bias += column;
   if (part.residual != nullptr) part.residual += (row * s.residual_stride + column) * size_of(s.c);
@@ -205,8 +218,9 @@ void Int8Matmul::run_batch(const Call& call, ThreadPool& pool, Batch& batch) con
   const MatmulSpec& s = spec_.product;
   for (int i = 0; i < batch.count; ++i) {
     Block& block = batch.blocks[i];
-    block.a_items = divide_up(block.rows, s.a_transposed ? kTileRows : kPackRows);
-    block.b_items = block.thin ? 0 : divide_up(block.columns, kernels_->panel);
+    block.a_items =
+        a_in_place() ? 0 : divide_up(block.rows, s.a_transposed ? kTileRows : kPackRows);
+    block.b_items = block.thin ? 0 : divide_up(block.columns, b_item_columns());
   }
   choose_tiles(batch, pool.threads());
   const std::int64_t a_items = batch.total(&Block::a_items);
@@ -251,16 +265,22 @@ void Int8Matmul::pack_a_rows(const Call& call, const Block& block, std::int64_t 
 
 void Int8Matmul::pack_a_columns(const Call& call, const Block& block, std::int64_t item) const {
   const MatmulSpec& s = spec_.product;
-  const std::int64_t row = item * kTileRows;
+  const std::int64_t row = item * kTileRows, rows = std::min(kTileRows, block.rows - row);
   const Panels panels = block.a_panels();
+  if (spec_.a_coded) {
+    kernels_->pack_codes(reinterpret_cast<const std::int8_t*>(block.a) + row, s.a_stride,
+                         block.depth, rows, panels.codes(row));
+    std::fill_n(panels.scales(row), round_up(rows, 16) * panels.blocks, 1.0f);
+    return;
+  }
   Int8Columns columns{};
   columns.source = block.a + row * size_of(s.a);
   columns.stride = s.a_stride;
   columns.depth = block.depth;
-  columns.columns = std::min(kTileRows, block.rows - row);
+  columns.columns = rows;
   columns.block = spec_.block;
-  columns.panel = panels.codes(row);
-  columns.width = round_up(columns.columns, 16);
+  columns.panel = kTileRows;
+  columns.codes = panels.codes(row);
   columns.scales = panels.scales(row);
   columns.stochastic = spec_.stochastic;
   columns.key = call.key;
@@ -285,7 +305,7 @@ void Int8Matmul::pack_b_rows(const Block& block, std::int64_t item, std::byte* s
     const std::byte* from = block.b + (column + i) * s.b_stride * b_element_bytes();
     if (spec_.b_coded) {
       std::memcpy(row, from, block.depth);
-      std::copy_n(block.b_scales + (column + i) * blocks, blocks, scales);
+      std::copy_n(block.scales + (column + i) * blocks, blocks, scales);
     } else {
       quantizer_->quantize[type_index(s.b)](from, block.depth, spec_.block, row, scales);
     }
@@ -301,24 +321,28 @@ void Int8Matmul::pack_b_rows(const Block& block, std::int64_t item, std::byte* s
 
 void Int8Matmul::pack_b_columns(const Block& block, std::int64_t item) const {
   const MatmulSpec& s = spec_.product;
-  const std::int64_t column = item * kernels_->panel;
+  const std::int64_t column = item * kInt8Stripe;
   Int8Columns columns{};
   columns.source = block.b + column * size_of(s.b);
   columns.stride = s.b_stride;
   columns.depth = block.depth;
-  columns.columns = std::min(kernels_->panel, block.columns - column);
+  columns.columns = std::min<std::int64_t>(kInt8Stripe, block.columns - column);
+  columns.row_scales = spec_.a_coded && s.a_transposed ? block.scales : nullptr;
   columns.block = spec_.block;
-  columns.panel = block.packed_b.codes(column);
-  columns.width = round_up(columns.columns, 16);
+  columns.panel = kernels_->panel;
+  columns.codes = block.packed_b.codes(column);
   columns.scales = block.packed_b.scales(column);
   kernels_->pack_columns[type_index(s.b)](columns);
 }
 
-void Int8Matmul::correct(const Block& block, std::int64_t panel) const {
-  const std::int64_t column = panel * kernels_->panel;
-  const std::int64_t columns = std::min(kernels_->panel, block.columns - column);
-  kernels_->correct(block.packed_b.codes(column), block.packed_b.words, spec_.block / 4,
-                    round_up(columns, 16), block.packed_b.corrections(column));
+void Int8Matmul::correct(const Block& block, std::int64_t item) const {
+  const std::int64_t first = item * b_item_columns();
+  const std::int64_t last = std::min(block.columns, first + b_item_columns());
+  for (std::int64_t column = first; column < last; column += kernels_->panel) {
+    const std::int64_t columns = std::min(kernels_->panel, last - column);
+    kernels_->correct(block.packed_b.codes(column), block.packed_b.words, spec_.block / 4,
+                      round_up(columns, 16), block.packed_b.corrections(column));
+  }
 }
 
 void Int8Matmul::multiply_thin(const Block& block, std::int64_t tile) const {
@@ -333,7 +357,7 @@ void Int8Matmul::multiply_thin(const Block& block, std::int64_t tile) const {
   t.a_row_bytes = a_row_bytes(block.depth);
   t.a_scales = block.a_scales(t.a_row_bytes);
   t.b = reinterpret_cast<const std::int8_t*>(block.b) + column * block.depth;
-  t.b_scales = block.b_scales + column * t.blocks;
+  t.b_scales = block.scales + column * t.blocks;
   t.output = output_at(spec_.product, block, 0, column);
   thin_->multiply(t);
 }
@@ -359,6 +383,12 @@ void Int8Matmul::multiply(const Block& block, std::int64_t tile) const {
     t.a_scales = block.a_panels().scales(first) + (row - first);
     t.a_scale_row = 1;
     t.a_scale_block = width;
+  } else if (spec_.a_coded) {
+    t.a_row_bytes = s.a_stride;
+    t.a_word_bytes = 4;
+    t.a = reinterpret_cast<const std::int8_t*>(block.a) + row * s.a_stride;
+    t.a_scales = block.scales + row;
+    t.a_scale_row = 1;
   } else {
     t.a_row_bytes = a_row_bytes(block.depth);
     t.a_word_bytes = 4;

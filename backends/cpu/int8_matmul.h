@@ -39,10 +39,15 @@ struct Int8MatmulSpec {
   // Of the depth, sharing a scale: a multiple of 32 up to 65536; 0: all of it (up to that).
   std::int64_t block = 0;
   bool stochastic = false;  // A's codes are rounded stochastically (it is a gradient)
-  // B is stored in 8 bits already: rows of codes [columns, depth] of all groups, and beside them
-  // (run's b_scales) their scales [columns, blocks], as quantizer.h has them. Needs b_transposed
-  // and a dense B; product.b is then not looked at. With up to 32 rows B is read once.
+  // One of the operands is stored in 8 bits already, as rows of codes with their scales beside them
+  // (run's `scales`), as quantizer.h has them. That operand's type in `product` is not looked at.
+  // B: codes [columns, depth] of all groups, scales [columns, blocks]. Needs b_transposed and a
+  // dense B. With up to 32 rows of A, B is read once.
   bool b_coded = false;
+  // A: one scale for a stored row, so that dx and dW share one set of codes. Without a_transposed
+  // block is 0 and the depth a multiple of 4 up to 65536. With it the scales lie along the depth:
+  // B's rows are multiplied by them before they are quantized, dW = codes^T (scales x).
+  bool a_coded = false;
 };
 
 class Int8Matmul {
@@ -58,11 +63,12 @@ class Int8Matmul {
   // A multiple of 64; about 12 MiB for large products, more when the depth is beyond 64 thousand.
   std::int64_t workspace_bytes() const { return workspace_bytes_; }
 
-  // As Matmul::run. key: rounding_key() of A, when stochastic. b_scales: null unless b_coded.
+  // As Matmul::run. key: rounding_key() of A, when stochastic. scales: of the coded operand, null
+  // if there is none.
   void run(ThreadPool& pool, const void* a, const void* b, void* c, const float* bias,
            const void* residual, std::span<std::byte> workspace, std::int64_t a_rows,
            std::span<const std::int32_t> offsets = {}, std::uint64_t key = 0,
-           const float* b_scales = nullptr) const;
+           const float* scales = nullptr) const;
 
  private:
   struct Call;
@@ -75,6 +81,7 @@ class Int8Matmul {
   std::int64_t a_bytes(std::int64_t rows, std::int64_t depth) const;
   std::int64_t b_bytes(std::int64_t columns, std::int64_t depth) const;
   std::int64_t a_row_bytes(std::int64_t depth) const;
+  std::int64_t b_item_columns() const;
   Block group_block(const Call& call, int group) const;
   Block part_of(const Block& whole, std::int64_t row, std::int64_t rows, std::int64_t column,
                 std::int64_t columns) const;
@@ -85,9 +92,11 @@ class Int8Matmul {
   void pack_a_columns(const Call& call, const Block& block, std::int64_t item) const;
   void pack_b_rows(const Block& block, std::int64_t item, std::byte* scratch) const;
   void pack_b_columns(const Block& block, std::int64_t item) const;
-  void correct(const Block& block, std::int64_t panel) const;
+  bool a_in_place() const { return spec_.a_coded && !spec_.product.a_transposed; }
+  void correct(const Block& block, std::int64_t item) const;
   void multiply(const Block& block, std::int64_t tile) const;
   void multiply_thin(const Block& block, std::int64_t tile) const;
+  std::int64_t a_element_bytes() const { return spec_.a_coded ? 1 : size_of(spec_.product.a); }
   std::int64_t b_element_bytes() const { return spec_.b_coded ? 1 : size_of(spec_.product.b); }
 
   Int8MatmulSpec spec_;

@@ -1,7 +1,8 @@
 // int8_matmul_benchmark [THREADS [BLOCK]]   int8 products beside the bf16 ones of matmul.h, same
-// operands (bf16), quantization included: GFLOP/s of both, measured in turns, and the ratio.
-// Fastest of many runs; with one thread its CPU time. BLOCK: of the depth; 0 is one scale for all
-// of it.
+// operands (bf16), quantization included: GFLOP/s of both, measured in turns, and the ratio. For
+// the gradients also with dy in codes already (Int8MatmulSpec::a_coded; its quantization not
+// included). Fastest of many runs; with one thread its CPU time. BLOCK: of the depth; 0 is one
+// scale for all of it.
 #include <time.h>
 
 #include <algorithm>
@@ -63,24 +64,34 @@ class Benchmark {
     spec.threads = pool_.threads();
     const Matmul matmul(spec);
     const Int8Matmul int8({.product = spec, .block = block_, .stochastic = stochastic});
+    const Int8Matmul coded({.product = spec, .a_coded = true});
     const std::int64_t a_rows = spec.a_transposed ? spec.depth : spec.rows;
     const auto a = random_values(spec.rows * spec.depth);
     const auto b = random_values(spec.columns * spec.depth);
     std::vector<float> c(spec.rows * spec.columns);
-    std::vector<std::byte> memory(std::max(matmul.workspace_bytes(), int8.workspace_bytes()) + 64);
+    const std::vector<std::int8_t> codes(a.size(), 77);
+    const std::vector<float> scales(a_rows, 0.01f);
+    std::vector<std::byte> memory(
+        std::max({matmul.workspace_bytes(), int8.workspace_bytes(), coded.workspace_bytes()}) + 64);
     const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
     const auto workspace = std::span(memory).subspan((64 - address % 64) % 64);
-    double best = 1e9, best_int8 = 1e9;
+    double best = 1e9, best_int8 = 1e9, best_coded = 1e9;
     for (const double end = seconds(clock_) + 0.5; seconds(clock_) < end;) {
       const double start = seconds(clock_);
       matmul.run(pool_, a.data(), b.data(), c.data(), nullptr, nullptr, workspace, a_rows);
       const double middle = seconds(clock_);
       int8.run(pool_, a.data(), b.data(), c.data(), nullptr, nullptr, workspace, a_rows);
       best = std::min(best, middle - start);
-      best_int8 = std::min(best_int8, seconds(clock_) - middle);
+      const double end_int8 = seconds(clock_);
+      best_int8 = std::min(best_int8, end_int8 - middle);
+      if (!stochastic) continue;
+      coded.run(pool_, codes.data(), b.data(), c.data(), nullptr, nullptr, workspace, a_rows, {}, 0,
+                scales.data());
+      best_coded = std::min(best_coded, seconds(clock_) - end_int8);
     }
     const double flops = matmul.flops(a_rows) * 1e-9;
     std::printf(" %5.0f %5.0f  %.2f |", flops / best, flops / best_int8, best / best_int8);
+    if (stochastic) std::printf(" %5.0f |", flops / best_coded);
   }
 
   ThreadPool pool_;
@@ -91,10 +102,19 @@ class Benchmark {
 void run(int threads, std::int64_t block) {
   Benchmark benchmark(threads, block);
   std::printf(
-      "tokens x   in  x  out | forward: bf16 int8 | input: bf16 int8   | weights: bf16 int8 |\n");
+      "tokens x   in  x  out | forward: bf16 int8 | input: bf16 int8   | coded | weights: bf16 "
+      "int8 "
+      "| coded |\n");
   benchmark.layer(2048, 2048, 2048);
   benchmark.layer(512, 512, 1408);
-  for (const auto& [out, in] : {std::pair{512, 512}, {1536, 512}, {2816, 512}, {512, 1408}}) {
+  benchmark.layer(512, 512, 512);
+  for (const auto& [out, in] : {std::pair{512, 512},
+                                {1536, 512},
+                                {2816, 512},
+                                {512, 1408},
+                                {1024, 128},
+                                {768, 192},
+                                {352, 512}}) {
     benchmark.layer(2048, out, in);
   }
 }

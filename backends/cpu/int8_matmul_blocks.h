@@ -24,7 +24,7 @@ struct Panels {
 
 struct Int8Matmul::Call : MatmulCall {
   std::uint64_t key;
-  const float* b_scales;
+  const float* scales;  // of the coded operand
 };
 
 // A part of one group's C and what it is made of.
@@ -32,7 +32,7 @@ struct Int8Matmul::Block : BlockOutput {
   std::int64_t rows, columns, depth;
   const std::byte* a;
   const std::byte* b;
-  const float* b_scales;         // of coded B, else null
+  const float* scales;           // of coded rows of A, of the depth (A transposed) or of B; or null
   bool thin;                     // B is coded and the rows are few: B is used where it lies
   std::int64_t a_row, a_column;  // of `a` in the tensor A, for stochastic rounding
   std::byte* packed_a;

@@ -25,27 +25,62 @@ constexpr int kPanel = kVectors * kLanes;
 
 constexpr int kAhead = 16;  // rows fetched ahead: the hardware does not guess where the next one is
 
-// Columns that are packed together: a cache line of 16-bit floats, one RandomLanes.
+// Columns that are read together: a cache line of 16-bit floats, one RandomLanes.
 constexpr int kChunk = kRoundingBlock;
 
-// max |x| of each of 32 columns over `rows` rows, as floats of T's type.
-template <typename T>
-INGOT_SIMD void column_amax(const T* x, std::int64_t stride, std::int64_t rows, T* largest) {
-  typedef typename Magnitude<T>::Bits Bits;
-  constexpr int kBytes = 4 * kPartLanes, kCount = kBytes / (int)sizeof(T);
-  constexpr int kVectorsOfChunk = kChunk / kCount;
-  typedef Bits Vector __attribute__((vector_size(kBytes)));
-  typedef Bits VectorAnywhere __attribute__((vector_size(kBytes), aligned(2), may_alias));
-  Vector most[kVectorsOfChunk] = {};
-  for (std::int64_t row = 0; row < rows; ++row) {
-    const T* from = x + row * stride;
-    __builtin_prefetch(from + kAhead * stride);
-    for (int i = 0; i < kVectorsOfChunk; ++i) {
-      const Vector magnitude = *(const VectorAnywhere*)(from + i * kCount) & Magnitude<T>::kMask;
-      most[i] = most[i] > magnitude ? most[i] : magnitude;
+// Rows [row, row + 4) of 32 columns from `column` on, zeros beyond `last` and the last column.
+struct Rows {
+  F16 x[4][2];
+};
+template <typename T, bool scaled>
+INGOT_SIMD Rows load_rows(const Int8Columns& c, std::int64_t row, std::int64_t last,
+                          std::int64_t column) {
+  Rows rows;
+  const T* from = static_cast<const T*>(c.source) + row * c.stride + column;
+  const std::int64_t there = c.columns - column;
+  if (there >= kChunk && last - row >= 4) {
+    for (int i = 0; i < 4; ++i) {
+      for (int half = 0; half < 2; ++half) {
+        rows.x[i][half] = load(from + i * c.stride + half * kLanes);
+        if constexpr (scaled) rows.x[i][half] *= broadcast(c.row_scales[row + i]);
+      }
+    }
+    return rows;
+  }
+  for (int i = 0; i < 4; ++i) {
+    for (int half = 0; half < 2; ++half) {
+      const std::int64_t count = row + i < last ? there - half * kLanes : 0;
+      F16& x = rows.x[i][half];
+      x = count > 0 ? load_partial(from + i * c.stride + half * kLanes, lanes_left(count)) : zero();
+      if constexpr (scaled) {
+        if (count > 0) x *= broadcast(c.row_scales[row + i]);
+      }
     }
   }
-  for (int i = 0; i < kVectorsOfChunk; ++i) *(VectorAnywhere*)(largest + i * kCount) = most[i];
+  return rows;
+}
+
+// max |x| of each column over the rows [first, last).
+template <typename T, bool scaled>
+INGOT_SIMD void column_amax(const Int8Columns& c, std::int64_t first, std::int64_t last,
+                            float* largest) {
+  std::int32_t bits[kInt8Stripe] = {};  // ordered like the floats, NaN above infinity
+  const T* x = static_cast<const T*>(c.source);
+  for (std::int64_t row = first; row < last; row += 4) {
+    for (std::int64_t column = 0; column < c.columns; column += kChunk) {
+      for (int i = 0; i < 4; ++i) __builtin_prefetch(x + (row + i + kAhead) * c.stride + column);
+      const Rows rows = load_rows<T, scaled>(c, row, last, column);
+      for (int half = 0; half < 2; ++half) {
+        I16 most = load_int(bits + column + half * kLanes);
+        for (int i = 0; i < 4; ++i) {
+          const I16 magnitude = float_to_bits(abs(rows.x[i][half]));
+          most = select(magnitude > most, magnitude, most);
+        }
+        store_int(bits + column + half * kLanes, most);
+      }
+    }
+  }
+  __builtin_memcpy(largest, bits, sizeof bits);
 }
 
 // quantizer_scale() in lanes: writes the scales, returns what codes are made with.
@@ -57,7 +92,7 @@ INGOT_SIMD F16 scales_of(F16 amax, float* scales) {
 }
 
 // Clamps codes[row][half] of four rows and joins each column's four into a word.
-INGOT_SIMD void store_joined(std::int8_t* to, const I16 codes[4][2]) {
+INGOT_SIMD void store_joined(std::int8_t* first, std::int8_t* second, const I16 codes[4][2]) {
 #if defined(__AVX512BW__)
   __m512i rows[4];  // of 16 bits; lane by lane 4 of the first half, 4 of the second
   for (int i = 0; i < 4; ++i) {
@@ -67,10 +102,10 @@ INGOT_SIMD void store_joined(std::int8_t* to, const I16 codes[4][2]) {
   }
   const __m512i order =
       _mm512_broadcast_i32x4(_mm_setr_epi8(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15));
-  const __m512i first = _mm512_shuffle_epi8(_mm512_packs_epi16(rows[0], rows[1]), order);
-  const __m512i second = _mm512_shuffle_epi8(_mm512_packs_epi16(rows[2], rows[3]), order);
-  _mm512_storeu_si512(to, _mm512_unpacklo_epi16(first, second));
-  _mm512_storeu_si512(to + 4 * kLanes, _mm512_unpackhi_epi16(first, second));
+  const __m512i low = _mm512_shuffle_epi8(_mm512_packs_epi16(rows[0], rows[1]), order);
+  const __m512i high = _mm512_shuffle_epi8(_mm512_packs_epi16(rows[2], rows[3]), order);
+  _mm512_storeu_si512(first, _mm512_unpacklo_epi16(low, high));
+  _mm512_storeu_si512(second, _mm512_unpackhi_epi16(low, high));
 #else
   const I16 most = broadcast_int(127), least = broadcast_int(-127), byte = broadcast_int(0xff);
   for (int half = 0; half < 2; ++half) {
@@ -80,93 +115,113 @@ INGOT_SIMD void store_joined(std::int8_t* to, const I16 codes[4][2]) {
       code = select(code > most, most, select(code < least, least, code));
       word = (word << 8) | (code & byte);
     }
-    store_int((std::int32_t*)(to + half * 4 * kLanes), word);
+    store_int((std::int32_t*)(half == 0 ? first : second), word);
   }
 #endif
 }
 
-// Up to 32 columns from `column` on, all of the depth. load_lanes(row, half): sixteen of them.
-template <bool stochastic, typename LoadLanes, typename Amax>
-INGOT_SIMD void pack_chunk(const Int8Columns& c, std::int64_t column, const LoadLanes& load_lanes,
-                           const Amax& amax) {
-  const bool both = c.width - column >= kChunk;
-  float scales[kChunk];
-  std::int8_t words[kChunk * 4];
-  float* to_scales = c.scales + column;
-  for (std::int64_t first = 0; first < c.depth; first += c.block, to_scales += c.width) {
-    const std::int64_t last = c.depth - first < c.block ? c.depth : first + c.block;
-    F16 largest[2], inverse[2];
-    amax(first, last, largest);
-    for (int half = 0; half < 2; ++half) {
-      inverse[half] = scales_of(largest[half], scales + half * kLanes);
-    }
-    __builtin_memcpy(to_scales, scales, both ? sizeof scales : sizeof scales / 2);
-    for (std::int64_t row = first; row < last; row += 4) {
-      I16 codes[4][2] = {};
-      for (int i = 0; i < 4; ++i) {
-        if (row + i >= last) break;
-        const F16 x[2] = {load_lanes(row + i, 0), load_lanes(row + i, 1)};
-        if constexpr (stochastic) {
-          const RandomLanes random = random_lanes((c.first_column + column) / kChunk,
-                                                  row_key_of(c.key, c.first_row + row + i));
-          codes[i][0] = stochastic_codes(x[0], inverse[0], random.first);
-          codes[i][1] = stochastic_codes(x[1], inverse[1], random.second);
-        } else {
-          for (int half = 0; half < 2; ++half)
-            codes[i][half] = nearest_codes(x[half], inverse[half]);
-        }
-      }
-      std::int8_t* to = c.panel + (row / 4 * c.width + column) * 4;
-      if (both) {
-        store_joined(to, codes);
-      } else {
-        store_joined(words, codes);
-        __builtin_memcpy(to, words, sizeof words / 2);
-      }
-    }
-  }
+// Where the codes and scales of sixteen columns go.
+struct Place {
+  std::int64_t width;  // of their panel
+  std::int8_t* codes;
+  float* scales;
+};
+INGOT_SIMD Place place_of(const Int8Columns& c, std::int64_t column) {
+  const std::int64_t words = (c.depth + 3) / 4, blocks = (c.depth + c.block - 1) / c.block;
+  const std::int64_t first = column / c.panel * c.panel, within = column - first;
+  const std::int64_t rest = (c.columns - first + kLanes - 1) / kLanes * kLanes;
+  return {rest < c.panel ? rest : c.panel, c.codes + (first * words + within) * 4,
+          c.scales + first * blocks + within};
 }
 
-template <typename T, bool stochastic>
+template <typename T, bool stochastic, bool scaled>
 void pack_columns_as(const Int8Columns& c) {
-  for (std::int64_t column = 0; column < c.width; column += kChunk) {
-    const T* x = static_cast<const T*>(c.source) + column;
-    const std::int64_t there = c.columns - column;
-    if (there >= kChunk) {
-      const auto load_lanes = [&](std::int64_t row, int half) __attribute__((always_inline)) {
-        return load(x + row * c.stride + half * kLanes);
-      };
-      const auto amax = [&](std::int64_t first, std::int64_t last, F16 * largest)
-          __attribute__((always_inline)) {
-        T most[kChunk];
-        column_amax(x + first * c.stride, c.stride, last - first, most);
-        for (int half = 0; half < 2; ++half) largest[half] = load(most + half * kLanes);
-      };
-      pack_chunk<stochastic>(c, column, load_lanes, amax);
-    } else {
-      const int count[2] = {lanes_left(there), there > kLanes ? lanes_left(there - kLanes) : 0};
-      const auto load_lanes = [&](std::int64_t row, int half) __attribute__((always_inline)) {
-        return load_partial(x + row * c.stride + half * kLanes, count[half]);
-      };
-      const auto amax = [&](std::int64_t first, std::int64_t last, F16 * largest)
-          __attribute__((always_inline)) {
-        for (int half = 0; half < 2; ++half) {
-          I16 most{};
-          for (std::int64_t row = first; row < last; ++row) {
-            const I16 bits = float_to_bits(abs(load_lanes(row, half)));
-            most = select(bits > most, bits, most);
+  constexpr int kPlaces = kInt8Stripe / kLanes;
+  // A last half chunk has no other half: that one's go nowhere.
+  std::int8_t no_codes[4 * kLanes];
+  float no_scales[kLanes];
+  Place places[kPlaces];
+  for (int i = 0; i < kPlaces; ++i) {
+    const bool there = i * kLanes < c.columns;
+    places[i] = there ? place_of(c, i * kLanes) : Place{0, no_codes, no_scales};
+  }
+  for (std::int64_t first = 0, block = 0; first < c.depth; first += c.block, ++block) {
+    const std::int64_t last = c.depth - first < c.block ? c.depth : first + c.block;
+    float inverse[kInt8Stripe];
+    column_amax<T, scaled>(c, first, last, inverse);
+    for (int i = 0; i < kPlaces; ++i) {
+      float* of_place = inverse + i * kLanes;
+      store(of_place, scales_of(load(of_place), places[i].scales + block * places[i].width));
+    }
+    for (std::int64_t row = first; row < last; row += 4) {
+      std::uint64_t row_keys[4];
+      if constexpr (stochastic) {
+        for (int i = 0; i < 4; ++i) row_keys[i] = row_key_of(c.key, c.first_row + row + i);
+      }
+      for (std::int64_t column = 0; column < c.columns; column += kChunk) {
+        const F16 of_first = load(inverse + column), of_second = load(inverse + column + kLanes);
+        const Rows rows = load_rows<T, scaled>(c, row, last, column);
+        I16 codes[4][2];
+        for (int i = 0; i < 4; ++i) {
+          if constexpr (stochastic) {
+            const RandomLanes random =
+                random_lanes((c.first_column + column) / kChunk, row_keys[i]);
+            codes[i][0] = stochastic_codes(rows.x[i][0], of_first, random.first);
+            codes[i][1] = stochastic_codes(rows.x[i][1], of_second, random.second);
+          } else {
+            codes[i][0] = nearest_codes(rows.x[i][0], of_first);
+            codes[i][1] = nearest_codes(rows.x[i][1], of_second);
           }
-          largest[half] = bits_to_float(most);
         }
-      };
-      pack_chunk<stochastic>(c, column, load_lanes, amax);
+        const Place* to = places + column / kLanes;
+        store_joined(to[0].codes + row * to[0].width, to[1].codes + row * to[1].width, codes);
+      }
     }
   }
 }
 
 template <typename T>
 void pack_columns(const Int8Columns& c) {
-  c.stochastic ? pack_columns_as<T, true>(c) : pack_columns_as<T, false>(c);
+  if (c.row_scales != nullptr) return pack_columns_as<T, false, true>(c);
+  c.stochastic ? pack_columns_as<T, true, false>(c) : pack_columns_as<T, false, false>(c);
+}
+
+// Sixteen columns of four rows of codes.
+INGOT_SIMD void interleave(const __m128i rows[4], std::int8_t* to) {
+  const __m128i first[2] = {_mm_unpacklo_epi8(rows[0], rows[1]),
+                            _mm_unpackhi_epi8(rows[0], rows[1])};
+  const __m128i second[2] = {_mm_unpacklo_epi8(rows[2], rows[3]),
+                             _mm_unpackhi_epi8(rows[2], rows[3])};
+  for (int i = 0; i < 2; ++i) {
+    _mm_storeu_si128((__m128i_u*)(to + 32 * i), _mm_unpacklo_epi16(first[i], second[i]));
+    _mm_storeu_si128((__m128i_u*)(to + 32 * i + 16), _mm_unpackhi_epi16(first[i], second[i]));
+  }
+}
+
+void pack_codes(const std::int8_t* source, std::int64_t stride, std::int64_t depth,
+                std::int64_t columns, std::int8_t* panel) {
+  constexpr int kLine = 64;
+  for (std::int64_t row = 0; row < depth; row += 4) {
+    const int there = depth - row < 4 ? static_cast<int>(depth - row) : 4;
+    const std::int8_t* from = source + row * stride;
+    for (std::int64_t column = 0; column < columns; column += kLine) {
+      for (int i = 0; i < 4; ++i) __builtin_prefetch(from + (i + kAhead) * stride + column);
+    }
+    for (std::int64_t column = 0; column < columns; column += kLanes, panel += 4 * kLanes) {
+      const std::int64_t rest = columns - column;
+      __m128i rows[4] = {};
+      if (rest >= kLanes && there == 4) {
+        for (int i = 0; i < 4; ++i) {
+          rows[i] = _mm_loadu_si128((const __m128i_u*)(from + i * stride + column));
+        }
+      } else {
+        for (int i = 0; i < there; ++i) {
+          __builtin_memcpy(&rows[i], from + i * stride + column, rest < kLanes ? rest : kLanes);
+        }
+      }
+      interleave(rows, panel);
+    }
+  }
 }
 
 void correct(const std::int8_t* panel, std::int64_t words, std::int64_t block_words,
@@ -293,7 +348,8 @@ void tile(const Int8Tile& t) {
 }  // namespace
 
 extern const Int8MatmulKernels int8_matmul_kernels = {
-    kPanel, kRows, {pack_columns<float>, pack_columns<BFloat16>, pack_columns<Half>}, correct, tile,
+    kPanel,     kRows,   {pack_columns<float>, pack_columns<BFloat16>, pack_columns<Half>},
+    pack_codes, correct, tile,
 };
 
 }  // namespace ingot::cpu::INGOT_ISA

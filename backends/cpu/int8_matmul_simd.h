@@ -30,15 +30,22 @@ struct Int8Tile {
   MatmulOutput output;
 };
 
-// A source [depth][stride] of floats whose columns become a panel.
+// Columns that are packed by one call: two cache lines of 16-bit floats from each row, which is
+// faster than one (1.3 to 2 times when they come from memory).
+inline constexpr int kInt8Stripe = 128;
+
+// A source [depth][stride] of floats whose columns become panels, one after the other, each with
+// its codes [words][width] at codes + (its first column) * words * 4 and its scales [blocks][width]
+// at scales + (its first column) * blocks.
 struct Int8Columns {
   const void* source;
-  std::int64_t stride, depth, columns;  // columns <= width
+  std::int64_t stride, depth, columns;  // columns <= kInt8Stripe
+  const float* row_scales;              // null, or [depth]: rows are multiplied by them first
   std::int64_t block;                   // of the depth; a multiple of 4 unless there is only one
-  std::int8_t* panel;
-  std::int64_t width;
+  std::int64_t panel;                   // columns of a panel: a multiple of 16
+  std::int8_t* codes;
   float* scales;
-  bool stochastic;                       // round so, with:
+  bool stochastic;                       // round so (without row_scales), with:
   std::uint64_t key;                     // rounding_key()
   std::int64_t first_row, first_column;  // of the source in its tensor; column: a multiple of 32
 };
@@ -49,6 +56,9 @@ struct Int8MatmulKernels {
 
   // Quantizes each column along the depth. [type: f32, bf16, f16]
   void (*pack_columns[3])(const Int8Columns& columns);
+  // source [depth][stride] of codes into one panel.
+  void (*pack_codes)(const std::int8_t* source, std::int64_t stride, std::int64_t depth,
+                     std::int64_t columns, std::int8_t* panel);
   // What the unsigned form of A (code + 128) adds to the sums, to start from:
   // corrections[blocks][width] = -128 * sum of each block's codes of B.
   void (*correct)(const std::int8_t* panel, std::int64_t words, std::int64_t block_words,

@@ -58,31 +58,44 @@ struct Operands {
     std::vector<std::byte> memory(matmul.workspace_bytes() + 64);
     const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
     std::vector<float> result = c;
-    std::vector<std::int8_t> codes;
-    std::vector<float> scales;
-    if (s.b_coded) code_b(codes, scales);
-    const void* right = s.b_coded ? static_cast<const void*>(codes.data()) : b.data();
-    matmul.run(pool, a.data(), right, result.data(), bias.empty() ? nullptr : bias.data(),
+    const Coded coded = s.b_coded ? coded_b() : s.a_coded ? coded_a() : Coded{};
+    const void* left = s.a_coded ? static_cast<const void*>(coded.codes.data()) : a.data();
+    const void* right = s.b_coded ? static_cast<const void*>(coded.codes.data()) : b.data();
+    matmul.run(pool, left, right, result.data(), bias.empty() ? nullptr : bias.data(),
                residual.empty() ? nullptr : residual.data(),
                std::span(memory).subspan((64 - address % 64) % 64), a_rows(), offsets, kKey,
-               s.b_coded ? scales.data() : nullptr);
+               coded.scales.empty() ? nullptr : coded.scales.data());
     return result;
   }
 
-  // Rows of the stored B by the scalar definition.
-  void code_b(std::vector<std::int8_t>& codes, std::vector<float>& scales) const {
-    const std::int64_t depth = spec.product.depth, block = spec.block == 0 ? depth : spec.block;
-    for (std::int64_t row = 0; row < spec.product.groups * spec.product.columns; ++row) {
-      for (std::int64_t first = 0; first < depth; first += block) {
-        const std::span values =
-            std::span(b).subspan(row * depth + first, std::min(block, depth - first));
+  struct Coded {
+    std::vector<std::int8_t> codes;
+    std::vector<float> scales;
+  };
+  Coded coded_b() const {
+    const std::int64_t depth = spec.product.depth;
+    return coded_rows(b, depth, spec.block == 0 ? depth : spec.block);
+  }
+  Coded coded_a() const {
+    const std::int64_t columns = static_cast<std::int64_t>(a.size()) / a_rows();
+    return coded_rows(a, columns, columns);
+  }
+  // Rows by the scalar definition.
+  static Coded coded_rows(std::span<const float> values, std::int64_t columns, std::int64_t block) {
+    Coded coded;
+    for (; !values.empty(); values = values.subspan(columns)) {
+      for (std::int64_t first = 0; first < columns; first += block) {
+        const std::span group = values.subspan(first, std::min(block, columns - first));
         float amax = 0;
-        for (const float value : values) amax = std::fmax(amax, std::fabs(value));
+        for (const float value : group) amax = std::fmax(amax, std::fabs(value));
         const QuantizerScale scale = quantizer_scale(amax);
-        scales.push_back(scale.scale);
-        for (const float value : values) codes.push_back(quantize_nearest(value, scale.inverse));
+        coded.scales.push_back(scale.scale);
+        for (const float value : group) {
+          coded.codes.push_back(quantize_nearest(value, scale.inverse));
+        }
       }
     }
+    return coded;
   }
 };
 
@@ -243,6 +256,80 @@ TEST(Int8Matmul, GroupsAreProductsOfTheirOwn) {
   });
 }
 
+// dx from coded rows of dy is what their floats give: the codes are the same.
+TEST(Int8Matmul, ACodedAGivesWhatItsFloatsGive) {
+  for_each_level([](Isa isa) {
+    for (const auto& [rows, columns, depth] : kSizes) {
+      Int8MatmulSpec spec = forward(rows, columns, depth * 4, 0);
+      spec.product.accumulate = true;
+      spec.a_coded = true;
+      for (const bool b_transposed : {true, false}) {
+        spec.product.b_transposed = b_transposed;
+        const Operands operands(spec);
+        expect_near(operands.run(2, isa), reference(operands));
+        if (testing::Test::HasFatalFailure()) {
+          FAIL() << isa_name(isa) << ": " << rows << " x " << columns << " x " << 4 * depth;
+        }
+      }
+    }
+  });
+}
+
+// dW from coded rows of dy: that of their integers and of x, each row multiplied by dy's scale.
+TEST(Int8Matmul, ACodedTransposedAHandsItsScalesToB) {
+  const auto expect_it = [](Isa isa, Int8MatmulSpec spec, std::vector<std::int32_t> offsets) {
+    spec.a_coded = true;
+    const Operands operands(spec);
+    const Operands::Coded coded = operands.coded_a();
+    Operands expected = operands;
+    const MatmulSpec& p = spec.product;
+    std::vector<double> c(operands.c.begin(), operands.c.end());
+    if (offsets.empty()) offsets = {0, static_cast<std::int32_t>(p.depth)};
+    for (std::int64_t k = 0; k < p.depth; ++k) {
+      for (std::int64_t j = 0; j < p.columns; ++j) {
+        expected.b[k * p.columns + j] = operands.b[k * p.columns + j] * coded.scales[k];
+      }
+    }
+    for (std::size_t group = 0; group + 1 < offsets.size(); ++group) {
+      const std::int64_t first = offsets[group], end = offsets[group + 1];
+      const std::int64_t block = spec.block == 0 ? std::max<std::int64_t>(1, end) : spec.block;
+      for (std::int64_t k = first; k < end; k += block) {
+        const std::int64_t last = std::min(end, k + block);
+        for (std::int64_t j = 0; j < p.columns; ++j) {
+          const Codes b = codes_of(
+              k, last, false, [&](std::int64_t n) { return expected.at_b(0, n, j); },
+              [](std::int64_t n) { return std::pair(n, n); });
+          for (std::int64_t i = 0; i < p.rows; ++i) {
+            double sum = 0;
+            for (std::int64_t n = k; n < last; ++n) {
+              sum += coded.codes[n * p.rows + i] * b.codes[n - k];
+            }
+            const std::int64_t to = (static_cast<std::int64_t>(group) * p.rows + i) * p.columns + j;
+            c[to] += sum * b.scale;
+          }
+        }
+      }
+    }
+    expect_near(operands.run(2, isa, p.groups > 1 ? offsets : std::vector<std::int32_t>{}), c);
+  };
+  for_each_level([&](Isa isa) {
+    for (const auto& [rows, columns, depth] : kSizes) {
+      for (const std::int64_t block : {0, 32, 128}) {
+        Int8MatmulSpec spec = weight_gradient(rows, columns, depth, block);
+        spec.product.accumulate = true;
+        expect_it(isa, spec, {});
+        if (testing::Test::HasFatalFailure()) {
+          FAIL() << isa_name(isa) << ": " << rows << " x " << columns << " x " << depth;
+        }
+      }
+    }
+    Int8MatmulSpec grouped = weight_gradient(33, 50, 150, 32);
+    grouped.product.groups = 4;
+    grouped.product.accumulate = true;
+    expect_it(isa, grouped, {0, 40, 40, 41, 150});
+  });
+}
+
 TEST(Int8Matmul, ACodedBGivesWhatItsFloatsGive) {
   for_each_level([](Isa isa) {
     for (const auto& [rows, columns, depth] : kSizes) {
@@ -383,6 +470,17 @@ TEST(Int8Matmul, RefusesWhatMakesNoSense) {
   EXPECT_NO_THROW(Int8Matmul{coded});
   coded.product.b_transposed = false;
   EXPECT_THROW(Int8Matmul{coded}, Error);
+  for (const bool transposed : {false, true}) {
+    Int8MatmulSpec a_coded = transposed ? weight_gradient(8, 8, 8, 32) : forward(8, 8, 8, 0);
+    a_coded.a_coded = true;
+    EXPECT_NO_THROW(Int8Matmul{a_coded});
+    a_coded.stochastic = true;
+    EXPECT_THROW(Int8Matmul{a_coded}, Error);
+  }
+  for (Int8MatmulSpec rows : {forward(8, 8, 10, 0), forward(8, 8, 64, 32)}) {
+    rows.a_coded = true;
+    EXPECT_THROW(Int8Matmul{rows}, Error);
+  }
   Int8MatmulSpec packed = forward(8, 8, 8, 0);
   packed.product.b_packed = true;
   EXPECT_THROW(Int8Matmul{packed}, Error);

@@ -17,8 +17,9 @@ std::unique_ptr<Kernel> make_grouped(const Program& program, const Op& op, const
   spec.a_stride = program.row_stride(a);
   spec.groups = static_cast<int>(experts);
   spec.threads = context.pool.threads();
-  if (spec.b == DType::i8) return make_int8_product(op, context, spec, a_rows, true, 3);
-  if (op.attributes.flag("int8")) return make_int8_product(op, context, spec, a_rows, true);
+  if (spec.b == DType::i8 || op.attributes.flag("int8")) {
+    return make_int8_product(op, context, spec, a_rows, true);
+  }
   const Matmul matmul(spec, context.isa);
   const Matmul starting = op.attributes.flag("first") ? matmul.overwriting() : matmul;
   const GradientStart starts_now(op);

@@ -6,13 +6,16 @@
 namespace ingot::cpu {
 
 std::unique_ptr<Kernel> make_int8_product(const Op& op, const Context& context, MatmulSpec spec,
-                                          std::int64_t a_rows, bool offsets, int b_scales) {
+                                          std::int64_t a_rows, bool offsets) {
   spec.threads = context.pool.threads();
-  const bool coded = b_scales >= 0;
+  const bool a_coded = spec.a == DType::i8, b_coded = spec.b == DType::i8;
+  const bool coded = a_coded || b_coded;
+  const int scales = static_cast<int>(op.inputs.size()) - 1;
   const Int8Matmul matmul({.product = spec,
-                           .block = coded ? kQuantizerGroup : op.attributes.integer("int8_block"),
+                           .block = b_coded ? kQuantizerGroup : op.attributes.integer("int8_block"),
                            .stochastic = op.attributes.flag("stochastic"),
-                           .b_coded = coded},
+                           .b_coded = b_coded,
+                           .a_coded = a_coded},
                           context.isa);
   const Int8Matmul starting = op.attributes.flag("first") ? matmul.overwriting() : matmul;
   const GradientStart starts_now(op);
@@ -27,7 +30,7 @@ std::unique_ptr<Kernel> make_int8_product(const Op& op, const Context& context, 
             spec.bias ? arguments.input<float>(2) : nullptr,
             spec.residual ? arguments.inputs[3] : nullptr, arguments.workspace, a_rows, offsets_now,
             rounding_key(state.seed, state.step, state.micro_step, tensor),
-            coded ? arguments.input<float>(b_scales) : nullptr);
+            coded ? arguments.input<float>(scales) : nullptr);
   });
 }
 

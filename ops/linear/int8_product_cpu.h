@@ -1,5 +1,5 @@
 // The products of linear() and grouped_linear() with the attribute "int8": floats in, floats out,
-// int8 inside (backends/cpu/int8_matmul.h).
+// int8 inside (backends/cpu/int8_matmul.h). One operand may be codes already (ops/quantize).
 #pragma once
 
 #include <memory>
@@ -14,8 +14,8 @@ namespace ingot::cpu {
 // spec has them.
 // Attributes: int8_block (Int8MatmulSpec::block), stochastic (A is a gradient and rounded so),
 // first (overwrites in micro-step 0).
-// b_scales: the input that has the scales of a B that is codes; -1: B is floats.
+// If A or B is codes, the last input has their scales.
 std::unique_ptr<Kernel> make_int8_product(const Op& op, const Context& context, MatmulSpec spec,
-                                          std::int64_t a_rows, bool offsets, int b_scales = -1);
+                                          std::int64_t a_rows, bool offsets);
 
 }  // namespace ingot::cpu

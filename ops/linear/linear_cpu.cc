@@ -11,8 +11,8 @@ namespace {
 // The kernel of an op whose operands are those of the product: A, B, bias?, residual? -> C.
 std::unique_ptr<Kernel> product(MatmulSpec spec, std::int64_t rows, const Op& op,
                                 const Context& context) {
-  if (spec.b == DType::i8) return make_int8_product(op, context, spec, rows, false, 4);
-  if (op.attributes.flag("int8")) return make_int8_product(op, context, spec, rows, false);
+  if (spec.b == DType::i8 || op.attributes.flag("int8"))
+    return make_int8_product(op, context, spec, rows, false);
   spec.threads = context.pool.threads();
   const Matmul matmul(spec, context.isa);
   const bool bias = spec.bias, residual = spec.residual;
@@ -28,7 +28,7 @@ std::unique_ptr<Kernel> product(MatmulSpec spec, std::int64_t rows, const Op& op
 std::unique_ptr<Kernel> make_linear(const Program& program, const Op& op, const Context& context) {
   const Tensor x = op.inputs[0], weight = op.inputs[1], residual = op.inputs[3];
   const Tensor y = op.outputs[0];
-  const bool coded = program.dtype(weight) == DType::i8;
+  const bool coded = program.dtype(weight) == DType::i8 || program.dtype(x) == DType::i8;
   if (program.dtype(x) != program.dtype(weight) && !coded) {
     return make_mixed_linear(program, op, context);
   }
@@ -64,7 +64,10 @@ std::unique_ptr<Kernel> make_dgrad(const Program& program, const Op& op, const C
 
 std::unique_ptr<Kernel> make_wgrad(const Program& program, const Op& op, const Context& context) {
   const Tensor dy = op.inputs[0], x = op.inputs[1];
-  if (program.dtype(dy) != program.dtype(x)) return make_mixed_wgrad(program, op, context);
+  const bool coded = program.dtype(dy) == DType::i8;
+  if (program.dtype(dy) != program.dtype(x) && !coded) {
+    return make_mixed_wgrad(program, op, context);
+  }
   const std::int64_t rows = program.rows(dy);
   const MatmulSpec spec{.rows = dy.columns,
                         .columns = x.columns,
