@@ -2,8 +2,9 @@
 # test.sh [BAZEL OPTION...]   Installs what is missing, builds everything, runs every test.
 #
 # Four parts: the format of the sources; all tests; the input fuzzers and the core once more under
-# the address and undefined-behaviour sanitizers. The last line is "N passed, N failed", the sum of
-# the real test results; the exit status is 0 only if nothing failed.
+# the address and undefined-behaviour sanitizers; what threads share under the thread sanitizer. The
+# last line is "N passed, N failed", the sum of the real test results; the exit status is 0 only if
+# nothing failed.
 set -uo pipefail
 cd "$(dirname "$0")"
 ./setup.sh || exit 1
@@ -29,6 +30,7 @@ else
 fi
 count tools/bazel_test.sh "$@"
 count tools/bazel_test.sh --config=asan --build_tests_only --test_tag_filters=sanitize "$@"
+count tools/bazel_test.sh --config=tsan --build_tests_only --test_tag_filters=threads "$@"
 
 echo "$passed passed, $failed failed"
 ((failed == 0))

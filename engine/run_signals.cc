@@ -1,13 +1,16 @@
 #include "engine/run_signals.h"
 
+#include <atomic>
 #include <csignal>
 #include <initializer_list>
 
 namespace ingot {
 namespace {
 
-volatile std::sig_atomic_t stop_signal = 0;
-volatile std::sig_atomic_t reread_asked = 0;
+// Atomic, not sig_atomic_t: a signal interrupts any thread, often not the one that looks.
+std::atomic<int> stop_signal = 0;
+std::atomic<bool> reread_asked = false;
+static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
 
 void install(int signal, void (*handler)(int), int flags = 0) {
   struct sigaction action {};
@@ -20,13 +23,13 @@ void install(int signal, void (*handler)(int), int flags = 0) {
 
 RunSignals::RunSignals() {
   stop_signal = 0;
-  reread_asked = 0;
+  reread_asked = false;
   for (const int signal : {SIGINT, SIGTERM}) {
     // RESETHAND: the second signal meets the default action, for those who won't wait.
     install(
         signal, [](int received) { stop_signal = received; }, SA_RESETHAND);
   }
-  install(SIGUSR1, [](int) { reread_asked = 1; });
+  install(SIGUSR1, [](int) { reread_asked = true; });
 }
 
 RunSignals::~RunSignals() {
@@ -36,10 +39,6 @@ RunSignals::~RunSignals() {
 
 int RunSignals::stop() const { return stop_signal; }
 
-bool RunSignals::take_reread() const {
-  const bool asked = reread_asked != 0;
-  if (asked) reread_asked = 0;
-  return asked;
-}
+bool RunSignals::take_reread() const { return reread_asked.exchange(false); }
 
 }  // namespace ingot

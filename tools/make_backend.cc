@@ -19,7 +19,11 @@ namespace {
 // reserve 64 MiB of heap for every thread that frees something, and stacks of 8 MiB. Threads here
 // run kernels, which take nothing from the heap and little from the stack.
 void reserve_little_for_threads() {
+#ifdef __SANITIZE_THREAD__
+  constexpr std::size_t kStackBytes = 8 << 20;  // the sanitizer's state of a thread lies there too
+#else
   constexpr std::size_t kStackBytes = 512 << 10;
+#endif
   mallopt(M_ARENA_MAX, 1);
   pthread_attr_t attributes;
   if (pthread_attr_init(&attributes) != 0) return;

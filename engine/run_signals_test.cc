@@ -1,0 +1,63 @@
+#include "engine/run_signals.h"
+
+#include <gtest/gtest.h>
+#include <pthread.h>
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <thread>
+
+namespace ingot {
+namespace {
+
+TEST(RunSignals, SetFlagsInsteadOfEndingTheProcess) {
+  const RunSignals signals;
+  EXPECT_EQ(signals.stop(), 0);
+  EXPECT_FALSE(signals.take_reread());
+  std::raise(SIGUSR1);
+  EXPECT_TRUE(signals.take_reread());
+  EXPECT_FALSE(signals.take_reread());
+  std::raise(SIGTERM);
+  EXPECT_EQ(signals.stop(), SIGTERM);
+}
+
+// As in a run, where most signals interrupt a thread of the pool.
+TEST(RunSignals, AreSeenByOneThreadWhenAnotherGetsThem) {
+  const RunSignals signals;
+  std::atomic<bool> ended = false;
+  std::thread other([&ended] {
+    while (!ended.load(std::memory_order_relaxed)) std::this_thread::yield();
+  });
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+  pthread_kill(other.native_handle(), SIGUSR1);
+  bool reread = false;
+  while (!reread && std::chrono::steady_clock::now() < until) reread = signals.take_reread();
+  EXPECT_TRUE(reread);
+  pthread_kill(other.native_handle(), SIGINT);
+  while (signals.stop() == 0 && std::chrono::steady_clock::now() < until) {
+  }
+  EXPECT_EQ(signals.stop(), SIGINT);
+  ended.store(true, std::memory_order_relaxed);
+  other.join();
+}
+
+TEST(RunSignalsDeathTest, ASecondRequestToStopEndsTheProcess) {
+  EXPECT_EXIT(
+      {
+        const RunSignals signals;
+        std::raise(SIGINT);
+        std::raise(SIGINT);
+      },
+      testing::KilledBySignal(SIGINT), "");
+}
+
+TEST(RunSignals, AReReadThatComesLateIsIgnored) {
+  { const RunSignals signals; }
+  std::raise(SIGUSR1);
+  const RunSignals signals;
+  EXPECT_FALSE(signals.take_reread());
+}
+
+}  // namespace
+}  // namespace ingot
