@@ -98,6 +98,17 @@ TEST(TrainProfile, ShortRunsAreProfiledAsFarAsTheyGo) {
   checked_table(result.out);
 }
 
+// The machine's peaks are measured with memory, too.
+TEST(TrainProfile, KeepsTheBudget) {
+  const TinyRun run;
+  constexpr std::int64_t kBudget = 96 << 20;
+  const ProcessResult result =
+      run_ingot({"train", run.config_file(), "--steps", "1", "--profile", "--set",
+                 directory(run, "out"), "--set", "memory.budget=" + std::to_string(kBudget)});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_LE(result.peak_bytes, kBudget);
+}
+
 TEST(TrainProfile, LeavesTheRunItself) {
   const TinyRun run;
   for (const std::string name : {"plain", "profiled"}) {

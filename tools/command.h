@@ -1,6 +1,7 @@
 // The commands of the program: each file tools/NAME_command.cc adds one to the parser.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -33,8 +34,9 @@ void add_bench(CLI::App& app, Command& command);
 int thread_count(std::int64_t configured);
 // What this machine's cores can do at most in the config's compute type, FLOP/s.
 double measured_peak_flops(const RunConfig& config, const Backend& backend, int threads);
-// All the peaks of this machine, for profiles. Reads 128 MiB of memory for a moment.
-MachinePeaks measured_peaks(int threads);
+// All the peaks of this machine, for profiles. Takes `room` bytes for a moment to read and write,
+// 128 MiB at most; where that is less than the caches hold, it is their speed that is measured.
+MachinePeaks measured_peaks(int threads, std::int64_t room = std::int64_t{128} << 20);
 // The device a config asks for. Throws Error(device) when it is not there.
 std::unique_ptr<Backend> make_backend(Device device, int threads);
 

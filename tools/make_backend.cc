@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include "backends/cpu/peak.h"
@@ -46,11 +47,12 @@ double measured_peak_flops(const RunConfig& config, const Backend& backend, int 
   return best_peak_flops(backend, name_of(type), cpu::measured_peak_gflops(type, pool) * 1e9);
 }
 
-MachinePeaks measured_peaks(int threads) {
-  constexpr std::size_t kMemory = 128 << 20;  // more than caches hold
+MachinePeaks measured_peaks(int threads, std::int64_t room) {
+  constexpr std::int64_t kLeast = 1 << 20, kMost = 128 << 20;  // more than caches hold
+  const std::int64_t bytes = std::clamp(room, kLeast, kMost);
   cpu::ThreadPool pool(threads);
-  const Arena arena(kMemory);
-  const std::span<std::byte> memory(arena.data(), kMemory);
+  const Arena arena(bytes);
+  const std::span<std::byte> memory(arena.data(), static_cast<std::size_t>(bytes));
   std::fill(memory.begin(), memory.end(), std::byte{1});
   return {.f32_flops = cpu::measured_peak_gflops(DType::f32, pool) * 1e9,
           .bf16_flops = cpu::measured_peak_gflops(DType::bf16, pool) * 1e9,

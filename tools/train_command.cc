@@ -5,7 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "engine/session.h"
 #include "engine/trainer.h"
+#include "memory/system_memory.h"
 #include "tools/command.h"
 #include "tools/flag_checks.h"
 
@@ -44,7 +46,8 @@ void add_train(CLI::App& app, Command& command) {
       };
       if (flags->steps > 0) options.steps = flags->steps;
       if (flags->profile->count() > 0) {
-        options.profile = {.peaks = measured_peaks(options.threads),
+        const std::int64_t room = budget_bytes(config.memory.budget) - resident_bytes();
+        options.profile = {.peaks = measured_peaks(options.threads, room / 2),
                            .trace_file = flags->trace_file};
       }
       const auto backend = make_backend(config.device, options.threads);
