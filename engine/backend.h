@@ -76,6 +76,9 @@ class Kernel {
   virtual ~Kernel() = default;
   // Scratch memory that run() wants; its contents do not survive the op.
   virtual std::int64_t workspace_bytes() const { return 0; }
+  // Of an op whose output has a layout of the backend's own (ops/pack_weight): its bytes; binding
+  // makes the tensor that long. 0: the program knows.
+  virtual std::int64_t output_bytes() const { return 0; }
   virtual void run(const KernelArguments& arguments, const StepState& state) = 0;
 };
 

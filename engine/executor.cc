@@ -10,6 +10,9 @@ BoundProgram::BoundProgram(Program& program, Backend& backend) {
   for (std::size_t i = 0; i < program.ops().size(); ++i) {
     Op& op = program.ops()[i];
     kernels_.push_back(backend.make_kernel(program, op));
+    if (const std::int64_t bytes = kernels_.back()->output_bytes(); bytes > 0) {
+      program.info(op.outputs[0]).shape = {bytes, 1};
+    }
     const std::int64_t bytes = kernels_.back()->workspace_bytes();
     if (bytes == 0) continue;
     TensorInfo info{.name = "workspace of " + op.name + " " + std::string(op.kind->name),

@@ -19,8 +19,8 @@ class OpObserver {
   virtual void after(const Op& op) = 0;
 };
 
-// The kernels of a program on one backend. Making it sets Op::workspace, so it comes before the
-// memory plan.
+// The kernels of a program on one backend. Making it sets Op::workspace and the bytes of tensors
+// in a layout of the backend's own, so it comes before the memory plan.
 class BoundProgram {
  public:
   BoundProgram(Program& program, Backend& backend);

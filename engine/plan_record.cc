@@ -34,7 +34,8 @@ PlanRecord record_of(const TrainingProgram& compiled) {
           compiled.offload,
           compiled.state,
           compiled.head_chunk,
-          {compiled.stored.begin(), compiled.stored.end()}};
+          {compiled.stored.begin(), compiled.stored.end()},
+          compiled.packed_weights > 0};
 }
 
 TrainingProgram compile_recorded(const RunConfig& config, const PlanRecord& record) {
@@ -60,7 +61,8 @@ TrainingProgram compile_recorded(const RunConfig& config, const PlanRecord& reco
   return compile_training(recorded, {.batch = record.micro_batch,
                                      .storage = record.stored.empty() ? ChooseStorage{} : choose,
                                      .offload = record.offload,
-                                     .head_chunk = record.head_chunk});
+                                     .head_chunk = record.head_chunk,
+                                     .pack_weights = record.pack_weights});
 }
 
 nlohmann::json to_json(const PlanRecord& record) {
@@ -68,11 +70,9 @@ nlohmann::json to_json(const PlanRecord& record) {
   for (const auto& [name, storage] : record.stored) {
     stored[std::string(name_of(storage))].push_back(name);
   }
-  return {{"micro_batch", record.micro_batch},
-          {"offload", name_of(record.offload)},
-          {"optimizer_state", name_of(record.state)},
-          {"head_chunk", record.head_chunk},
-          {"activations", stored}};
+  return {{"micro_batch", record.micro_batch},        {"offload", name_of(record.offload)},
+          {"optimizer_state", name_of(record.state)}, {"head_chunk", record.head_chunk},
+          {"pack_weights", record.pack_weights},      {"activations", stored}};
 }
 
 PlanRecord parse_plan_record(const nlohmann::json& json, const std::string& where) {
@@ -80,8 +80,9 @@ PlanRecord parse_plan_record(const nlohmann::json& json, const std::string& wher
     PlanRecord record;
     record.micro_batch = json.at("micro_batch").get<std::int64_t>();
     if (record.micro_batch < 1) refuse("has no micro-batch", where);
-    record.head_chunk = json.value("head_chunk", std::int64_t{0});  // older records have none
+    record.head_chunk = json.value("head_chunk", std::int64_t{0});  // older records have neither
     if (record.head_chunk < 0) refuse("has no head chunk", where);
+    record.pack_weights = json.value("pack_weights", false);
     record.offload = one_of(kOffloadSets, json.at("offload").get<std::string>(), where);
     record.state = one_of(kStates, json.at("optimizer_state").get<std::string>(), where);
     for (const auto& [word, names] : json.at("activations").items()) {

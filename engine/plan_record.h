@@ -16,6 +16,7 @@ struct PlanRecord {
   OptimizerState state = OptimizerState::fp32;
   std::int64_t head_chunk = 0;            // tokens; 0: as the head's rule has it
   std::map<std::string, Storage> stored;  // activations that are not kept as they are, by name
+  bool pack_weights = false;              // once a step: changes no bits, only time and memory
 
   bool operator==(const PlanRecord&) const = default;
 };

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/append_format.h"
+#include "ops/pack_weight/pack_weight.h"
 
 namespace ingot {
 namespace {
@@ -44,7 +45,29 @@ std::string in_words(const PlanChoices& choices) {
   if (choices.offload != OffloadSet::none) {
     text += ", offload " + std::string(name_of(choices.offload));
   }
+  if (choices.pack_weights) text += ", weights packed";
   return text;
+}
+
+struct PackedWeights {
+  int copies = 0;
+  std::int64_t bytes = 0;
+};
+PackedWeights packed_weights(const Program& program) {
+  PackedWeights packed;
+  for (const Op& op : program.ops()) {
+    if (op.kind != &kPackWeight) continue;
+    ++packed.copies;
+    packed.bytes += program.info(op.outputs[0]).bytes();
+  }
+  return packed;
+}
+
+// "bf16, 14 packed"
+std::string weights_summary(const Program& program, const RunConfig& config) {
+  const int copies = packed_weights(program).copies;
+  return std::string(name_of(storage_dtype(config.precision.compute))) +
+         (copies > 0 ? ", " + std::to_string(copies) + " packed" : "");
 }
 
 std::string alternatives_report(const PlannedTraining& plan) {
@@ -94,6 +117,10 @@ std::string memory_report(const PlannedTraining& plan) {
   append_format(text, "  activations: %s\n", activations_summary(*plan.compiled).c_str());
   append_format(text, "  head: %lld tokens at a time\n",
                 static_cast<long long>(plan.choices.head_chunk));
+  if (const PackedWeights packed = packed_weights(program); packed.copies > 0) {
+    append_format(text, "  packed once a step: %d weights, %.1f MiB\n", packed.copies,
+                  mib(packed.bytes));
+  }
   if (plan.memory.offload_bytes > 0) {
     append_format(text, "  offloaded: %s, %.1f MiB in a file\n",
                   std::string(name_of(plan.choices.offload)).c_str(),
@@ -156,7 +183,7 @@ std::string memory_report_json(const PlannedTraining& plan, const RunConfig& con
       {"choices",
        {{"micro_batch", plan.compiled->batch},
         {"activations", activations_summary(*plan.compiled)},
-        {"weights", std::string(name_of(storage_dtype(config.precision.compute)))},
+        {"weights", weights_summary(program, config)},
         {"optimizer_state", name_of(plan.choices.state)},
         {"head_chunk", plan.choices.head_chunk},
         {"offload", name_of(plan.choices.offload)}}},

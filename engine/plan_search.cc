@@ -100,6 +100,7 @@ class Search {
         }
       }
     }
+    for (PlanOption& option : result_.fitting) pack_where_it_fits(option);
     std::stable_sort(
         result_.fitting.begin(), result_.fitting.end(),
         [](const PlanOption& a, const PlanOption& b) { return a.step_seconds < b.step_seconds; });
@@ -113,7 +114,17 @@ class Search {
     PlanOption option{choices, least_arena_bytes(compiled.program),
                       ingot::step_seconds(config_, compiled, costs_)};
     option.choices.head_chunk = compiled.head_chunk;
+    option.choices.pack_weights = compiled.packed_weights > 0;
     return option;
+  }
+
+  // Nothing else is given up for it.
+  void pack_where_it_fits(PlanOption& option) {
+    if (micro_steps(config_, option.choices.micro_batch) < 2) return;
+    PlanChoices choices = option.choices;
+    choices.pack_weights = true;
+    const PlanOption packed = evaluate(choices);
+    if (fits(packed)) option = packed;
   }
 
   bool fits(const PlanOption& option) const { return option.arena_bytes <= space_.arena_bytes; }
@@ -196,7 +207,8 @@ TrainingProgram compile_chosen(const RunConfig& config, const PlanChoices& choic
   TrainingProgram compiled = compile_training(chosen, {.batch = choices.micro_batch,
                                                        .storage = storage_chooser(choices, costs),
                                                        .offload = choices.offload,
-                                                       .head_chunk = head_chunk});
+                                                       .head_chunk = head_chunk,
+                                                       .pack_weights = choices.pack_weights});
   if (head_chunk == 0 && choices.dear_price > 0) {
     choose_head_chunk(compiled, *costs, choices.dear_price);
   }
@@ -205,9 +217,8 @@ TrainingProgram compile_chosen(const RunConfig& config, const PlanChoices& choic
 
 double step_seconds(const RunConfig& config, const TrainingProgram& compiled,
                     const CostModel& costs) {
-  const double micro_steps = static_cast<double>(config.batch.tokens_per_step) /
-                             static_cast<double>(compiled.batch * compiled.sequence);
-  return micro_steps * costs.seconds(compiled.program, Part::micro_step) +
+  return static_cast<double>(micro_steps(config, compiled.batch)) *
+             costs.seconds(compiled.program, Part::micro_step) +
          costs.seconds(compiled.program, Part::update);
 }
 

@@ -30,6 +30,7 @@ struct PlanChoices {
   OptimizerState state = OptimizerState::fp32;
   // Tokens whose logits exist at once; 0: what the prices make of it, with a level the head's rule.
   std::int64_t head_chunk = 0;
+  bool pack_weights = false;  // once a step, where that saves time
 
   bool operator==(const PlanChoices&) const = default;
 };

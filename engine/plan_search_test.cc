@@ -102,6 +102,44 @@ TEST_F(HeadChunk, IsRecordedAndCompiledAgain) {
   EXPECT_EQ(least_arena_bytes(again.program), least_arena_bytes(compiled.program));
 }
 
+// Eight micro-steps a step.
+RunConfig accumulating() {
+  return wide_head({"batch.tokens_per_step=2048", "batch.micro_batch=1"});
+}
+
+class Packing : public HeadChunk {
+ protected:
+  PlanOption best(std::int64_t arena_bytes) {
+    return search_plans(accumulating(), backend_, costs_,
+                        {.batches = {1},
+                         .states = {OptimizerState::fp32},
+                         .offloads = {OffloadSet::none},
+                         .arena_bytes = arena_bytes})
+        .fitting.at(0);
+  }
+};
+
+TEST_F(Packing, IsChosenWhereThereIsRoomAndNothingElseIsGivenUpForIt) {
+  const PlanOption roomy = best(std::int64_t{1} << 40);
+  EXPECT_TRUE(roomy.choices.pack_weights);
+  const PlanOption tight = best(roomy.arena_bytes - 1);
+  PlanChoices without = roomy.choices;
+  without.pack_weights = false;
+  EXPECT_EQ(tight.choices, without);
+  EXPECT_LT(tight.arena_bytes, roomy.arena_bytes);
+  EXPECT_GT(tight.step_seconds, roomy.step_seconds);
+}
+
+TEST_F(Packing, IsRecordedAndOlderRecordsHaveNone) {
+  const TrainingProgram compiled =
+      compile_chosen(accumulating(), best(std::int64_t{1} << 40).choices, &costs_);
+  nlohmann::json json = to_json(record_of(compiled));
+  const PlanRecord record = parse_plan_record(json, "here");
+  EXPECT_EQ(compile_recorded(accumulating(), record).packed_weights, compiled.packed_weights);
+  json.erase("pack_weights");
+  EXPECT_EQ(compile_recorded(accumulating(), parse_plan_record(json, "here")).packed_weights, 0);
+}
+
 TEST_F(HeadChunk, OfOlderRecordsIsTheRules) {
   nlohmann::json json = to_json(record_of(compile_training(wide_head(), {.batch = 2})));
   json.erase("head_chunk");

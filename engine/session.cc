@@ -79,18 +79,24 @@ class Planner {
 
   PlannedTraining run() {
     if (start_.record != nullptr && allowed(*start_.record)) {
-      take(compile_recorded(config_, *start_.record), {.micro_batch = start_.record->micro_batch,
-                                                       .offload = start_.record->offload,
-                                                       .state = start_.record->state,
-                                                       .head_chunk = start_.record->head_chunk});
+      PlanRecord record = *start_.record;
+      take(record);
+      if (!fits() && record.pack_weights) {  // the same bits without
+        record.pack_weights = false;
+        take(record);
+      }
       if (fits()) return finish();
     }
     // Where everything fits as it is there is nothing to search.
     const ActivationLevel level = level_.value_or(ActivationLevel::keep);
-    take({.micro_batch = batches().front(),
-          .level = level,
-          .offload = offloads_.front(),
-          .state = states_.front()});
+    const PlanChoices simplest{.micro_batch = batches().front(),
+                               .level = level,
+                               .offload = offloads_.front(),
+                               .state = states_.front()};
+    PlanChoices packed = simplest;
+    packed.pack_weights = true;
+    take(packed);
+    if (!fits() && plan_.choices.pack_weights) take(simplest);
     if (!fits()) search();
     return finish();
   }
@@ -133,10 +139,18 @@ class Planner {
     take(compile_chosen(config_, choices, costs_ ? &*costs_ : nullptr), choices);
   }
 
+  void take(const PlanRecord& record) {
+    take(compile_recorded(config_, record), {.micro_batch = record.micro_batch,
+                                             .offload = record.offload,
+                                             .state = record.state,
+                                             .head_chunk = record.head_chunk});
+  }
+
   void take(TrainingProgram compiled, const PlanChoices& choices) {
     plan_.bound.reset();
     plan_.choices = choices;
     plan_.choices.head_chunk = compiled.head_chunk;
+    plan_.choices.pack_weights = compiled.packed_weights > 0;
     plan_.compiled = std::make_unique<TrainingProgram>(std::move(compiled));
     plan_.bound = std::make_unique<BoundProgram>(plan_.compiled->program, backend_);
     plan_.memory = plan_memory(plan_.compiled->program);

@@ -5,6 +5,7 @@
 
 #include "engine/autodiff.h"
 #include "engine/int8_compute.h"
+#include "memory/packed_weights.h"
 #include "ops/cross_entropy/cross_entropy.h"
 #include "optim/gradient_sums.h"
 
@@ -88,6 +89,10 @@ std::vector<std::int64_t> micro_batch_choices(const RunConfig& config) {
   return choices;
 }
 
+std::int64_t micro_steps(const RunConfig& config, std::int64_t batch) {
+  return config.batch.tokens_per_step / (batch * config.data.sequence_length);
+}
+
 TrainingProgram compile_training(const RunConfig& config, const TrainingOptions& options) {
   const std::int64_t batch = options.batch;
   TrainingProgram result{.batch = batch, .sequence = config.data.sequence_length};
@@ -154,6 +159,9 @@ TrainingProgram compile_training(const RunConfig& config, const TrainingOptions&
   result.offload = options.offload;
   result.state = optimizer.state;
   if (options.offload != OffloadSet::none) offload(program, options.offload);
+  if (options.pack_weights) {
+    result.packed_weights = pack_weights(program, micro_steps(config, batch));
+  }
   return result;
 }
 

@@ -35,6 +35,7 @@ struct TrainingProgram {
   OffloadSet offload = OffloadSet::none;
   OptimizerState state = OptimizerState::fp32;
   std::int64_t head_chunk = 0;  // tokens whose logits exist at once
+  int packed_weights = 0;       // copies of weights that are packed once a step
   // What was not simply kept, by name of the activation, in forward's order.
   std::vector<std::pair<std::string, Storage>> stored;
 };
@@ -45,6 +46,7 @@ struct TrainingOptions {
   ChooseStorage storage = {};  // of activations; none: all are kept as they are
   OffloadSet offload = OffloadSet::none;
   std::int64_t head_chunk = 0;  // 0: as the head's rule has it
+  bool pack_weights = false;    // once a step, where that saves time
 };
 
 TrainingProgram compile_training(const RunConfig& config, const TrainingOptions& options);
@@ -53,6 +55,9 @@ std::string_view name_of(OptimizerState state);
 
 // The dtype that activations and matrices are stored in.
 DType storage_dtype(ComputeType compute);
+
+// Of each step, with so many sequences in a micro-step.
+std::int64_t micro_steps(const RunConfig& config, std::int64_t batch);
 
 // How many sequences a micro-step may hold: the divisors of the global batch, largest first.
 std::vector<std::int64_t> micro_batch_choices(const RunConfig& config);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ops/pack_weight/pack_weight.h"
 #include "ops/transfer/transfer.h"
 
 namespace ingot {
@@ -52,7 +53,7 @@ std::string CostModel::key_of(const Program& program, const Op& op) {
   if (is_transfer(op)) return key;
   for (const auto* operands : {&op.inputs, &op.outputs}) {
     for (const Tensor t : *operands) {
-      if (!t || name_of(program.dtype(t)) == last) continue;
+      if (!t || t == packed_weight_of(op) || name_of(program.dtype(t)) == last) continue;
       last = name_of(program.dtype(t));
       key += " " + last;
     }
@@ -92,6 +93,11 @@ void CostModel::set_disk(const DiskSpeed& disk, std::int64_t page_bytes) {
 }
 
 double CostModel::seconds(const Program& program, const Op& op) const {
+  if (op.kind == &kPackWeight) return 0;
+  return (1 - share_saved_by_packing(op)) * seconds_as_timed(program, op);
+}
+
+double CostModel::seconds_as_timed(const Program& program, const Op& op) const {
   const auto found = timings_.find(key_of(program, op));
   if (found == timings_.end()) return seconds_at(kUnknown, op);
   const std::vector<Timing>& timings = found->second;

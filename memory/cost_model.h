@@ -45,7 +45,8 @@ class CostModel {
   void set_disk(const DiskSpeed& disk, std::int64_t page_bytes);
 
   // Of one op, without waiting for a disk. Kinds that were never timed take what memory and
-  // arithmetic of the others allow.
+  // arithmetic of the others allow. Packing weights is counted in the products that they save time
+  // (ops/pack_weight).
   double seconds(const Program& program, const Op& op) const;
   // Of an op of this key that only moves bytes.
   double seconds_of_bytes(const std::string& key, double bytes) const;
@@ -55,6 +56,7 @@ class CostModel {
   const std::map<std::string, std::vector<Timing>>& timings() const { return timings_; }
 
  private:
+  double seconds_as_timed(const Program& program, const Op& op) const;
   double disk_seconds(const Program& program, Part part) const;
 
   std::map<std::string, std::vector<Timing>> timings_;  // by key, rising rows

@@ -4,6 +4,7 @@
 #include <tuple>
 #include <vector>
 
+#include "memory/rewrite_ops.h"
 #include "ops/quantize/quantize.h"
 #include "ops/transfer/transfer.h"
 
@@ -12,25 +13,6 @@ namespace {
 
 // Less than a page is not worth an op.
 constexpr std::int64_t kLeastBytes = 4096;
-
-// Runs `body` for each op of the program, which takes the op's place: body appends it.
-template <class Body>
-void rewrite(Program& program, const Body& body) {
-  const int layer = program.layer();
-  const std::string scope = program.scope();
-  const Phase phase = program.phase();
-  std::vector<Op> ops = program.take_ops();
-  for (std::size_t i = 0; i < ops.size(); ++i) {
-    program.set_part(ops[i].part);
-    program.set_phase(ops[i].phase);
-    program.set_layer(ops[i].layer);
-    program.set_scope(ops[i].name);
-    body(ops, i);
-  }
-  program.set_phase(phase);
-  program.set_layer(layer);
-  program.set_scope(scope);
-}
 
 bool leaves(const TensorInfo& info, OffloadSet set) {
   if (info.lifetime != Lifetime::persistent || info.bytes() < kLeastBytes) return false;
@@ -85,7 +67,7 @@ void offload(Program& program, OffloadSet set) {
                                    wanted.end(), [](const auto& list) { return !list.empty(); });
     return next == wanted.end() ? Tensor{} : next->front();
   };
-  rewrite(program, [&](const std::vector<Op>& ops, std::size_t i) {
+  rewrite_ops(program, [&](const std::vector<Op>& ops, std::size_t i) {
     Op op = ops[i];
     const std::vector<Tensor>& list = wanted[i];
     for (std::size_t k = 0; k < list.size(); ++k) {
@@ -125,7 +107,7 @@ void restore_weights(Program& program) {
     std::tuple<Part, Phase, int> place;
   };
   std::vector<Copy> copies(program.tensors().size());
-  rewrite(program, [&](const std::vector<Op>& ops, std::size_t i) {
+  rewrite_ops(program, [&](const std::vector<Op>& ops, std::size_t i) {
     Op op = ops[i];
     for (Tensor& t : op.inputs) {
       if (!t || static_cast<std::size_t>(t.id) >= stored.size() || stored[t.id] == nullptr) {

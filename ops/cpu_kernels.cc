@@ -15,6 +15,7 @@
 #include "ops/latent_attention/latent_attention_cpu.h"
 #include "ops/linear/linear_cpu.h"
 #include "ops/muon/muon_cpu.h"
+#include "ops/pack_weight/pack_weight_cpu.h"
 #include "ops/quantize/quantize_cpu.h"
 #include "ops/rms_norm/rms_norm_cpu.h"
 #include "ops/rope/rope_cpu.h"
@@ -40,6 +41,7 @@ std::vector<KernelEntry> all_cpu_kernels() {
                        latent_attention_cpu_kernels(),
                        linear_cpu_kernels(),
                        muon_cpu_kernels(),
+                       pack_weight_cpu_kernels(),
                        quantize_cpu_kernels(),
                        rms_norm_cpu_kernels(),
                        rope_cpu_kernels(),

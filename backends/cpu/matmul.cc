@@ -29,7 +29,9 @@ constexpr std::int64_t kOwnRows = 10 * kTileRows, kOwnColumns = 128, kOwnBytes =
 
 }  // namespace
 
-struct Matmul::Call : MatmulCall {};
+struct Matmul::Call : MatmulCall {
+  const void* unpacked_b;
+};
 
 // Some columns of one group: pointers to its first elements, sizes as in MatmulSpec.
 struct Matmul::Block : BlockOutput {
@@ -166,26 +168,26 @@ Matmul::Block Matmul::block_of_group(const Call& call, int group) const {
   block.columns = s.columns;
   block.a = at(call.a, s.a, first * s.a_stride);
   block.bias = call.bias;
+  block.thin = !s.a_transposed && count <= kThinRows && (!s.b_packed || call.unpacked_b != nullptr);
   if (s.a_transposed) {
     block.b = at(call.b, s.b, s.b_transposed ? first : first * s.b_stride);
     block.c = static_cast<std::byte*>(call.c) + group * s.group_stride * size_of(s.c);
   } else {
-    block.b = s.b_packed
-                  ? static_cast<const std::byte*>(call.b) + group * (packed_bytes() / s.groups)
-                  : at(call.b, s.b, group * s.group_stride);
+    block.b = !s.b_packed  ? at(call.b, s.b, group * s.group_stride)
+              : block.thin ? at(call.unpacked_b, s.b, group * s.group_stride)
+                           : at(call.b, DType::i8, group * (packed_bytes() / s.groups));
     block.c = static_cast<std::byte*>(call.c) + first * s.c_stride * size_of(s.c);
     if (call.residual != nullptr)
       block.residual = at(call.residual, s.c, first * s.residual_stride);
   }
-  block.thin = !s.a_transposed && !s.b_packed && count <= kThinRows;
   block.own = !block.thin && own_columns() * words_of(block.depth) * 4 <= scratch_b_bytes_;
   return block;
 }
 
 void Matmul::run(ThreadPool& pool, const void* a, const void* b, void* c, const float* bias,
                  const void* residual, std::span<std::byte> workspace, std::int64_t a_rows,
-                 std::span<const std::int32_t> offsets) const {
-  const Call call{{a, b, c, bias, residual, workspace, a_rows, offsets}};
+                 std::span<const std::int32_t> offsets, const void* unpacked_b) const {
+  const Call call{{a, b, c, bias, residual, workspace, a_rows, offsets}, unpacked_b};
   check_call(spec_, call, workspace_bytes_, pool.threads());
   Batch batch;
   std::int64_t used = 0;  // of the workspace, by the batch
@@ -238,7 +240,7 @@ Matmul::Block Matmul::columns_of(const Block& whole, std::int64_t column,
                                  std::int64_t columns) const {
   Block block = whole;
   block.columns = columns;
-  if (spec_.b_packed) {  // all columns at once: column is 0
+  if (spec_.b_packed && !block.thin) {  // all columns at once: column is 0
     block.packed = const_cast<std::byte*>(whole.b);
   } else {
     block.b += (spec_.b_transposed ? column * spec_.b_stride : column) * size_of(spec_.b);

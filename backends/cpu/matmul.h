@@ -53,7 +53,7 @@ struct MatmulSpec {
   std::int64_t group_stride = 0;
 
   // B comes packed by Matmul::pack (all groups), which saves packing it in each run. Not with
-  // a_transposed.
+  // a_transposed. The same bits as without, if run() also gets B as it lies, for few rows.
   bool b_packed = false;
   int threads = 1;  // of the pool that run() gets
 };
@@ -77,10 +77,11 @@ class Matmul {
   // residual are null unless the spec has them; offsets is empty unless groups > 1 (may be given
   // for one group), starts with 0, never decreases, ends at or before a_rows; rows of C beyond it
   // stay as they are. An empty sum (depth 0, an expert without tokens) is 0. Allocates nothing.
+  // unpacked_b: with b_packed, B as it lies, or null; groups of few rows are multiplied with it.
   // Throws Error(usage) when a_rows, offsets or workspace don't fit.
   void run(ThreadPool& pool, const void* a, const void* b, void* c, const float* bias,
            const void* residual, std::span<std::byte> workspace, std::int64_t a_rows,
-           std::span<const std::int32_t> offsets = {}) const;
+           std::span<const std::int32_t> offsets = {}, const void* unpacked_b = nullptr) const;
 
   // The layout for b_packed: B (as the spec describes it, all groups) into packed_bytes() bytes.
   std::int64_t packed_bytes() const;

@@ -16,6 +16,7 @@ Tensor grouped_linear(Program& program, Tensor x, Tensor weight, Tensor offsets)
 //   grouped_linear_dgrad   inputs dy, weight, offsets   outputs dx   attribute accumulate
 //   grouped_linear_wgrad   inputs dy, x, offsets        outputs dW   (always accumulates)
 // Codes as operands: as in ops/linear/linear.h, scales last.
+// packed: the weight comes packed as well, as the last input (ops/pack_weight).
 extern const OpKind kGroupedLinear, kGroupedLinearDgrad, kGroupedLinearWgrad;
 
 }  // namespace ingot

@@ -2,6 +2,7 @@
 
 #include "backends/cpu/matmul.h"
 #include "ops/linear/int8_product_cpu.h"
+#include "ops/pack_weight/pack_weight.h"
 
 namespace ingot::cpu {
 namespace {
@@ -20,17 +21,19 @@ std::unique_ptr<Kernel> make_grouped(const Program& program, const Op& op, const
   if (spec.b == DType::i8 || op.attributes.flag("int8")) {
     return make_int8_product(op, context, spec, a_rows, true);
   }
+  spec.b_packed = static_cast<bool>(packed_weight_of(op));
+  const std::size_t packed = spec.b_packed ? op.inputs.size() - 1 : 1;
   const Matmul matmul(spec, context.isa);
   const Matmul starting = op.attributes.flag("first") ? matmul.overwriting() : matmul;
   const GradientStart starts_now(op);
   ThreadPool& pool = context.pool;
-  return make_kernel(matmul.workspace_bytes(),
-                     [=, &pool](const KernelArguments& arguments, const StepState& state) {
-                       const std::span offsets_now(arguments.input<std::int32_t>(2), experts + 1);
-                       const Matmul& now = starts_now(state) ? starting : matmul;
-                       now.run(pool, arguments.inputs[0], arguments.inputs[1], arguments.outputs[0],
-                               nullptr, nullptr, arguments.workspace, a_rows, offsets_now);
-                     });
+  return make_kernel(matmul.workspace_bytes(), [=, &pool](const KernelArguments& arguments,
+                                                          const StepState& state) {
+    const std::span offsets_now(arguments.input<std::int32_t>(2), experts + 1);
+    const Matmul& now = starts_now(state) ? starting : matmul;
+    now.run(pool, arguments.inputs[0], arguments.inputs[packed], arguments.outputs[0], nullptr,
+            nullptr, arguments.workspace, a_rows, offsets_now, arguments.inputs[1]);
+  });
 }
 
 std::unique_ptr<Kernel> make_forward(const Program& program, const Op& op, const Context& context) {

@@ -28,6 +28,7 @@ Tensor linear(Program& program, Tensor x, Tensor weight, const LinearOptions& op
 //   bias_gradient   inputs dy                            outputs db   attribute first
 // An int8 product's first operand may be codes too, with their scales [rows] as the last input.
 // first: overwrites in micro-step 0; else, and without it, adds (Gradients::Target).
+// packed: the weight comes packed as well, as the last input (ops/pack_weight).
 // int8: the product is computed in int8, with scales for each int8_block of the depth; stochastic:
 // the first operand is rounded so (int8_product_cpu.h). engine/int8_compute.h sets them.
 extern const OpKind kLinear, kLinearDgrad, kLinearWgrad, kBiasGradient;

@@ -4,6 +4,7 @@
 #include "ops/linear/bias_gradient_cpu.h"
 #include "ops/linear/int8_product_cpu.h"
 #include "ops/linear/mixed_linear_cpu.h"
+#include "ops/pack_weight/pack_weight.h"
 
 namespace ingot::cpu {
 namespace {
@@ -14,15 +15,17 @@ std::unique_ptr<Kernel> product(MatmulSpec spec, std::int64_t rows, const Op& op
   if (spec.b == DType::i8 || op.attributes.flag("int8"))
     return make_int8_product(op, context, spec, rows, false);
   spec.threads = context.pool.threads();
+  spec.b_packed = static_cast<bool>(packed_weight_of(op));
   const Matmul matmul(spec, context.isa);
   const bool bias = spec.bias, residual = spec.residual;
+  const std::size_t b = spec.b_packed ? op.inputs.size() - 1 : 1;
   ThreadPool& pool = context.pool;
-  return make_kernel(
-      matmul.workspace_bytes(), [=, &pool](const KernelArguments& arguments, const StepState&) {
-        matmul.run(pool, arguments.inputs[0], arguments.inputs[1], arguments.outputs[0],
-                   bias ? arguments.input<float>(2) : nullptr,
-                   residual ? arguments.inputs[3] : nullptr, arguments.workspace, rows);
-      });
+  return make_kernel(matmul.workspace_bytes(), [=, &pool](const KernelArguments& arguments,
+                                                          const StepState&) {
+    matmul.run(pool, arguments.inputs[0], arguments.inputs[b], arguments.outputs[0],
+               bias ? arguments.input<float>(2) : nullptr, residual ? arguments.inputs[3] : nullptr,
+               arguments.workspace, rows, {}, arguments.inputs[1]);
+  });
 }
 
 std::unique_ptr<Kernel> make_linear(const Program& program, const Op& op, const Context& context) {

@@ -1,0 +1,41 @@
+#include "ops/pack_weight/pack_weight.h"
+
+#include <stdexcept>
+
+namespace ingot {
+
+const OpKind kPackWeight{.name = "pack_weight"};
+
+Tensor pack_weight(Program& program, Tensor weight, PackedFor product) {
+  const TensorInfo& info = program.info(weight);
+  if (info.shape.rank() < 2 || info.shape.rank() > 3 || !is_float(info.dtype) ||
+      !program.is_whole(weight)) {
+    throw std::logic_error("pack_weight: " + info.name + " is not a matrix or one for each expert");
+  }
+  const bool dgrad = product == PackedFor::dgrad;
+  // One column: a handle stays right when the backend says how many bytes there are.
+  TensorInfo packed{.name = info.name + (dgrad ? " packed for dgrad" : " packed"),
+                    .shape = {info.bytes(), 1},
+                    .dtype = DType::u8,
+                    .role = Role::weight,
+                    .lifetime = Lifetime::parts,
+                    .layer = info.layer};
+  const Tensor result = program.add_tensor_as_named(std::move(packed));
+  program.append(kPackWeight, {weight}, {result}, {{"dgrad", dgrad}});
+  return result;
+}
+
+void use_packed_weight(Op& product, Tensor packed, double saved) {
+  product.inputs.push_back(packed);
+  product.attributes.set("packed", saved);
+}
+
+Tensor packed_weight_of(const Op& product) {
+  return product.attributes.has("packed") ? product.inputs.back() : Tensor{};
+}
+
+double share_saved_by_packing(const Op& product) {
+  return product.attributes.has("packed") ? product.attributes.real("packed") : 0;
+}
+
+}  // namespace ingot

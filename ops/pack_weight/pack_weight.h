@@ -1,0 +1,32 @@
+// A weight once more, in the order in which the backend's products read it: made once a step, so
+// that the products of each micro-step need not reorder it.
+#pragma once
+
+#include "engine/program.h"
+
+namespace ingot {
+
+// Which product the layout is for: of linear() and grouped_linear(), or of their gradients with
+// respect to their inputs.
+enum class PackedFor : std::uint8_t { forward, dgrad };
+
+// weight: [out, in] or [experts, out, in], a float type, whole. Returns bytes whose number and
+// meaning are the backend's alone (Kernel::output_bytes). They live as long as the part of the op:
+// through all micro-steps of a step, but not through its update.
+Tensor pack_weight(Program& program, Tensor weight, PackedFor product);
+
+// Gives a product (linear, grouped_linear or a dgrad op) its weight packed as well, as its last
+// input. saved: share of its time that it then needs less, for CostModel; packing, which happens
+// elsewhere, already taken off.
+void use_packed_weight(Op& product, Tensor packed, double saved);
+
+// That input of a product, or none; and that share.
+Tensor packed_weight_of(const Op& product);
+double share_saved_by_packing(const Op& product);
+
+//   pack_weight   inputs weight   outputs packed   attribute dgrad
+// Runs in micro-step 0 alone: so the bytes are right after every update, after weights were loaded
+// and after a resume, and checkpoints need not know them.
+extern const OpKind kPackWeight;
+
+}  // namespace ingot
