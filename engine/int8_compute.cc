@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "memory/rewrite_ops.h"
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/quantize/quantize.h"
 
@@ -59,38 +60,28 @@ std::vector<std::size_t> products_of_one_operand(std::span<const Op> ops, std::s
 // With blocks along the depth dgrad and wgrad need different codes, so only with whole rows.
 void share_codes(Program& program) {
   constexpr std::int64_t kLongest = 1 << 16;  // of a sum in int32 (backends/cpu/int8_matmul.h)
-  std::vector<Op> ops = program.take_ops();
-  const Part part = program.part();
-  const Phase phase = program.phase();
-  const int layer = program.layer();
-  const std::string scope = program.scope();
-  for (std::size_t i = 0; i < ops.size(); ++i) {
-    const bool int8 = ops[i].attributes.flag("int8") && ops[i].inputs[0];
-    const Tensor operand = ops[i].inputs.empty() ? Tensor{} : ops[i].inputs[0];
-    if (int8 && is_float(program.dtype(operand)) && ops[i].attributes.integer("int8_block") == 0 &&
-        operand.columns % 4 == 0 && operand.columns <= kLongest) {
-      const std::vector<std::size_t> products = products_of_one_operand(ops, i);
-      if (products.size() > 1 && products.front() == i) {
-        program.set_part(ops[i].part);
-        program.set_phase(ops[i].phase);
-        program.set_layer(ops[i].layer);
-        program.set_scope(ops[i].name);
-        const Quantized quantized = quantize(program, operand,
-                                             {.group = (operand.columns + 31) / 32 * 32,
-                                              .stochastic = ops[i].attributes.flag("stochastic")});
-        for (const std::size_t product : products) {
-          ops[product].inputs[0] = quantized.codes;
-          ops[product].inputs.push_back(quantized.scales);
-          ops[product].attributes.set("stochastic", 0);
-        }
+  const auto can_share = [&](const Op& op) {
+    if (!op.attributes.flag("int8") || op.attributes.integer("int8_block") != 0) return false;
+    const Tensor operand = op.inputs[0];
+    return is_float(program.dtype(operand)) && operand.columns % 4 == 0 &&
+           operand.columns <= kLongest;
+  };
+  rewrite_ops(program, [&](std::vector<Op>& ops, std::size_t i) {
+    const std::vector<std::size_t> products =
+        can_share(ops[i]) ? products_of_one_operand(ops, i) : std::vector<std::size_t>{};
+    if (products.size() > 1 && products.front() == i) {
+      const Tensor operand = ops[i].inputs[0];
+      const Quantized quantized = quantize(program, operand,
+                                           {.group = (operand.columns + 31) / 32 * 32,
+                                            .stochastic = ops[i].attributes.flag("stochastic")});
+      for (const std::size_t product : products) {
+        ops[product].inputs[0] = quantized.codes;
+        ops[product].inputs.push_back(quantized.scales);
+        ops[product].attributes.set("stochastic", 0);
       }
     }
     program.append(std::move(ops[i]));
-  }
-  program.set_part(part);
-  program.set_phase(phase);
-  program.set_layer(layer);
-  program.set_scope(scope);
+  });
 }
 
 }  // namespace
