@@ -29,6 +29,11 @@ constexpr Product kProducts[] = {
     {"grouped_linear_wgrad", true, true},
 };
 
+const Product* product_of(const Op& op) {
+  const auto found = std::ranges::find(kProducts, op.kind->name, &Product::kind);
+  return found == std::end(kProducts) ? nullptr : found;
+}
+
 // The head with its loss. Its fp32 logits and gradients are chunks inside the op.
 void mark_head(const Program& program, Op& op, const PrecisionConfig& config) {
   const bool few = op.attributes.integer("chunk_rows") < kFewestRows;
@@ -48,9 +53,9 @@ std::vector<std::size_t> products_of_one_operand(std::span<const Op> ops, std::s
   std::vector<std::size_t> products;
   for (std::size_t i = first; i < ops.size() && ops[i].part == ops[first].part; ++i) {
     const Op& op = ops[i];
-    const bool product =
-        std::ranges::find(kProducts, op.kind->name, &Product::kind) != std::end(kProducts);
-    if (product && op.attributes.flag("int8") && op.inputs[0] == operand) products.push_back(i);
+    const bool same =
+        !op.inputs.empty() && op.inputs[0] == operand;  // first: rare, and cheap to see
+    if (same && product_of(op) != nullptr && op.attributes.flag("int8")) products.push_back(i);
     if (writes(op, operand)) break;
   }
   return products;
@@ -92,8 +97,8 @@ void mark_int8_compute(Program& program, const PrecisionConfig& config) {
     if (op.kind == &kCrossEntropy || op.kind == &kCrossEntropyBackward) {
       mark_head(program, op, config);
     }
-    const auto product = std::ranges::find(kProducts, op.kind->name, &Product::kind);
-    if (product == std::end(kProducts) || op.layer < 0) continue;
+    const Product* product = product_of(op);
+    if (product == nullptr || op.layer < 0) continue;
     if (product->wgrad && config.wgrad != WgradType::int8) continue;
     const Tensor a = op.inputs[0], b = op.inputs[1], c = op.outputs[0];
     const DType dtype = program.dtype(a);
