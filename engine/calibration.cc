@@ -7,6 +7,8 @@
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "engine/calibration_file.h"
@@ -14,6 +16,7 @@
 #include "engine/error.h"
 #include "engine/executor.h"
 #include "engine/initialize.h"
+#include "engine/probe_run.h"
 #include "engine/random.h"
 #include "engine/training_program.h"
 #include "memory/activation_policy.h"
@@ -57,6 +60,16 @@ struct ProbeSize {
 constexpr std::array<ProbeSize, 2> kSizes = {{{1, 128}, {4, 512}}};
 constexpr int kRuns = 3;  // the fastest counts
 
+// How long probes may be repeated because other work disturbed them.
+class Patience {
+ public:
+  bool lasts() const { return seconds_ > 0; }
+  void spend(double seconds) { seconds_ -= seconds; }
+
+ private:
+  double seconds_ = 1;
+};
+
 RunConfig probe_config(const RunConfig& config, const std::string& model, ProbeSize size) {
   RunConfig probe = parse_run_config(R"({"model": )" + model + "}", "calibration", ".");
   probe.data.sequence_length = size.sequence;
@@ -82,6 +95,12 @@ class Stopwatch final : public OpObserver {
   }
 
   double seconds(std::size_t op) const { return seconds_[op]; }
+  // Of all ops that have run.
+  double sum() const {
+    double sum = 0;
+    for (const double seconds : seconds_) sum += std::isfinite(seconds) ? seconds : 0;
+    return sum;
+  }
 
  private:
   const Program& program_;
@@ -98,11 +117,12 @@ void write_random_tokens(Executor& executor, Tensor ids, std::int64_t vocabulary
   executor.write(ids, std::as_bytes(std::span(tokens)));
 }
 
-// The fastest of several runs of each op of a program, in memory of its own.
+// The fastest of several runs of each op of a program, in memory of its own. More runs while none
+// was quiet: in a quiet one no op takes much longer than it must.
 class Probe {
  public:
   // folder: of what is offloaded.
-  Probe(const RunConfig& config, TrainingProgram compiled, Backend& backend,
+  Probe(const RunConfig& config, TrainingProgram compiled, Backend& backend, Patience& patience,
         const std::filesystem::path& folder = {})
       : compiled_(std::move(compiled)), stopwatch_(compiled_.program) {
     BoundProgram bound(compiled_.program, backend);
@@ -116,12 +136,15 @@ class Probe {
     StepState state;
     state.target_tokens = static_cast<double>(config.batch.tokens_per_step);
     state.learning_rate = 1e-4;
-    for (int run = 0; run < kRuns; ++run) {
-      executor.run(Part::micro_step, state);
-      executor.run(Part::update, state);
-      ++state.updates;
+    for (int run = 0; run < kRuns || (!quiet_ && patience.lasts()); ++run) {
+      const ProbeRun measured = run_once(executor, state);
+      if (was_quiet(measured)) quiet_ = true;
+      if (run >= kRuns) patience.spend(measured.seconds);
     }
   }
+
+  // None of the runs was quiet.
+  bool disturbed() const { return !quiet_; }
 
   void add_to(CostModel& costs, bool transfers) const {
     const Program& program = compiled_.program;
@@ -137,8 +160,32 @@ class Probe {
   }
 
  private:
+  ProbeRun run_once(Executor& executor, StepState& state) {
+    const double waited = seconds_without_a_core();
+    const Clock::time_point start = Clock::now();
+    executor.run(Part::micro_step, state);
+    executor.run(Part::update, state);
+    ++state.updates;
+    return {.seconds = std::chrono::duration<double>(Clock::now() - start).count(),
+            .waited_seconds = seconds_without_a_core() - waited,
+            .least_seconds = stopwatch_.sum()};
+  }
+
   TrainingProgram compiled_;
   Stopwatch stopwatch_;
+  bool quiet_ = false;
+};
+
+// What was measured, and whether other work disturbed any of it.
+struct MeasuredCosts {
+  CostModel costs;
+  bool disturbed = false;
+  Patience patience;
+
+  void add(const Probe& probe, bool transfers) {
+    probe.add_to(costs, transfers);
+    disturbed = disturbed || probe.disturbed();
+  }
 };
 
 // In 8 bits and computed again, so that the ops for that are there as well.
@@ -150,8 +197,9 @@ TrainingProgram compile_probe(const RunConfig& config) {
   return compile_training(config, {.batch = batch, .storage = store_in_8_bits});
 }
 
-void measure(const RunConfig& config, Backend& backend, CostModel& costs) {
-  Probe(config, compile_probe(config), backend).add_to(costs, /*transfers=*/false);
+void measure(const RunConfig& config, Backend& backend, MeasuredCosts& measured) {
+  measured.add(Probe(config, compile_probe(config), backend, measured.patience),
+               /*transfers=*/false);
 }
 
 // The largest width whose probes take no more than `bytes`; else the smallest.
@@ -169,14 +217,15 @@ int width_within(const RunConfig& config, Backend& backend, std::int64_t bytes) 
 }
 
 // Copies to and from a file whose pages are in memory.
-void measure_transfers(const RunConfig& config, Backend& backend, int width, CostModel& costs) {
+void measure_transfers(const RunConfig& config, Backend& backend, int width,
+                       MeasuredCosts& measured) {
   const RunConfig small = probe_config(config, dense_model(width), kSizes.front());
   for (const std::filesystem::path& folder :
        {offload_folder(config), std::filesystem::temp_directory_path()}) {
     try {
       const Probe probe(small, compile_training(small, {.batch = 1, .offload = OffloadSet::all}),
-                        backend, folder);
-      return probe.add_to(costs, /*transfers=*/true);
+                        backend, measured.patience, folder);
+      return measured.add(probe, /*transfers=*/true);
     } catch (const Error&) {
       // No place for a file: the run that wants one will say so.
     }
@@ -219,42 +268,65 @@ CostModel costs_of(const nlohmann::json& json) {
   return costs;
 }
 
-CostModel measure_costs(const RunConfig& config, Backend& backend, int width) {
-  CostModel costs;
+MeasuredCosts measure_costs(const RunConfig& config, Backend& backend, int width) {
+  MeasuredCosts measured;
   for (const std::string& model : {dense_model(width), expert_model(width)}) {
     for (const ProbeSize size : kSizes) {
-      measure(probe_config(config, model, size), backend, costs);
+      measure(probe_config(config, model, size), backend, measured);
     }
   }
-  measure_transfers(config, backend, width, costs);
+  measure_transfers(config, backend, width, measured);
   if (config.optimizer.state == OptimizerState::automatic) {
     for (const OptimizerState state : {OptimizerState::bf16, OptimizerState::int8}) {
       RunConfig probe = probe_config(config, dense_model(width), kSizes.front());
       probe.optimizer.state = state;
-      measure(probe, backend, costs);
+      measure(probe, backend, measured);
     }
   }
-  return costs;
+  return measured;
 }
 
-}  // namespace
-
-std::filesystem::path costs_file(const RunConfig& config, const Backend& backend) {
-  return CalibrationFile("costs", fingerprint(config, backend, kWidths.front())).path();
-}
-
-CostModel machine_costs(const RunConfig& config, Backend& backend, std::int64_t arena_bytes) {
-  const int width = width_within(config, backend, arena_bytes);
-  const CalibrationFile file("costs", fingerprint(config, backend, width));
+// What was measured before; none where it is missing or damaged.
+std::optional<CostModel> kept_costs(const CalibrationFile& file) {
   try {
     const nlohmann::json kept = file.read();
     if (!kept.is_null()) return costs_of(kept);
   } catch (const std::exception&) {
     // Damaged: measured again, and mended.
   }
-  const CostModel costs = measure_costs(config, backend, width);
-  file.write(to_json(costs));
-  return costs;
+  return std::nullopt;
+}
+
+CalibrationFile costs_file_of(const RunConfig& config, const Backend& backend, int width) {
+  return CalibrationFile("costs", fingerprint(config, backend, width));
+}
+
+}  // namespace
+
+std::filesystem::path costs_file(const RunConfig& config, const Backend& backend) {
+  return costs_file_of(config, backend, kWidths.front()).path();
+}
+
+CostModel machine_costs(const RunConfig& config, Backend& backend, std::int64_t arena_bytes,
+                        std::int64_t held_bytes) {
+  int width = width_within(config, backend, arena_bytes);
+  if (held_bytes > 0) {
+    if (const auto kept = kept_costs(costs_file_of(config, backend, width))) return *kept;
+    width = width_within(config, backend, arena_bytes - held_bytes);
+  }
+  const CalibrationFile file = costs_file_of(config, backend, width);
+  const std::optional<CostModel> kept = kept_costs(file);
+  if (kept && !file.wants_another()) return *kept;
+  MeasuredCosts measured = measure_costs(config, backend, width);
+  if (kept) measured.costs.keep_faster(*kept);
+  file.write(to_json(measured.costs), measured.disturbed);
+  return std::move(measured.costs);
+}
+
+bool doubt_costs(const RunConfig& config, const Backend& backend) {
+  bool again = false;
+  for (const int width : kWidths) again |= costs_file_of(config, backend, width).doubt();
+  return again;
 }
 
 double best_peak_flops(const Backend& backend, std::string_view type, double measured) {

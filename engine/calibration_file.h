@@ -16,10 +16,19 @@ class CalibrationFile {
   const std::filesystem::path& path() const { return path_; }
   // Null when it is missing, damaged or measured for something else.
   nlohmann::json read() const;
-  // A folder that can't be written only means that the next process measures again.
-  void write(const nlohmann::json& measured) const;
+  // Whether to measure once more although there is something to read: it was written as disturbed,
+  // or doubted since. Not for ever: what comes out the same several times is this machine's speed.
+  bool wants_another() const;
+  // disturbed: other work had a part of the machine meanwhile. A folder that can't be written only
+  // means that the next process measures again.
+  void write(const nlohmann::json& measured, bool disturbed = false) const;
+  // What is kept was contradicted. Whether it will be measured once more.
+  bool doubt() const;
 
  private:
+  nlohmann::json read_whole() const;
+  void write_whole(const nlohmann::json& file) const;
+
   std::string measured_for_;
   std::filesystem::path path_;
 };

@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "backends/cpu/cpu_backend.h"
 #include "engine/calibration_file.h"
 #include "engine/disk_speed.h"
+#include "engine/probe_run.h"
 #include "io/test_folder.h"
 #include "memory/system_memory.h"
 #include "ops/cpu_kernels.h"
@@ -31,6 +33,19 @@ class Calibration : public testing::Test {
                             "run.json", ".", all);
   }
 
+  json kept() const { return json::parse(contents_of(costs_file(config(), backend_))); }
+  // Changes the file as it would be after one quiet measurement of a machine that is so much
+  // slower.
+  void keep_slower_by(double factor) const {
+    json file = kept();
+    for (json& timings : file["measured"]) {
+      for (json& timing : timings) timing[3] = timing[3].get<double>() * factor;
+    }
+    file["measurements"] = 1;
+    file["doubtful"] = false;
+    put_file(costs_file(config(), backend_), file.dump());
+  }
+
   TestFolder folder_;
   cpu::CpuBackend backend_{2, cpu::all_cpu_kernels()};
 };
@@ -44,6 +59,7 @@ TEST_F(Calibration, TimesEachKindOfOpAndIsKeptForLaterProcesses) {
   }
   // Of both models: one entry for each size.
   EXPECT_EQ(costs.timings().at("linear bf16").size(), 2u);
+  keep_slower_by(1);  // however busy this machine is
   EXPECT_EQ(machine_costs(config(), backend_).timings(), costs.timings());
 }
 
@@ -54,6 +70,14 @@ TEST_F(Calibration, StaysWithinASmallBudget) {
   EXPECT_TRUE(costs.timings().contains("linear bf16"));
   // The code it runs for the first time, and the heap.
   EXPECT_LE(peak_resident_bytes(), std::max(before, now + kBytes + (8 << 20)));
+  EXPECT_FALSE(std::filesystem::exists(costs_file(config(), backend_)));
+}
+
+TEST_F(Calibration, StaysWithinWhatARunUnderWayLeaves) {
+  constexpr std::int64_t kBytes = std::int64_t{1} << 40;
+  const std::int64_t before = peak_resident_bytes(), now = resident_bytes();
+  machine_costs(config(), backend_, kBytes, kBytes - (48 << 20));
+  EXPECT_LE(peak_resident_bytes(), std::max(before, now + (56 << 20)));
   EXPECT_FALSE(std::filesystem::exists(costs_file(config(), backend_)));
 }
 
@@ -77,6 +101,83 @@ TEST_F(Calibration, IsMeasuredAgainWhereTheFileIsForAnotherMachineOrDamaged) {
   mended["measured"] = negative;
   put_file(path, mended.dump());
   EXPECT_GT(machine_costs(config(), backend_).timings().at("linear bf16").front().seconds, 0);
+}
+
+// Nobody measures what lies between a hundred seconds and nothing: no clock decides this test.
+TEST_F(Calibration, IsRepeatedWhenDoubtedAndKeepsTheFasterTimes) {
+  EXPECT_FALSE(doubt_costs(config(), backend_));  // nothing there yet
+  machine_costs(config(), backend_);
+  const auto linear = [](const CostModel& costs) {
+    return costs.timings().at("linear bf16").front().seconds;
+  };
+  constexpr double kBusy = 1e9, kUnmatched = 1e-12;
+  keep_slower_by(kBusy);
+  EXPECT_GT(linear(machine_costs(config(), backend_)), 100);
+  EXPECT_TRUE(doubt_costs(config(), backend_));
+  const auto unlimited = std::numeric_limits<std::int64_t>::max();
+  EXPECT_GT(linear(machine_costs(config(), backend_, unlimited, /*held_bytes=*/1)), 100);
+  EXPECT_LT(linear(machine_costs(config(), backend_)), 100);
+  EXPECT_EQ(kept()["measurements"], 2);
+
+  keep_slower_by(kUnmatched);
+  const CostModel fast = machine_costs(config(), backend_);
+  EXPECT_TRUE(doubt_costs(config(), backend_));
+  EXPECT_EQ(machine_costs(config(), backend_).timings(), fast.timings());
+}
+
+TEST_F(Calibration, OfAMachineThatIsAlwaysBusyEndsAfterAFewMeasurements) {
+  const CalibrationFile file("x", "this machine");
+  EXPECT_FALSE(file.wants_another());
+  EXPECT_FALSE(file.doubt());
+  file.write(7);
+  EXPECT_FALSE(file.wants_another());
+  EXPECT_TRUE(file.doubt());
+  EXPECT_TRUE(CalibrationFile("x", "this machine").wants_another());
+  EXPECT_EQ(file.read(), 7);
+  int measurements = 1;
+  for (; file.wants_another() && measurements < 100; ++measurements) file.write(8, true);
+  EXPECT_EQ(measurements, 4);
+  EXPECT_FALSE(file.doubt());
+  EXPECT_FALSE(file.wants_another());
+  EXPECT_EQ(file.read(), 8);
+}
+
+TEST_F(Calibration, IsSettledWhenOneMeasurementWasQuiet) {
+  const CalibrationFile file("x", "this machine");
+  file.write(7, /*disturbed=*/true);
+  EXPECT_TRUE(file.wants_another());
+  file.write(6);
+  EXPECT_FALSE(file.wants_another());
+}
+
+TEST_F(Calibration, TakesDamagedCountsAndDoubtsForNone) {
+  const CalibrationFile file("x", "this machine");
+  for (const json& damaged : {json("many"), json(-1e30), json(nullptr), json(std::uint64_t(-1))}) {
+    file.write(7, true);
+    json text = json::parse(contents_of(file.path()));
+    text["measurements"] = damaged;
+    text["doubtful"] = damaged;
+    put_file(file.path(), text.dump());
+    EXPECT_EQ(file.read(), 7);
+    EXPECT_FALSE(file.wants_another());
+    file.write(8);
+    EXPECT_EQ(file.read(), 8);
+  }
+}
+
+TEST(ProbeRun, WasQuietWhenItsThreadHadACoreAndOpsTookWhatTheyMust) {
+  // Measured: seconds, seconds without a core, seconds of the fastest ops.
+  EXPECT_TRUE(was_quiet({0.0189, 0.0, 0.0189}));
+  EXPECT_TRUE(was_quiet({0.1537, 0.00015, 0.1425}));
+  EXPECT_FALSE(was_quiet({0.0408, 0.0183, 0.0238}));
+  EXPECT_FALSE(was_quiet({0.6703, 0.5034, 0.6703}));  // all ops slow: only the system knows
+  EXPECT_FALSE(was_quiet({0.0536, 0.0, 0.0235}));     // and where it does not tell
+}
+
+TEST(ProbeRun, SecondsWithoutACoreNeverFall) {
+  const double before = seconds_without_a_core();
+  EXPECT_GE(before, 0);
+  EXPECT_GE(seconds_without_a_core(), before);
 }
 
 TEST_F(Calibration, FilesThatTellNothingAreTakenForMissing) {
@@ -119,6 +220,25 @@ TEST_F(Calibration, MeasuresTheDiskOnceForAllFoldersOnIt) {
   EXPECT_GT(speed.read_seconds_per_byte, 0);
   EXPECT_GT(speed.write_seconds_per_byte, 0);
   EXPECT_EQ(machine_disk(disk / "not" / "there" / "yet"), speed);
+}
+
+TEST_F(Calibration, MeasuresTheDiskAgainWhenDoubtedAndKeepsTheFasterSpeed) {
+  const TestFolder disk;
+  EXPECT_FALSE(doubt_disk(disk.path()));
+  const DiskSpeed speed = machine_disk(disk.path());
+  if (speed == DiskSpeed()) GTEST_SKIP() << "the test's folder lies in memory";
+  std::filesystem::path path;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_ / "ingot")) {
+    path = entry.path();
+  }
+  json file = json::parse(contents_of(path));
+  file["measured"] = {9e-4, 1e-15};
+  put_file(path, file.dump());
+  const DiskSpeed by_hand{9e-4, 1e-15};
+  EXPECT_EQ(machine_disk(disk.path()), by_hand);
+  EXPECT_TRUE(doubt_disk(disk.path()));
+  EXPECT_LT(machine_disk(disk.path()).read_seconds_per_byte, 9e-4);
+  EXPECT_EQ(machine_disk(disk.path()).write_seconds_per_byte, 1e-15);
 }
 
 TEST_F(Calibration, TakesAFolderThatCannotBeWrittenForACommonDisk) {

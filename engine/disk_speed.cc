@@ -6,9 +6,11 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <vector>
 
 #include "engine/calibration_file.h"
@@ -50,6 +52,18 @@ std::string disk_of(const std::filesystem::path& folder) {
 bool plausible(double seconds_per_byte) {
   return std::isfinite(seconds_per_byte) && seconds_per_byte > 0 && seconds_per_byte < 1e-3;
 }
+bool plausible(const DiskSpeed& speed) {
+  return plausible(speed.read_seconds_per_byte) && plausible(speed.write_seconds_per_byte);
+}
+
+// None where the file is missing or damaged.
+std::optional<DiskSpeed> speed_of(const nlohmann::json& kept) {
+  if (!kept.is_array() || kept.size() != 2 || !kept[0].is_number() || !kept[1].is_number()) {
+    return std::nullopt;
+  }
+  const DiskSpeed speed{kept[0], kept[1]};
+  return plausible(speed) ? std::optional(speed) : std::nullopt;
+}
 
 }  // namespace
 
@@ -82,8 +96,7 @@ DiskSpeed measure_disk(const std::filesystem::path& folder) {
     }
   }
   const DiskSpeed speed{since(start) / bytes, write_seconds / bytes};
-  return plausible(speed.read_seconds_per_byte) && plausible(speed.write_seconds_per_byte) ? speed
-                                                                                           : common;
+  return plausible(speed) ? speed : common;
 }
 
 DiskSpeed machine_disk(const std::filesystem::path& folder) {
@@ -91,18 +104,23 @@ DiskSpeed machine_disk(const std::filesystem::path& folder) {
   const std::string disk = disk_of(existing);
   if (disk.empty()) return {};
   const CalibrationFile file("disk", disk);
-  const nlohmann::json kept = file.read();
-  if (kept.is_array() && kept.size() == 2 && kept[0].is_number() && kept[1].is_number()) {
-    const DiskSpeed speed{kept[0], kept[1]};
-    if (plausible(speed.read_seconds_per_byte) && plausible(speed.write_seconds_per_byte)) {
-      return speed;
-    }
+  const std::optional<DiskSpeed> kept = speed_of(file.read());
+  if (kept && !file.wants_another()) return *kept;
+  DiskSpeed speed = measure_disk(existing);
+  if (speed == DiskSpeed()) return kept.value_or(speed);
+  if (kept) {
+    speed.read_seconds_per_byte =
+        std::min(speed.read_seconds_per_byte, kept->read_seconds_per_byte);
+    speed.write_seconds_per_byte =
+        std::min(speed.write_seconds_per_byte, kept->write_seconds_per_byte);
   }
-  const DiskSpeed speed = measure_disk(existing);
-  if (speed != DiskSpeed()) {
-    file.write({speed.read_seconds_per_byte, speed.write_seconds_per_byte});
-  }
+  file.write({speed.read_seconds_per_byte, speed.write_seconds_per_byte});
   return speed;
+}
+
+bool doubt_disk(const std::filesystem::path& folder) {
+  const std::string disk = disk_of(existing_part(folder));
+  return !disk.empty() && CalibrationFile("disk", disk).doubt();
 }
 
 }  // namespace ingot

@@ -13,8 +13,12 @@ namespace ingot {
 std::filesystem::path offload_folder(const RunConfig& config);
 
 // Of the disk that holds `folder`, or the nearest of its parents that exists. A folder that can't
-// be written, or lies in memory, is taken for a common disk.
+// be written, or lies in memory, is taken for a common disk. Measured once more, a few times at
+// most, when it was doubted since; the faster counts.
 DiskSpeed machine_disk(const std::filesystem::path& folder);
+
+// A run contradicts this speed. Whether later processes will measure it once more.
+bool doubt_disk(const std::filesystem::path& folder);
 
 // The same without a file: writes 64 MiB to the disk and reads them from it.
 DiskSpeed measure_disk(const std::filesystem::path& folder);

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "engine/append_format.h"
 #include "engine/calibration.h"
 #include "engine/disk_speed.h"
 #include "engine/error.h"
@@ -104,7 +105,7 @@ class Planner {
  private:
   void use_costs() {
     if (costs_) return;
-    costs_ = machine_costs(config_, backend_, budget_ - process_bytes());
+    costs_ = machine_costs(config_, backend_, budget_ - process_bytes(), start_.held_bytes);
     if (offloads_.back() == OffloadSet::none) return;
     // What the system is left for pages of the file when this process takes all its budget.
     const std::int64_t rest = read_system_memory().room() + resident_bytes() - budget_;
@@ -256,6 +257,21 @@ std::int64_t budget_bytes(const MemoryBudget& budget, const std::string& system_
 
 PlannedTraining plan_training(const RunConfig& config, Backend& backend, const PlanStart& start) {
   return Planner(config, backend, start).run();
+}
+
+std::string doubt_prediction(const PlannedTraining& plan, const RunConfig& config,
+                             const Backend& backend, double fastest_step_seconds) {
+  constexpr double kContradicted = 0.5;
+  if (fastest_step_seconds >= kContradicted * plan.step_seconds) return "";
+  bool again = doubt_costs(config, backend);
+  if (plan.memory.offload_bytes > 0) again |= doubt_disk(plan.offload_folder);
+  if (!again) return "";
+  std::string line;
+  append_format(line,
+                "a step took %.3g s, predicted were %.3g s: the machine was busy when its speed "
+                "was measured; the next plan measures it again",
+                fastest_step_seconds, plan.step_seconds);
+  return line;
 }
 
 std::unique_ptr<Executor> make_executor(PlannedTraining& plan, Backend& backend) {

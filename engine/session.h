@@ -62,6 +62,12 @@ struct PlanStart {
 PlannedTraining plan_training(const RunConfig& config, Backend& backend,
                               const PlanStart& start = {});
 
+// For the end of a run of this plan: if its fastest step took less than half of what was predicted,
+// the costs behind that were measured while the machine was busy, and the next plan measures them
+// again. Returns the line that says so; "" where there is nothing to say. This plan stays as it is.
+std::string doubt_prediction(const PlannedTraining& plan, const RunConfig& config,
+                             const Backend& backend, double fastest_step_seconds);
+
 // What the process may take under config.memory.budget, in bytes. "auto" is the room this machine
 // or control group has, less a guard of 1 % and at least 64 MiB.
 // system_root: as for read_system_memory().

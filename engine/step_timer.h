@@ -25,6 +25,8 @@ class StepTimer {
     if (averaged_ == 0) return last_.count();
     return Seconds(Clock::now() - mean_began_).count() / static_cast<double>(averaged_);
   }
+  // The last step's own.
+  double last_seconds() const { return last_.count(); }
   // A new mean begins: what came since the last step is not a step's time.
   void restart() {
     mean_began_ = Clock::now();

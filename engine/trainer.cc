@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <limits>
 #include <memory>
 
 #include "data/dataset.h"
@@ -31,6 +32,8 @@ DatasetOptions dataset_options(const RunConfig& config, const std::vector<std::s
           .sequence_length = config.data.sequence_length,
           .vocabulary_size = static_cast<std::uint64_t>(config.model.vocab_size)};
 }
+
+constexpr double kNever = std::numeric_limits<double>::infinity();
 
 class Trainer {
  public:
@@ -73,7 +76,8 @@ class Trainer {
   TrainerState state_;
   StepHealth health_;
   StepTimer timer_;
-  std::optional<StepProfile> profile_;  // until it has reported
+  double fastest_step_seconds_ = kNever;  // of this plan, after the warm-up
+  std::optional<StepProfile> profile_;    // until it has reported
 };
 
 Trainer::Trainer(const RunConfig& config, const TrainOptions& options, Backend& backend,
@@ -108,6 +112,7 @@ Trainer::Trainer(const RunConfig& config, const TrainOptions& options, Backend& 
 // Gives a plan its memory, and everything the size of its micro-batch.
 void Trainer::use_plan(PlannedTraining plan) {
   engine_ = std::make_unique<TrainingEngine>(std::move(plan), backend_, config_);
+  fastest_step_seconds_ = kNever;
   loader_.emplace(train_data_, LoaderOptions{.micro_batch = engine_->compiled().batch,
                                              .seed = static_cast<std::uint64_t>(config_.seed)});
   if (validation_data_) {
@@ -176,6 +181,9 @@ void Trainer::step() {
   const double loss_z = health_.loss_z(report.loss);
   const char* const mark = health_.judge(report);
   timer_.end_step();
+  if (timer_.steps() > kWarmupSteps && !report.skipped) {
+    fastest_step_seconds_ = std::min(fastest_step_seconds_, timer_.last_seconds());
+  }
   if (due(std::max<std::int64_t>(1, config_.log.every)) || state_.step == last_step_ ||
       *mark != 0 || timer_.steps() == 1) {
     log(report, loss_z, mark);
@@ -312,6 +320,9 @@ int Trainer::run() {
   const bool ended = signals.stop() == 0 && timer_.steps() > 0;
   if (ended && config_.log.validate_every > 0 && !due(config_.log.validate_every)) validate();
   save();
+  const std::string doubt =
+      doubt_prediction(engine_->plan(), config_, backend_, fastest_step_seconds_);
+  if (!doubt.empty()) log_.say(doubt);
   return signals.stop() == 0 ? 0 : 128 + signals.stop();
 }
 

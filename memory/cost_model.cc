@@ -87,6 +87,21 @@ void CostModel::add(const std::string& key, const Timing& timing) {
   timings.insert(place, timing);
 }
 
+void CostModel::keep_faster(const CostModel& other) {
+  for (auto& [key, timings] : timings_) {
+    const auto found = other.timings_.find(key);
+    if (found == other.timings_.end()) continue;
+    for (Timing& timing : timings) {
+      for (const Timing& same : found->second) {
+        if (same.rows != timing.rows || same.flops != timing.flops || same.bytes != timing.bytes) {
+          continue;
+        }
+        timing.seconds = std::min(timing.seconds, same.seconds);
+      }
+    }
+  }
+}
+
 void CostModel::set_disk(const DiskSpeed& disk, std::int64_t page_bytes) {
   disk_ = disk;
   page_bytes_ = page_bytes;

@@ -39,6 +39,9 @@ class CostModel {
   // Timings of a key with about as many rows are summed up to one.
   void add(const std::string& key, const Timing& timing);
 
+  // Work that `other` has timed as well takes the faster of both times.
+  void keep_faster(const CostModel& other);
+
   // Offloaded tensors are copied as the timed "fetch" and "store" were as long as the system has
   // room for their file's pages: in `page_bytes` of memory. Beyond that each also waits for the
   // disk.

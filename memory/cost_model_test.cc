@@ -47,6 +47,27 @@ TEST(CostModel, TakesAnOpOfChunksForOneOfSoManyRows) {
   EXPECT_DOUBLE_EQ(costs.seconds(program, op), 3);
 }
 
+TEST(CostModel, KeepsTheFasterOfTwoTimesOfTheSameWork) {
+  const Timing slow{.rows = 64, .flops = 1e9, .bytes = 1, .seconds = 7};
+  Timing fast = slow, other_work = slow;
+  fast.seconds = 1;
+  other_work.flops = 2e9;
+  const auto with = [](std::string key, const Timing& timing) {
+    CostModel costs;
+    costs.add(key, timing);
+    return costs;
+  };
+  CostModel costs = with("product f32", slow);
+  costs.keep_faster(with("sum f32", fast));
+  costs.keep_faster(with("product f32", other_work));
+  EXPECT_EQ(costs.timings().at("product f32").front(), slow);
+  costs.keep_faster(with("product f32", fast));
+  EXPECT_EQ(costs.timings().at("product f32").front(), fast);
+  costs.keep_faster(with("product f32", slow));
+  EXPECT_EQ(costs.timings().at("product f32").front(), fast);
+  EXPECT_EQ(costs.timings().size(), 1u);
+}
+
 TEST(CostModel, CountsBytesWhereMemoryDecides) {
   CostModel costs;
   costs.add("product f32", {.rows = 64, .flops = 1e9, .bytes = 1e9, .seconds = 1});

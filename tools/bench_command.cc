@@ -55,6 +55,8 @@ int bench_step(const Flags& flags) {
   const double peak = measured_peak_flops(config, *backend, threads);
   SyntheticTraining training(config, *backend, threads);
   const double fastest = fastest_step(training, flags);
+  const std::string doubt = doubt_prediction(training.engine().plan(), config, *backend, fastest);
+  if (!doubt.empty()) std::fprintf(stderr, "%s\n", doubt.c_str());
   const std::int64_t peak_bytes = peak_resident_bytes();  // profiles take memory of their own
   if (flags.profile->count() > 0) profile_step(training, flags, threads);
 
