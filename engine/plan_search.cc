@@ -56,32 +56,39 @@ ChooseStorage storage_chooser(const PlanChoices& choices, const CostModel* costs
   };
 }
 
-// Fewer rows leave the products too little to do for each weight they read.
-constexpr std::int64_t kLeastHeadChunk = 64;
+// What a chunk of so many tokens can be halved to; fewer than the last leave the products too
+// little to do for each weight they read.
+std::vector<std::int64_t> smaller_head_chunks(std::int64_t rows) {
+  constexpr std::int64_t kLeast = 64;
+  std::vector<std::int64_t> chunks;
+  while ((rows /= 2) >= kLeast) chunks.push_back(rows);
+  return chunks;
+}
 
-// The chunk that is cheapest when a byte of logits costs `price` seconds: half as many tokens, and
-// half again, make the head slower.
+// Seconds of the head when it is done in chunks of so many tokens and a byte of logits costs
+// `price` of them.
+double head_cost(Program& program, const CostModel& costs, std::int64_t rows, double price) {
+  set_head_chunk(program, rows);
+  double seconds = 0, logits = 0;
+  for (const Op& op : program.ops(Part::micro_step)) {
+    if (!is_head(op)) continue;
+    seconds += costs.seconds(program, op);
+    logits = std::max(logits, static_cast<double>(rows * program.rows(op.inputs[1])));
+  }
+  return seconds + price * logits * size_of(DType::f32);
+}
+
+// The cheapest chunk: half as many tokens, and half again, make the head slower and smaller.
 void choose_head_chunk(TrainingProgram& compiled, const CostModel& costs, double price) {
   Program& program = compiled.program;
-  std::int64_t best = compiled.head_chunk;
-  double least = INFINITY;
-  for (std::int64_t rows = best; rows == compiled.head_chunk || rows >= kLeastHeadChunk;
-       rows /= 2) {
-    set_head_chunk(program, rows);
-    double seconds = 0, logits = 0;
-    for (const Op& op : program.ops(Part::micro_step)) {
-      if (!is_head(op)) continue;
-      seconds += costs.seconds(program, op);
-      logits = std::max(logits, static_cast<double>(rows * program.rows(op.inputs[1])));
-    }
-    const double cost = seconds + price * logits * size_of(DType::f32);
-    if (cost < least) {
-      best = rows;
-      least = cost;
-    }
+  double least = head_cost(program, costs, compiled.head_chunk, price);
+  for (const std::int64_t rows : smaller_head_chunks(compiled.head_chunk)) {
+    const double cost = head_cost(program, costs, rows, price);
+    if (cost >= least) continue;
+    compiled.head_chunk = rows;
+    least = cost;
   }
-  set_head_chunk(program, best);
-  compiled.head_chunk = best;
+  set_head_chunk(program, compiled.head_chunk);
 }
 
 class Search {
@@ -133,12 +140,14 @@ class Search {
   bool try_level(PlanChoices choices) {
     PlanOption option = evaluate(choices);
     const bool at_once = fits(option);
-    while (!fits(option) && !config_.memory.head_chunk &&
-           option.choices.head_chunk >= 2 * kLeastHeadChunk) {
-      choices.head_chunk = option.choices.head_chunk / 2;
-      const PlanOption smaller = evaluate(choices);
-      if (smaller.arena_bytes >= option.arena_bytes) break;
-      option = smaller;
+    if (!at_once && !config_.memory.head_chunk) {
+      for (const std::int64_t rows : smaller_head_chunks(option.choices.head_chunk)) {
+        choices.head_chunk = rows;
+        const PlanOption smaller = evaluate(choices);
+        if (smaller.arena_bytes >= option.arena_bytes) break;
+        option = smaller;
+        if (fits(option)) break;
+      }
     }
     (fits(option) ? result_.fitting : result_.rejected).push_back(option);
     return at_once;

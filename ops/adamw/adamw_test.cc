@@ -3,120 +3,31 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <memory>
 #include <vector>
 
-#include "engine/executor.h"
 #include "engine/random.h"
-#include "memory/plan.h"
 #include "ops/adamw/adamw_cpu.h"
-#include "ops/state_forms/state_forms.h"
+#include "ops/testing/update_run.h"
 
 namespace ingot {
 namespace {
 
-struct Forms {
-  StateForm weight = StateForm::f32, first = StateForm::f32, second = StateForm::f32;
-  DType gradient = DType::f32;
-  DType copy = DType::f32;  // of an fp32 master; f32: none
-};
-
-// One weight and its update, run with gradients from outside.
-class Updater {
- public:
-  Updater(const Forms& forms, Shape shape, const AdamwOptions& options, int threads = 2,
-          cpu::Isa isa = cpu::isa())
-      : backend_(threads, cpu::adamw_cpu_kernels(), isa) {
-    program_.begin(Part::update);
-    if (forms.weight == StateForm::int8) {
-      const StateTensors state = add_state(program_, "w", shape, forms.weight, Role::weight);
-      weight_.codes = state.values, weight_.scales = state.extra;
-    } else if (forms.copy != DType::f32) {
-      weight_.master = program_.persistent("w master", shape, DType::f32, Role::master);
-      weight_.tensor = program_.persistent("w", shape, forms.copy, Role::weight);
-    } else {
-      const StateTensors state = add_state(program_, "w", shape, forms.weight, Role::weight);
-      weight_.tensor = weight_.master = state.values;
-      weight_.residual = state.extra;
-    }
-    weight_.gradient = program_.persistent("g", shape, forms.gradient, Role::gradient);
-    const StateTensors first = add_state(program_, "m", shape, forms.first, Role::optimizer_state);
-    const StateTensors second =
-        add_state(program_, "v", shape, forms.second, Role::optimizer_state);
-    weight_.first_moment = first.values, weight_.first_scales = first.extra;
-    weight_.second_moment = second.values, weight_.second_bounds = second.extra;
-    scale_ = program_.persistent("scale", {1}, DType::f32, Role::input);
-    skipped_ = program_.persistent("skipped", {1}, DType::f32, Role::input);
-    adamw(program_, weight_, scale_, skipped_, options);
-    BoundProgram bound(program_, backend_);
-    const MemoryPlan plan = plan_memory(program_);
-    executor_ = std::make_unique<Executor>(program_, std::move(bound), plan.offsets,
-                                           plan.arena_bytes, backend_);
-    set(scale_, 1);
-  }
-
-  void set(Tensor t, float value) { executor_->write(t, std::as_bytes(std::span(&value, 1))); }
-  Tensor skipped() const { return skipped_; }
-  Tensor scale() const { return scale_; }
-  StepState& state() { return state_; }
-  const Weight& weight() const { return weight_; }
-
-  void set_weight(const std::vector<float>& values) {
-    const StateTensors state = weight_state(program_, weight_);
-    const StateLayout layout = layout_of(program_, state);
-    std::byte* extra = state.extra ? executor_->data(state.extra) : nullptr;
-    encode_state(state.form, layout, values, executor_->data(state.values), extra);
-  }
-  std::vector<float> get(const StateTensors& state) const {
-    const StateLayout layout = layout_of(program_, state);
-    std::vector<float> values(layout.rows * layout.columns);
-    const std::byte* extra = state.extra ? executor_->data(state.extra) : nullptr;
-    decode_state(state.form, layout, executor_->data(state.values), extra, values);
-    return values;
-  }
-  std::vector<float> get_weight() const { return get(weight_state(program_, weight_)); }
-  std::vector<float> get_copy() const {
-    return get({program_.dtype(weight_.tensor) == DType::bf16 ? StateForm::bf16 : StateForm::f16,
-                weight_.tensor,
-                {}});
-  }
-  std::vector<float> get_first() const { return get(first_moment_state(program_, weight_)); }
-  std::vector<float> get_second() const { return get(second_moment_state(program_, weight_)); }
-  std::string bytes() const {
-    std::string all;
-    for (int id = 0; id < static_cast<int>(program_.tensors().size()); ++id) {
-      std::string bytes(program_.tensors()[id].bytes(), '\0');
-      executor_->read(program_.whole(id), std::as_writable_bytes(std::span(bytes)));
-      all += bytes;
-    }
-    return all;
-  }
-
-  void step(const std::vector<float>& gradient) {
-    const bool bf16 = program_.dtype(weight_.gradient) == DType::bf16;
-    const StateLayout layout{1, static_cast<std::int64_t>(gradient.size())};
-    encode_state(bf16 ? StateForm::bf16 : StateForm::f32, layout, gradient,
-                 executor_->data(weight_.gradient), nullptr);
-    executor_->run(Part::update, state_);
-    ++state_.updates;
-  }
-
- private:
-  Program program_;
-  cpu::CpuBackend backend_;
-  Weight weight_;
-  Tensor scale_, skipped_;
-  StepState state_;
-  std::unique_ptr<Executor> executor_;
-};
-
-std::vector<float> normals(std::size_t count, double deviation, std::uint64_t seed) {
-  std::vector<float> values(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    values[i] = static_cast<float>(random_normal_pair(seed, 3, i)[0] * deviation);
-  }
-  return values;
+UpdateForms with_second_moment(UpdateForms forms) {
+  if (!forms.second) forms.second = StateForm::f32;
+  return forms;
 }
+
+class Updater : public UpdateRun {
+ public:
+  Updater(const UpdateForms& forms, const Shape& shape, const AdamwOptions& options,
+          int threads = 2, cpu::Isa isa = cpu::isa())
+      : UpdateRun(
+            with_second_moment(forms), shape, {},
+            [options](Program& program, const Weight& weight, Tensor scale, Tensor skipped) {
+              adamw(program, weight, scale, skipped, options);
+            },
+            cpu::adamw_cpu_kernels(), threads, isa) {}
+};
 
 // The paper's algorithm in double precision.
 struct Reference {
@@ -139,15 +50,6 @@ struct Reference {
   }
 };
 
-double relative_error(const std::vector<float>& actual, const std::vector<double>& expected) {
-  double difference = 0, size = 0;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    difference += (actual[i] - expected[i]) * (actual[i] - expected[i]);
-    size += expected[i] * expected[i];
-  }
-  return std::sqrt(difference / size);
-}
-
 constexpr AdamwOptions kOptions{.decay = 0.1};
 
 TEST(Adamw, Fp32MatchesTheDoubleReferenceAtEveryLevelAndOddSizes) {
@@ -160,7 +62,7 @@ TEST(Adamw, Fp32MatchesTheDoubleReferenceAtEveryLevelAndOddSizes) {
       const std::vector<float> start = normals(count, 0.02, 1);
       reference.w.assign(start.begin(), start.end());
       updater.set_weight(start);
-      updater.set(updater.scale(), 0.5f);
+      updater.scale_gradients_by(0.5f);
       updater.state().learning_rate = 1e-3;
       for (int t = 0; t < 5; ++t) {
         const std::vector<float> gradient = normals(count, 1e-3, 10 + t);
@@ -168,16 +70,16 @@ TEST(Adamw, Fp32MatchesTheDoubleReferenceAtEveryLevelAndOddSizes) {
         reference.step(gradient, 0.5, 1e-3, kOptions);
       }
       // A handful of fp32 roundings of each.
-      EXPECT_LT(relative_error(updater.get_weight(), reference.w), 1e-6);
-      EXPECT_LT(relative_error(updater.get_first(), reference.m), 1e-6);
-      EXPECT_LT(relative_error(updater.get_second(), reference.v), 1e-6);
+      EXPECT_LT(relative_error(updater.weight(), reference.w), 1e-6);
+      EXPECT_LT(relative_error(updater.first_moment(), reference.m), 1e-6);
+      EXPECT_LT(relative_error(updater.second_moment(), reference.v), 1e-6);
     }
   }
 }
 
 struct FormCase {
   const char* name;
-  Forms forms;
+  UpdateForms forms;
   double weight_error;  // of the way travelled in 20 steps, relative to its length
 };
 
@@ -201,7 +103,7 @@ TEST(Adamw, EveryFormTravelsWithFp32) {
   for (const FormCase& each : kFormCases) {
     Updater updater(each.forms, shape, kOptions);
     updater.set_weight(start);
-    const std::vector<float> begin = updater.get_weight();
+    const std::vector<float> begin = updater.weight();
     Reference reference;
     reference.w.assign(begin.begin(), begin.end());
     updater.state().learning_rate = 1e-3;
@@ -211,7 +113,7 @@ TEST(Adamw, EveryFormTravelsWithFp32) {
       updater.step(gradient);
       reference.step(gradient, 1, 1e-3, kOptions);
     }
-    std::vector<float> way = updater.get_weight();
+    std::vector<float> way = updater.weight();
     std::vector<double> expected = reference.w;
     for (std::size_t i = 0; i < count; ++i) {
       way[i] -= begin[i];
@@ -219,7 +121,7 @@ TEST(Adamw, EveryFormTravelsWithFp32) {
     }
     EXPECT_LT(relative_error(way, expected), each.weight_error) << each.name;
     if (each.forms.copy != DType::f32) {
-      const std::vector<float> master = updater.get_weight(), copy = updater.get_copy();
+      const std::vector<float> master = updater.weight(), copy = updater.copy();
       for (std::size_t i = 0; i < count; ++i) {
         EXPECT_NEAR(copy[i], master[i], std::fabs(master[i]) / 256);
       }
@@ -251,9 +153,9 @@ TEST(Adamw, ASkippedUpdateChangesNothing) {
     const std::vector<float> gradient = normals(4 * 130, 1, 2);
     updater.step(gradient);
     const std::string before = updater.bytes();
-    updater.set(updater.skipped(), 1);
+    updater.skip(true);
     updater.step(gradient);
-    updater.set(updater.skipped(), 0);
+    updater.skip(false);
     EXPECT_TRUE(updater.bytes() == before) << each.name;
   }
 }
@@ -284,7 +186,7 @@ TEST(Adamw, EightBitMomentsStaySafeOverManySteps) {
       updater.step(gradient);
       reference.step(gradient, 1, 1, {.epsilon = 1e-20});
     }
-    const std::vector<float> update = updater.get_weight();
+    const std::vector<float> update = updater.weight();
     double most = 0, exact = 0;
     for (std::size_t i = 0; i < count; ++i) {
       most = std::max(most, std::fabs(double{update[i]}));
@@ -317,7 +219,7 @@ TEST(Adamw, SlowSecondMomentsDoNotStandStill) {
     for (int t = 0; t < 3000; ++t) updater.step(gradient);
     const double kept = std::pow(0.999, 3000) * (1 - std::pow(0.999, 1000)) * 100;
     const double expected = kept + 1 - std::pow(0.999, 3000);
-    const std::vector<float> v = updater.get_second();
+    const std::vector<float> v = updater.second_moment();
     double sum = 0;
     for (std::size_t i = 0; i < count; ++i) {
       sum += v[i] / (double{gradient[i]} * gradient[i]) / static_cast<double>(count);

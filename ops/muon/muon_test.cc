@@ -3,29 +3,17 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "engine/executor.h"
-#include "engine/random.h"
-#include "memory/plan.h"
 #include "ops/muon/muon_cpu.h"
 #include "ops/muon/newton_schulz.h"
-#include "ops/state_forms/state_forms.h"
+#include "ops/testing/update_run.h"
 
 namespace ingot {
 namespace {
 
 using Values = std::vector<double>;
-
-std::vector<float> normals(std::size_t count, double deviation, std::uint64_t seed) {
-  std::vector<float> values(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    values[i] = static_cast<float>(random_normal_pair(seed, 3, i)[0] * deviation);
-  }
-  return values;
-}
 
 // a [m, k] times b [k, n], b transposed when it is stored [n, k].
 Values product(const Values& a, const Values& b, std::int64_t m, std::int64_t k, std::int64_t n,
@@ -66,98 +54,44 @@ Values orthogonal(Values x, std::int64_t rows, std::int64_t columns) {
   return x;
 }
 
-double relative_error(const std::vector<float>& actual, const Values& expected) {
-  double difference = 0, size = 0;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    difference += (actual[i] - expected[i]) * (actual[i] - expected[i]);
-    size += expected[i] * expected[i];
-  }
-  return std::sqrt(difference / size);
-}
-
 // Two matrices of 24 and 40 rows under one another, for each of `experts` experts.
 constexpr std::int64_t kColumns = 32, kRows[] = {24, 40};
 
-class Updater {
+constexpr std::int64_t kHeight = kRows[0] + kRows[1];
+
+std::vector<WeightPart> matrices(std::int64_t experts) {
+  std::vector<WeightPart> parts;
+  std::int64_t offset = 0;
+  for (std::int64_t expert = 0; expert < experts; ++expert) {
+    for (const std::int64_t rows : kRows) {
+      parts.push_back({"part", offset, {rows, kColumns}});
+      offset += rows * kColumns;
+    }
+  }
+  return parts;
+}
+
+class Updater : public UpdateRun {
  public:
   Updater(StateForm weight, StateForm first, std::int64_t experts, int threads)
-      : backend_(threads, cpu::muon_cpu_kernels()) {
-    program_.begin(Part::update);
-    const std::int64_t height = kRows[0] + kRows[1];
-    const Shape shape = experts > 1 ? Shape{experts, height, kColumns} : Shape{height, kColumns};
-    const StateTensors value = add_state(program_, "w", shape, weight, Role::weight);
-    if (weight == StateForm::int8) {
-      weight_.codes = value.values, weight_.scales = value.extra;
-    } else {
-      weight_.tensor = weight_.master = value.values;
-      weight_.residual = value.extra;
-    }
-    std::int64_t offset = 0;
-    for (std::int64_t expert = 0; expert < experts; ++expert) {
-      for (const std::int64_t rows : kRows) {
-        weight_.parts.push_back({"part", offset, {rows, kColumns}});
-        offset += rows * kColumns;
-      }
-    }
-    count_ = offset;
-    weight_.gradient = program_.persistent("g", shape, DType::f32, Role::gradient);
-    const StateTensors moment = add_state(program_, "m", shape, first, Role::optimizer_state);
-    weight_.first_moment = moment.values, weight_.first_scales = moment.extra;
-    scale_ = program_.persistent("scale", {1}, DType::f32, Role::input);
-    skipped_ = program_.persistent("skipped", {1}, DType::f32, Role::input);
-    muon(program_, weight_, scale_, skipped_, {.decay = 0.1, .rate = 2});
-    BoundProgram bound(program_, backend_);
-    const MemoryPlan plan = plan_memory(program_);
-    executor_ = std::make_unique<Executor>(program_, std::move(bound), plan.offsets,
-                                           plan.arena_bytes, backend_);
-    set(scale_, 0.5f);
-    state_.learning_rate = 0.01;
+      : UpdateRun(
+            {.weight = weight, .first = first},
+            experts > 1 ? Shape{experts, kHeight, kColumns} : Shape{kHeight, kColumns},
+            matrices(experts),
+            [](Program& program, const Weight& weight, Tensor scale, Tensor skipped) {
+              muon(program, weight, scale, skipped, {.decay = 0.1, .rate = 2});
+            },
+            cpu::muon_cpu_kernels(), threads),
+        count_(experts * kHeight * kColumns) {
+    scale_gradients_by(0.5f);
+    state().learning_rate = 0.01;
     set_weight(normals(count_, 0.1, 1));
   }
 
-  void set(Tensor t, float value) { executor_->write(t, std::as_bytes(std::span(&value, 1))); }
-  void skip(bool skipped) { set(skipped_, skipped ? 1.0f : 0.0f); }
   std::int64_t count() const { return count_; }
 
-  std::byte* extra() const {
-    const StateTensors state = weight_state(program_, weight_);
-    return state.extra ? executor_->data(state.extra) : nullptr;
-  }
-  void set_weight(const std::vector<float>& values) {
-    const StateTensors state = weight_state(program_, weight_);
-    encode_state(state.form, layout_of(program_, state), values, executor_->data(state.values),
-                 extra());
-  }
-  std::vector<float> get_weight() const {
-    const StateTensors state = weight_state(program_, weight_);
-    std::vector<float> values(count_);
-    decode_state(state.form, layout_of(program_, state), executor_->data(state.values), extra(),
-                 values);
-    return values;
-  }
-  std::string bytes(Tensor t) const {
-    std::string bytes(program_.info(t).bytes(), '\0');
-    executor_->read(t, std::as_writable_bytes(std::span(bytes)));
-    return bytes;
-  }
-  std::string all_bytes() const {
-    const StateTensors state = weight_state(program_, weight_);
-    return bytes(state.values) + bytes(weight_.first_moment);
-  }
-  void step(const std::vector<float>& gradient) {
-    executor_->write(weight_.gradient, std::as_bytes(std::span(gradient)));
-    executor_->run(Part::update, state_);
-    ++state_.updates;
-  }
-
  private:
-  Program program_;
-  cpu::CpuBackend backend_;
-  Weight weight_;
-  Tensor scale_, skipped_;
-  StepState state_;
-  std::int64_t count_ = 0;
-  std::unique_ptr<Executor> executor_;
+  std::int64_t count_;
 };
 
 struct Case {
@@ -177,7 +111,7 @@ TEST(Muon, EveryMatrixGoesTheReferencesWayInAllForms) {
   for (const Case& each : kCases) {
     for (const std::int64_t experts : {1, 3}) {
       Updater updater(each.weight, each.first, experts, 2);
-      const std::vector<float> start = updater.get_weight();
+      const std::vector<float> start = updater.weight();
       Values w(start.begin(), start.end()), m(w.size(), 0.0);
       for (int t = 0; t < 3; ++t) {
         const std::vector<float> gradient = normals(updater.count(), 1e-3, 10 + t);
@@ -199,7 +133,7 @@ TEST(Muon, EveryMatrixGoesTheReferencesWayInAllForms) {
           first += count;
         }
       }
-      std::vector<float> way = updater.get_weight();
+      std::vector<float> way = updater.weight();
       for (std::size_t i = 0; i < way.size(); ++i) {
         way[i] -= start[i];
         w[i] -= start[i];
@@ -216,22 +150,22 @@ TEST(Muon, GivesTheSameBitsForAnyThreads) {
     for (const int threads : {1, 2, 3}) {
       Updater updater(each.weight, each.first, 3, threads);
       for (int t = 0; t < 2; ++t) updater.step(normals(updater.count(), 1e-3, 10 + t));
-      if (threads == 1) one = updater.all_bytes();
-      EXPECT_TRUE(updater.all_bytes() == one) << threads;
+      if (threads == 1) one = updater.bytes();
+      EXPECT_TRUE(updater.bytes() == one) << threads;
     }
   }
 }
 
 TEST(Muon, SkippedOrWithoutGradientNothingMovesButDecay) {
   Updater updater(StateForm::f32, StateForm::f32, 1, 2);
-  const std::string before = updater.all_bytes();
+  const std::string before = updater.bytes();
   updater.skip(true);
   updater.step(normals(updater.count(), 1e-3, 1));
-  EXPECT_TRUE(updater.all_bytes() == before);
+  EXPECT_TRUE(updater.bytes() == before);
   updater.skip(false);
-  const std::vector<float> start = updater.get_weight();
+  const std::vector<float> start = updater.weight();
   updater.step(std::vector<float>(updater.count(), 0.0f));
-  const std::vector<float> decayed = updater.get_weight();
+  const std::vector<float> decayed = updater.weight();
   for (std::size_t i = 0; i < start.size(); ++i) {
     EXPECT_NEAR(decayed[i], start[i] * (1 - 0.02 * 0.1), 1e-7);
   }

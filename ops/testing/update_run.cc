@@ -1,0 +1,108 @@
+#include "ops/testing/update_run.h"
+
+#include <cmath>
+#include <utility>
+
+#include "engine/random.h"
+#include "memory/plan.h"
+
+namespace ingot {
+
+UpdateRun::UpdateRun(const UpdateForms& forms, const Shape& shape, std::vector<WeightPart> parts,
+                     const Append& append, std::span<const cpu::KernelEntry> kernels, int threads,
+                     cpu::Isa isa)
+    : backend_(threads, kernels, isa) {
+  program_.begin(Part::update);
+  weight_.parts = std::move(parts);
+  if (forms.copy != DType::f32) {
+    weight_.master = program_.persistent("w master", shape, DType::f32, Role::master);
+    weight_.tensor = program_.persistent("w", shape, forms.copy, Role::weight);
+  } else {
+    const StateTensors state = add_state(program_, "w", shape, forms.weight, Role::weight);
+    if (forms.weight == StateForm::int8) {
+      weight_.codes = state.values, weight_.scales = state.extra;
+    } else {
+      weight_.tensor = weight_.master = state.values;
+      weight_.residual = state.extra;
+    }
+  }
+  weight_.gradient = program_.persistent("g", shape, forms.gradient, Role::gradient);
+  const StateTensors first = add_state(program_, "m", shape, forms.first, Role::optimizer_state);
+  weight_.first_moment = first.values, weight_.first_scales = first.extra;
+  if (forms.second) {
+    const StateTensors second =
+        add_state(program_, "v", shape, *forms.second, Role::optimizer_state);
+    weight_.second_moment = second.values, weight_.second_bounds = second.extra;
+  }
+  scale_ = program_.persistent("scale", {1}, DType::f32, Role::input);
+  skipped_ = program_.persistent("skipped", {1}, DType::f32, Role::input);
+  append(program_, weight_, scale_, skipped_);
+  BoundProgram bound(program_, backend_);
+  const MemoryPlan plan = plan_memory(program_);
+  executor_ = std::make_unique<Executor>(program_, std::move(bound), plan.offsets, plan.arena_bytes,
+                                         backend_);
+  scale_gradients_by(1);
+}
+
+void UpdateRun::step(const std::vector<float>& gradient) {
+  const bool bf16 = program_.dtype(weight_.gradient) == DType::bf16;
+  const StateLayout layout{1, static_cast<std::int64_t>(gradient.size())};
+  encode_state(bf16 ? StateForm::bf16 : StateForm::f32, layout, gradient,
+               executor_->data(weight_.gradient), nullptr);
+  executor_->run(Part::update, state_);
+  ++state_.updates;
+}
+
+void UpdateRun::set_weight(const std::vector<float>& values) {
+  const StateTensors state = weight_state(program_, weight_);
+  std::byte* extra = state.extra ? executor_->data(state.extra) : nullptr;
+  encode_state(state.form, layout_of(program_, state), values, executor_->data(state.values),
+               extra);
+}
+
+std::vector<float> UpdateRun::copy() const {
+  const bool bf16 = program_.dtype(weight_.tensor) == DType::bf16;
+  return decoded({bf16 ? StateForm::bf16 : StateForm::f16, weight_.tensor, {}});
+}
+
+std::vector<float> UpdateRun::decoded(const StateTensors& state) const {
+  const StateLayout layout = layout_of(program_, state);
+  std::vector<float> values(layout.rows * layout.columns);
+  const std::byte* extra = state.extra ? executor_->data(state.extra) : nullptr;
+  decode_state(state.form, layout, executor_->data(state.values), extra, values);
+  return values;
+}
+
+std::string UpdateRun::bytes() const {
+  std::string all;
+  for (const TensorInfo& info : program_.tensors()) {
+    if (info.role == Role::gradient || info.role == Role::input ||
+        info.lifetime != Lifetime::persistent) {
+      continue;
+    }
+    std::string bytes(info.bytes(), '\0');
+    const auto id = static_cast<int>(&info - program_.tensors().data());
+    executor_->read(program_.whole(id), std::as_writable_bytes(std::span(bytes)));
+    all += bytes;
+  }
+  return all;
+}
+
+std::vector<float> normals(std::size_t count, double deviation, std::uint64_t seed) {
+  std::vector<float> values(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    values[i] = static_cast<float>(random_normal_pair(seed, 3, i)[0] * deviation);
+  }
+  return values;
+}
+
+double relative_error(std::span<const float> actual, std::span<const double> expected) {
+  double difference = 0, size = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    difference += (actual[i] - expected[i]) * (actual[i] - expected[i]);
+    size += expected[i] * expected[i];
+  }
+  return std::sqrt(difference / size);
+}
+
+}  // namespace ingot
