@@ -1,11 +1,10 @@
 // quantizer_benchmark   G elements/s of one core, bf16 with groups of 128: rows in cache, and a
 // tensor far larger than it. CPU time, fastest of many runs; INGOT_ISA chooses the level.
-#include <time.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <vector>
 
+#include "backends/cpu/kernel_clock.h"
 #include "compress/quantizer.h"
 #include "compress/quantizer_simd.h"
 
@@ -14,20 +13,16 @@ namespace {
 
 constexpr std::int64_t kColumns = 4096, kGroup = kQuantizerGroup;
 
-double seconds() {
-  timespec time{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
+const KernelClock kClock;
 
 template <class Row>
 void measure(const char* name, std::int64_t rows, const Row& row) {
   double best = 1e9;
   const std::int64_t calls = std::max<std::int64_t>(rows, 1024);
-  for (const double end = seconds() + 0.5; seconds() < end;) {
-    const double start = seconds();
+  for (const double end = kClock.seconds() + 0.5; kClock.seconds() < end;) {
+    const double start = kClock.seconds();
     for (std::int64_t i = 0; i < calls; ++i) row(i % rows);
-    best = std::min(best, seconds() - start);
+    best = std::min(best, kClock.seconds() - start);
   }
   std::printf("%-22s %5ld rows of %ld: %6.2f G elements/s\n", name, static_cast<long>(rows),
               static_cast<long>(kColumns), static_cast<double>(calls * kColumns) / best * 1e-9);

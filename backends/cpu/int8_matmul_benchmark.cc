@@ -3,24 +3,17 @@
 // the gradients also with dy in codes already (Int8MatmulSpec::a_coded; its quantization not
 // included). Fastest of many runs; with one thread its CPU time. BLOCK: of the depth; 0 is one
 // scale for all of it.
-#include <time.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <vector>
 
 #include "backends/cpu/int8_matmul.h"
+#include "backends/cpu/kernel_clock.h"
 #include "backends/cpu/matmul.h"
 
 namespace ingot::cpu {
 namespace {
-
-double seconds(clockid_t clock) {
-  timespec time{};
-  clock_gettime(clock, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
 
 std::vector<std::uint16_t> random_values(std::int64_t count) {
   std::vector<std::uint16_t> values(count);
@@ -34,10 +27,7 @@ std::vector<std::uint16_t> random_values(std::int64_t count) {
 
 class Benchmark {
  public:
-  Benchmark(int threads, std::int64_t block)
-      : pool_(threads),
-        block_(block),
-        clock_(threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC) {}
+  Benchmark(int threads, std::int64_t block) : pool_(threads), block_(block), clock_(threads) {}
 
   // y = x W^T, dx = dy W (dy rounded stochastically), dW = dy^T x (likewise).
   void layer(std::int64_t tokens, std::int64_t out, std::int64_t in) {
@@ -76,18 +66,18 @@ class Benchmark {
     const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
     const auto workspace = std::span(memory).subspan((64 - address % 64) % 64);
     double best = 1e9, best_int8 = 1e9, best_coded = 1e9;
-    for (const double end = seconds(clock_) + 0.5; seconds(clock_) < end;) {
-      const double start = seconds(clock_);
+    for (const double end = clock_.seconds() + 0.5; clock_.seconds() < end;) {
+      const double start = clock_.seconds();
       matmul.run(pool_, a.data(), b.data(), c.data(), nullptr, nullptr, workspace, a_rows);
-      const double middle = seconds(clock_);
+      const double middle = clock_.seconds();
       int8.run(pool_, a.data(), b.data(), c.data(), nullptr, nullptr, workspace, a_rows);
       best = std::min(best, middle - start);
-      const double end_int8 = seconds(clock_);
+      const double end_int8 = clock_.seconds();
       best_int8 = std::min(best_int8, end_int8 - middle);
       if (!stochastic) continue;
       coded.run(pool_, codes.data(), b.data(), c.data(), nullptr, nullptr, workspace, a_rows, {}, 0,
                 scales.data());
-      best_coded = std::min(best_coded, seconds(clock_) - end_int8);
+      best_coded = std::min(best_coded, clock_.seconds() - end_int8);
     }
     const double flops = matmul.flops(a_rows) * 1e-9;
     std::printf(" %5.0f %5.0f  %.2f |", flops / best, flops / best_int8, best / best_int8);
@@ -96,7 +86,7 @@ class Benchmark {
 
   ThreadPool pool_;
   std::int64_t block_;
-  clockid_t clock_;
+  KernelClock clock_;
 };
 
 void run(int threads, std::int64_t block) {

@@ -2,8 +2,6 @@
 // share of the machine's measured peak. Fastest of many runs; INGOT_ISA chooses the level. With one
 // thread its CPU time is measured, so that neighbours on the machine count less. TEXT: only lines
 // that begin with it, such as "bf16 tokens".
-#include <time.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -11,25 +9,17 @@
 #include <utility>
 #include <vector>
 
+#include "backends/cpu/kernel_clock.h"
 #include "backends/cpu/matmul.h"
 #include "backends/cpu/peak.h"
 
 namespace ingot::cpu {
 namespace {
 
-double seconds(clockid_t clock) {
-  timespec time{};
-  clock_gettime(clock, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
 class Benchmark {
  public:
   Benchmark(int threads, std::string text)
-      : pool_(threads),
-        text_(std::move(text)),
-        clock_(threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC),
-        read_(kReadBytes / 4, 1.0f) {
+      : pool_(threads), text_(std::move(text)), clock_(threads), read_(kReadBytes / 4, 1.0f) {
     for (const DType type : {DType::f32, DType::bf16}) {
       std::printf("peak %s: %.0f GFLOP/s\n", std::string(name_of(type)).c_str(), peak(type));
     }
@@ -102,18 +92,18 @@ class Benchmark {
     const std::span<std::byte> workspace(memory.data() + (64 - address % 64) % 64,
                                          matmul.workspace_bytes());
     double best = 1e9;
-    const double end = seconds(clock_) + 0.4;
+    const double end = clock_.seconds() + 0.4;
     do {
-      const double start = seconds(clock_);
+      const double start = clock_.seconds();
       matmul.run(pool_, a.data(), b.data(), c.data(), nullptr, nullptr, workspace, a_rows, offsets);
-      best = std::min(best, seconds(clock_) - start);
-    } while (seconds(clock_) < end);
+      best = std::min(best, clock_.seconds() - start);
+    } while (clock_.seconds() < end);
     return best;
   }
 
   ThreadPool pool_;
   std::string text_;
-  clockid_t clock_;
+  KernelClock clock_;
   std::vector<float> read_;
 };
 

@@ -1,33 +1,25 @@
 #include "backends/cpu/peak.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <cstdint>
 
+#include "backends/cpu/kernel_clock.h"
 #include "backends/cpu/peak_simd.h"
 
 namespace ingot::cpu {
 namespace {
-
-// One thread's own time, so that neighbours on the machine count less; several threads': the
-// wall's.
-double seconds(const ThreadPool& pool) {
-  timespec time{};
-  clock_gettime(pool.threads() == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
 
 // GB/s of the best of several passes over `size` bytes, `pass(first, bytes)` for each block.
 template <class Pass>
 double best_gigabytes(std::size_t size, ThreadPool& pool, const Pass& pass) {
   constexpr std::int64_t kBlock = 256 << 10;
   const std::int64_t blocks = static_cast<std::int64_t>(size) / kBlock;
+  const KernelClock clock(pool.threads());
   double best = 0;
   for (int repeat = 0; repeat < 5; ++repeat) {
-    const double start = seconds(pool);
+    const double start = clock.seconds();
     pool.parallel_for(blocks, [&](std::int64_t block, int) { pass(block * kBlock, kBlock); });
-    best = std::max(best, static_cast<double>(blocks * kBlock) / (seconds(pool) - start));
+    best = std::max(best, static_cast<double>(blocks * kBlock) / (clock.seconds() - start));
   }
   return best * 1e-9;
 }
@@ -50,11 +42,12 @@ double measured_peak_gflops(DType type, ThreadPool& pool, Isa isa) {
   constexpr std::int64_t kIterations = 20000;  // some 0.1 ms
   const std::int64_t tiles = 24L * pool.threads();
   const double flops = kernel(1) * kIterations * static_cast<double>(tiles);
+  const KernelClock clock(pool.threads());
   double best = 0;
   for (int slice = 0; slice < kSlices; ++slice) {
-    const double start = seconds(pool);
+    const double start = clock.seconds();
     pool.parallel_for(tiles, [&](std::int64_t, int) { kernel(kIterations); });
-    best = std::max(best, flops / (seconds(pool) - start));
+    best = std::max(best, flops / (clock.seconds() - start));
   }
   return best * 1e-9;
 }

@@ -6,10 +6,10 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <vector>
 
 #include "backends/cpu/cpu_backend.h"
+#include "backends/cpu/kernel_clock.h"
 #include "engine/dtype.h"
 #include "engine/executor.h"
 #include "ops/attention/attention.h"
@@ -24,22 +24,16 @@ struct Setting {
   std::int64_t batch, sequence, query_heads, kv_heads, key_size, rope, value_size;
 };
 
-// One thread: its processor time, which other processes hardly disturb. Else time on the wall.
-double now(int threads) {
-  timespec time;
-  clock_gettime(threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &time);
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
-}
-
 template <class Run>
 double fastest(int threads, double seconds, Run run) {
   run();
-  const double begin = now(threads);
+  const cpu::KernelClock clock(threads);
+  const double begin = clock.seconds();
   double best = 1e9;
-  for (int n = 0; n < 3 || now(threads) - begin < seconds; ++n) {
-    const double start = now(threads);
+  for (int n = 0; n < 3 || clock.seconds() - begin < seconds; ++n) {
+    const double start = clock.seconds();
     run();
-    best = std::min(best, now(threads) - start);
+    best = std::min(best, clock.seconds() - start);
   }
   return best;
 }

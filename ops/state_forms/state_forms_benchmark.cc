@@ -1,13 +1,12 @@
 // state_forms_benchmark   Each form's coders, nanoseconds for a group of 128 elements on one core,
 // states in cache. CPU time, fastest of many runs; INGOT_ISA chooses the level.
-#include <time.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <string>
 #include <vector>
 
+#include "backends/cpu/kernel_clock.h"
 #include "engine/random.h"
 #include "ops/state_forms/state_forms_cpu.h"
 
@@ -16,21 +15,17 @@ namespace {
 
 constexpr StateLayout kLayout{.rows = 8, .columns = 512};
 
-double seconds() {
-  timespec time{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
+const KernelClock kClock;
 
 // Of one group, when each(group) is called for all.
 template <class Each>
 double nanoseconds(const Each& each) {
   constexpr int kRounds = 100;
   double best = 1e9;
-  for (const double end = seconds() + 0.2; seconds() < end;) {
-    const double start = seconds();
+  for (const double end = kClock.seconds() + 0.2; kClock.seconds() < end;) {
+    const double start = kClock.seconds();
     for (int i = 0; i < kRounds; ++i) for_groups(kLayout, 0, kLayout.groups(), 7, each);
-    best = std::min(best, seconds() - start);
+    best = std::min(best, kClock.seconds() - start);
   }
   return best / kRounds / static_cast<double>(kLayout.groups()) * 1e9;
 }
