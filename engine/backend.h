@@ -19,9 +19,10 @@ constexpr int kMaxMtpModules = 8;
 // The few numbers that change from step to step. Kernels read them at run time, so that a program
 // is compiled once.
 struct StepState {
-  std::int64_t step = 0;        // of the schedule, from 0
-  std::int64_t updates = 0;     // applied so far: skipped ones do not count
-  std::int64_t micro_step = 0;  // within this update; 0: weight gradients start anew
+  std::int64_t step = 0;         // of the schedule, from 0
+  std::int64_t updates = 0;      // applied so far: skipped ones do not count
+  std::int64_t micro_step = 0;   // within this update; 0: weight gradients start anew
+  std::int64_t micro_steps = 1;  // of this update: after the last the gradients are complete
   std::uint64_t seed = 0;
   double learning_rate = 0;
   float loss_scale = 1;      // factor on every gradient (fp16); the update divides it out

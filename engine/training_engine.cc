@@ -43,6 +43,7 @@ void TrainingEngine::write_inputs(const ModelInputs& inputs, std::span<const std
 }
 
 void TrainingEngine::prepare_step(std::int64_t micro_steps) {
+  state_.micro_steps = micro_steps;
   state_.sequences = static_cast<double>(plan_.compiled->batch * micro_steps);
   // Training data has a target for every token. The number must be known before the first backward
   // pass, so a padded batch divides by the whole number too.

@@ -5,6 +5,7 @@
 #include "ops/muon/muon.h"
 #include "ops/router/router.h"
 #include "ops/weight_norm/weight_norm.h"
+#include "optim/square_sums.h"
 #include "optim/update_in_backward.h"
 
 namespace ingot {
@@ -52,7 +53,9 @@ UpdateOutputs update_afterwards(Program& program, const UpdateOptions& options) 
   for (const Weight& weight : program.weights()) {
     if (weight.gradient) gradients.push_back(weight.gradient);
   }
-  const GradientNorm norm = gradient_norm(program, gradients, options.clip_norm);
+  const NormOperands operands = leave_square_sums(program, gradients);
+  const GradientNorm norm =
+      gradient_norm(program, operands.gradients, operands.sums, options.clip_norm);
   for (const Weight& weight : program.weights()) {
     if (!weight.gradient) continue;
     const Scope scope(program, program.info(weight.tensor).name, program.info(weight.tensor).layer);

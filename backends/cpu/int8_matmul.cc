@@ -55,7 +55,7 @@ Int8Matmul::Int8Matmul(const Int8MatmulSpec& spec, Isa isa)
       s.a_transposed ? a_bytes(s.rows, depth) + b_bytes(s.columns, depth)
                      : a_bytes(s.rows, s.depth) + s.groups * (b_bytes(s.columns, s.depth) + 64);
   const std::int64_t least = a_bytes(std::min(s.rows, kTileRows), s.depth) +
-                             b_bytes(std::min(s.columns, kernels_->panel), s.depth);
+                             b_bytes(std::min(s.columns, kPortionColumns), s.depth);
   capacity_ = round_up(std::min(all + 64 * s.groups, std::max(kPackedA + kPackedB, least)), 64);
   if (s.b_transposed)
     scratch_bytes_ = kernels_->panel * a_row_bytes(s.depth) +
@@ -97,9 +97,9 @@ std::int64_t Int8Matmul::b_bytes(std::int64_t columns, std::int64_t depth) const
 
 void Int8Matmul::run(ThreadPool& pool, const void* a, const void* b, void* c, const float* bias,
                      const void* residual, std::span<std::byte> workspace, std::int64_t a_rows,
-                     std::span<const std::int32_t> offsets, std::uint64_t key,
-                     const float* scales) const {
-  const Call call{{a, b, c, bias, residual, workspace, a_rows, offsets}, key, scales};
+                     std::span<const std::int32_t> offsets, std::uint64_t key, const float* scales,
+                     float* squares) const {
+  const Call call{{a, b, c, bias, residual, workspace, a_rows, offsets, squares}, key, scales};
   check_call(spec_.product, call, workspace_bytes_, pool.threads());
   if ((scales != nullptr) != (spec_.a_coded || spec_.b_coded)) {
     refuse("an int8 matmul whose scales are not what it was made for");
@@ -107,9 +107,8 @@ void Int8Matmul::run(ThreadPool& pool, const void* a, const void* b, void* c, co
   Batch batch;
   for (int group = 0; group < spec_.product.groups; ++group) {
     const Block whole = group_block(call, group);
-    const MatmulSpec& s = spec_.product;
-    const bool nothing_to_add = s.accumulate && whole.depth == 0 && !s.bias && !s.residual;
-    if (whole.rows > 0 && !nothing_to_add) add_group(call, pool, batch, whole);
+    const bool leaves_c = nothing_to_add(spec_.product, whole.depth) && squares == nullptr;
+    if (whole.rows > 0 && !leaves_c) add_group(call, pool, batch, whole);
   }
   run_batch(call, pool, batch);
 }
@@ -137,6 +136,7 @@ Int8Matmul::Block Int8Matmul::group_block(const Call& call, int group) const {
   block.c = static_cast<std::byte*>(call.c) +
             (s.a_transposed ? group_start : first * s.c_stride) * size_of(s.c);
   if (call.residual != nullptr) block.residual = at(call.residual, s.c, first * s.residual_stride);
+  block.squares = squares_of_group(s, call.squares, group);
   return block;
 }
 
@@ -152,7 +152,7 @@ void Int8Matmul::add_group(const Call& call, ThreadPool& pool, Batch& batch,
     const std::int64_t units = each == 0 ? all : bytes / each / unit * unit;
     return std::min(all, std::max(unit, units));
   };
-  const std::int64_t columns = portion(kPackedB, column_bytes, kernels_->panel, whole.columns);
+  const std::int64_t columns = portion(kPackedB, column_bytes, kPortionColumns, whole.columns);
   const std::int64_t rows = portion(kPackedA, row_bytes, kTileRows, whole.rows);
   for (std::int64_t column = 0; column < whole.columns; column += columns) {
     for (std::int64_t row = 0; row < whole.rows; row += rows) {
@@ -186,9 +186,7 @@ Int8Matmul::Block Int8Matmul::part_of(const Block& whole, std::int64_t row, std:
   (s.a_transposed ? part.a_column : part.a_row) += row;
   part.b += (s.b_transposed ? column * s.b_stride : column) * b_element_bytes();
   if (spec_.b_coded) part.scales += column * blocks_of(s.depth);
-  part.c += (row * s.c_stride + column) * size_of(s.c);
-  if (part.bias != nullptr) part.bias += column;
-  if (part.residual != nullptr) part.residual += (row * s.residual_stride + column) * size_of(s.c);
+  move_to(part, s, row, column);
   return part;
 }
 
@@ -400,7 +398,7 @@ void Int8Matmul::multiply(const Block& block, std::int64_t tile) const {
   t.b = block.packed_b.codes(column);
   t.b_scales = block.packed_b.scales(column);
   t.b_corrections = block.packed_b.corrections(column);
-  t.output = output_at(spec_.product, block, row, column);
+  t.output = output_at(s, block, row, column);
   kernels_->tile(t);
 }
 

@@ -68,7 +68,7 @@ class Int8Matmul {
   void run(ThreadPool& pool, const void* a, const void* b, void* c, const float* bias,
            const void* residual, std::span<std::byte> workspace, std::int64_t a_rows,
            std::span<const std::int32_t> offsets = {}, std::uint64_t key = 0,
-           const float* scales = nullptr) const;
+           const float* scales = nullptr, float* squares = nullptr) const;
 
  private:
   struct Call;

@@ -20,6 +20,7 @@ constexpr int kRows = 4, kVectors = 1;
 constexpr int kRows = 2, kVectors = 1;
 #endif
 constexpr int kPanel = kVectors * kLanes;
+static_assert(kCellRows % kRows == 0 && kCellColumns % kPanel == 0);
 
 // ---- Packing ------------------------------------------------------------------------------
 
@@ -330,6 +331,7 @@ void tile(const Int8Tile& t) {
     const std::int64_t rest = t.columns - column;
     const std::int64_t columns = rest < kPanel ? rest : kPanel;
     const std::int64_t width = (columns + kLanes - 1) / kLanes * kLanes;
+    F16 cell = zero();
     for (std::int64_t row = 0; row < t.rows; row += kRows) {
       const std::int64_t rows = t.rows - row < kRows ? t.rows - row : kRows;
       const Strip strip = {t.a + row * t.a_row_bytes, t.a_scales + row * t.a_scale_row,
@@ -340,7 +342,11 @@ void tile(const Int8Tile& t) {
         for (float& sum : sums) sum = 0;
       }
       choose(rows, width)(t, strip, sums);
-      finish(sums, kPanel, rows, columns, part_of(t.output, row, column));
+      const MatmulOutput output = part_of(t.output, row, column);
+      finish(sums, kPanel, rows, columns, output);
+      if (output.squares != nullptr) {
+        add_squares(output, row, column, rows, columns, row + rows == t.rows, cell);
+      }
     }
   }
 }

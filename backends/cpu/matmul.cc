@@ -79,7 +79,7 @@ Matmul::Matmul(const MatmulSpec& spec, Isa isa) : spec_(spec), kernels_(&matmul_
     const std::int64_t all = s.a_transposed
                                  ? (words_of(s.depth) + (pairs() ? s.groups : 0)) * width * 4
                                  : packed_bytes();
-    const std::int64_t least = std::min(width, kernels_->panel) * words_of(s.depth) * 4;
+    const std::int64_t least = std::min(width, kPortionColumns) * words_of(s.depth) * 4;
     // Groups come one after the other: half of them at a time costs one more wait of the threads.
     const std::int64_t enough = s.groups > 1 ? std::min(kPackedBytes, all / 2) : kPackedBytes;
     packed_capacity_ = std::min(all, round_up(std::max(enough, least), 64));
@@ -172,6 +172,7 @@ Matmul::Block Matmul::block_of_group(const Call& call, int group) const {
   if (s.a_transposed) {
     block.b = at(call.b, s.b, s.b_transposed ? first : first * s.b_stride);
     block.c = static_cast<std::byte*>(call.c) + group * s.group_stride * size_of(s.c);
+    block.squares = squares_of_group(s, call.squares, group);
   } else {
     block.b = !s.b_packed  ? at(call.b, s.b, group * s.group_stride)
               : block.thin ? at(call.unpacked_b, s.b, group * s.group_stride)
@@ -186,21 +187,21 @@ Matmul::Block Matmul::block_of_group(const Call& call, int group) const {
 
 void Matmul::run(ThreadPool& pool, const void* a, const void* b, void* c, const float* bias,
                  const void* residual, std::span<std::byte> workspace, std::int64_t a_rows,
-                 std::span<const std::int32_t> offsets, const void* unpacked_b) const {
-  const Call call{{a, b, c, bias, residual, workspace, a_rows, offsets}, unpacked_b};
+                 std::span<const std::int32_t> offsets, const void* unpacked_b,
+                 float* squares) const {
+  const Call call{{a, b, c, bias, residual, workspace, a_rows, offsets, squares}, unpacked_b};
   check_call(spec_, call, workspace_bytes_, pool.threads());
   Batch batch;
   std::int64_t used = 0;  // of the workspace, by the batch
   for (int group = 0; group < spec_.groups; ++group) {
     const Block whole = block_of_group(call, group);
-    const bool nothing_to_add = spec_.accumulate && whole.depth == 0;
-    if (whole.rows == 0 || (nothing_to_add && !spec_.bias && !spec_.residual)) continue;
+    if (whole.rows == 0 || (nothing_to_add(spec_, whole.depth) && squares == nullptr)) continue;
     const bool shares = !whole.thin && !whole.own && !spec_.b_packed;  // a packed B
     const std::int64_t column_bytes = shares ? words_of(whole.depth) * 4 : 0;
     for (std::int64_t column = 0; column < whole.columns;) {
       std::int64_t columns = whole.columns - column;
       if (round_up(columns, 16) * column_bytes > packed_capacity_ - used) {
-        columns = (packed_capacity_ - used) / column_bytes / kernels_->panel * kernels_->panel;
+        columns = (packed_capacity_ - used) / column_bytes / kPortionColumns * kPortionColumns;
       }
       if (columns == 0 || batch.count == kMostBlocks) {
         run_batch(call, pool, batch);
@@ -217,6 +218,10 @@ void Matmul::run(ThreadPool& pool, const void* a, const void* b, void* c, const 
   run_batch(call, pool, batch);
 }
 
+bool nothing_to_add(const MatmulSpec& spec, std::int64_t depth) {
+  return spec.accumulate && depth == 0 && !spec.bias && !spec.residual;
+}
+
 void check_call(const MatmulSpec& spec, const MatmulCall& call, std::int64_t workspace_bytes,
                 int threads) {
   if (call.a_rows < 0 || call.a_rows > (spec.a_transposed ? spec.depth : spec.rows)) {
@@ -228,6 +233,9 @@ void check_call(const MatmulSpec& spec, const MatmulCall& call, std::int64_t wor
   }
   if ((call.bias != nullptr) != spec.bias || (call.residual != nullptr) != spec.residual) {
     refuse("a matmul whose bias or residual is not what it was made for");
+  }
+  if (call.squares != nullptr && (!spec.a_transposed || spec.c != DType::f32)) {
+    refuse("squares of what is not the gradient of a weight");
   }
   if (call.offsets.empty() && spec.groups == 1) return;
   if (std::ssize(call.offsets) != spec.groups + 1 || call.offsets[0] != 0 ||
@@ -245,9 +253,7 @@ Matmul::Block Matmul::columns_of(const Block& whole, std::int64_t column,
   } else {
     block.b += (spec_.b_transposed ? column * spec_.b_stride : column) * size_of(spec_.b);
   }
-  block.c += column * size_of(spec_.c);
-  if (block.bias != nullptr) block.bias += column;
-  if (block.residual != nullptr) block.residual += column * size_of(spec_.c);
+  move_to(block, spec_, 0, column);
   return block;
 }
 
@@ -296,17 +302,35 @@ void Matmul::run_batch(const Call& call, ThreadPool& pool, Batch& batch) const {
   });
 }
 
+float* squares_of_group(const MatmulSpec& s, float* squares, int group) {
+  if (squares == nullptr) return nullptr;
+  return squares + group * divide_up(s.rows, kCellRows) * divide_up(s.columns, kCellColumns);
+}
+
+void move_to(BlockOutput& block, const MatmulSpec& s, std::int64_t row, std::int64_t column) {
+  block.c += (row * s.c_stride + column) * size_of(s.c);
+  if (block.bias != nullptr) block.bias += column;
+  if (block.residual != nullptr) {
+    block.residual += (row * s.residual_stride + column) * size_of(s.c);
+  }
+  if (block.squares != nullptr) {
+    block.squares += row / kCellRows * divide_up(s.columns, kCellColumns) + column / kCellColumns;
+  }
+}
+
 MatmulOutput output_at(const MatmulSpec& s, const BlockOutput& block, std::int64_t row,
                        std::int64_t column) {
+  BlockOutput from = block;
+  move_to(from, s, row, column);
   MatmulOutput output{};
-  output.c = block.c + (row * s.c_stride + column) * size_of(s.c);
+  output.c = from.c;
   output.c_type = type_index(s.c);
   output.c_stride = s.c_stride;
   output.accumulate = s.accumulate;
-  if (block.bias != nullptr) output.bias = block.bias + column;
-  if (block.residual != nullptr) {
-    output.residual = at(block.residual, s.c, row * s.residual_stride + column);
-  }
+  output.bias = from.bias;
+  output.residual = from.residual;
+  output.squares = from.squares;
+  output.squares_stride = divide_up(s.columns, kCellColumns);
   output.residual_stride = s.residual_stride;
   return output;
 }

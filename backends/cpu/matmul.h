@@ -78,10 +78,13 @@ class Matmul {
   // for one group), starts with 0, never decreases, ends at or before a_rows; rows of C beyond it
   // stay as they are. An empty sum (depth 0, an expert without tokens) is 0. Allocates nothing.
   // unpacked_b: with b_packed, B as it lies, or null; groups of few rows are multiplied with it.
+  // squares: with a_transposed and C of f32, for the squares of C: sums of all its cells
+  // (engine/square_sums.h), also of groups without rows. Null: none.
   // Throws Error(usage) when a_rows, offsets or workspace don't fit.
   void run(ThreadPool& pool, const void* a, const void* b, void* c, const float* bias,
            const void* residual, std::span<std::byte> workspace, std::int64_t a_rows,
-           std::span<const std::int32_t> offsets = {}, const void* unpacked_b = nullptr) const;
+           std::span<const std::int32_t> offsets = {}, const void* unpacked_b = nullptr,
+           float* squares = nullptr) const;
 
   // The layout for b_packed: B (as the spec describes it, all groups) into packed_bytes() bytes.
   std::int64_t packed_bytes() const;

@@ -72,6 +72,25 @@ INGOT_SIMD MatmulOutput part_of(const MatmulOutput& output, std::int64_t row, st
   return part;
 }
 
+// Adds the squares of a part of C that was just finished, from (row, column) of its tile on, to
+// those of its cell, whose parts come from the top down; `cell` has those from the same columns so
+// far. bottom: the tile's last rows.
+INGOT_SIMD void add_squares(const MatmulOutput& part, std::int64_t row, std::int64_t column,
+                            std::int64_t rows, std::int64_t columns, bool bottom, F16& cell) {
+  const float* c = static_cast<const float*>(part.c);
+  for (std::int64_t i = 0; i < rows; ++i, c += part.c_stride) {
+    for (std::int64_t j = 0; j < columns; j += kLanes) {
+      const F16 value = load_partial(c + j, lanes_left(columns - j));
+      cell = fma(value, value, cell);
+    }
+  }
+  if (!bottom && (row + rows) % kCellRows != 0) return;
+  float& sum = part.squares[row / kCellRows * part.squares_stride + column / kCellColumns];
+  const float squares = horizontal_sum(cell);
+  sum = column % kCellColumns == 0 ? squares : sum + squares;
+  cell = zero();
+}
+
 // Sums of one block of dot products: as many as registers hold.
 constexpr int kThinSums = 16;
 

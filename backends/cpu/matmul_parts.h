@@ -7,12 +7,17 @@
 #include <span>
 
 #include "engine/dtype.h"
+#include "engine/square_cells.h"
 
 namespace ingot::cpu {
 
 // Largest tile of C: the rows of A of one step (96 KiB) and the sums (192 KiB) stay in L2 while B
 // streams through, panel by panel. Measured on Zen 4: larger ones gain nothing.
 constexpr std::int64_t kTileRows = 96, kTileColumns = 512;
+// Portions of B that are packed at a time are a multiple of this: of every panel, and of the cells
+// whose squares are summed. So are tiles: kTileRows halved twice is kCellRows.
+constexpr std::int64_t kPortionColumns = kCellColumns;
+static_assert(kTileRows == 4 * kCellRows);
 constexpr int kMostBlocks = 64;  // of a batch
 
 constexpr std::int64_t round_up(std::int64_t value, std::int64_t unit) {
@@ -44,6 +49,7 @@ struct MatmulCall {
   std::span<std::byte> workspace;
   std::int64_t a_rows;
   std::span<const std::int32_t> offsets;
+  float* squares;
 };
 
 // Throws Error(usage) unless the call fits the spec and brings the workspace it needs. In
@@ -51,16 +57,26 @@ struct MatmulCall {
 void check_call(const MatmulSpec& spec, const MatmulCall& call, std::int64_t workspace_bytes,
                 int threads);
 
+// Whether a product leaves its C as it is: an empty sum that is added to it.
+bool nothing_to_add(const MatmulSpec& spec, std::int64_t depth);
+
 // Where a block's part of C goes and what is added to it: each points at the block's first element.
 struct BlockOutput {
   std::byte* c;
   const float* bias;          // null: none
   const std::byte* residual;  // null: none
+  float* squares;             // null: none; the sum of the cell that starts there
 };
 
 // The same from the block's (row, column) on. In matmul.cc.
 MatmulOutput output_at(const MatmulSpec& spec, const BlockOutput& block, std::int64_t row,
                        std::int64_t column);
+
+// Of group `group`; null if squares is.
+float* squares_of_group(const MatmulSpec& spec, float* squares, int group);
+
+// Moves all of it to the block's (row, column). With squares that is the start of a cell.
+void move_to(BlockOutput& block, const MatmulSpec& spec, std::int64_t row, std::int64_t column);
 
 // Blocks that are worked on at the same time.
 template <class Block>

@@ -16,6 +16,7 @@ constexpr int kRows = 6, kVectors = 1;
 constexpr int kRows = 2, kVectors = 1;
 #endif
 constexpr int kPanel = kVectors * kLanes;
+static_assert(kCellRows % kRows == 0 && kCellColumns % kPanel == 0);
 
 #if defined(__AVX512BF16__)
 constexpr bool kPairs = true;
@@ -290,6 +291,7 @@ void tile(const MatmulTile& t) {
     const std::int64_t vectors = (columns + kLanes - 1) / kLanes;
     const char* panel = static_cast<const char*>(t.b) + column / kPanel * t.panel_bytes +
                         t.first_word * vectors * kLanes * 4;
+    F16 cell = zero();
     for (std::int64_t row = 0; row < t.rows; row += kRows) {
       const std::int64_t rows = t.rows - row < kRows ? t.rows - row : kRows;
       float* sums = t.sums != nullptr ? t.sums + row * t.sums_stride + column : local;
@@ -300,7 +302,11 @@ void tile(const MatmulTile& t) {
           static_cast<const char*>(t.a) + row * t.a_row_bytes,
           t.a_packed ? t.a_word_bytes : t.a_row_bytes, panel, words, half_word, sums, stride,
           t.first);
-      if (t.last) finish(sums, stride, rows, columns, output);
+      if (!t.last) continue;
+      finish(sums, stride, rows, columns, output);
+      if (output.squares != nullptr) {
+        add_squares(output, row, column, rows, columns, row + rows == t.rows, cell);
+      }
     }
   }
 }

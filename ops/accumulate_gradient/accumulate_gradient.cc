@@ -6,6 +6,11 @@ namespace ingot {
 
 const OpKind kAccumulateGradient{.name = "accumulate_gradient"};
 
+std::int64_t accumulated_square_sums(const Shape& gradient) {
+  const StateLayout layout{.rows = gradient.rows(), .columns = gradient.last()};
+  return (layout.groups() + kTileOfSquares - 1) / kTileOfSquares;
+}
+
 void accumulate_gradient(Program& program, Tensor gradient, const StateTensors& sum) {
   if (program.info(gradient).shape != program.info(sum.values).shape ||
       program.dtype(gradient) != DType::f32 || program.dtype(sum.values) != DType::bf16) {

@@ -5,6 +5,8 @@
 // bits of it are kept and rounding to nearest is enough.
 #pragma once
 
+#include <cstdint>
+
 #include "engine/program.h"
 #include "ops/state_forms/state_forms.h"
 
@@ -15,7 +17,12 @@ namespace ingot {
 // the place in it.
 void accumulate_gradient(Program& program, Tensor gradient, const StateTensors& sum);
 
-//   accumulate_gradient   inputs gradient   outputs sum, residual (or null)
+// How many sums of squares the op leaves (engine/square_sums.h): one for the groups of each of the
+// tiles it works on, of what the update reads: the rounded sum.
+constexpr std::int64_t kTileOfSquares = 512;  // groups of state_forms.h, one row after the other
+std::int64_t accumulated_square_sums(const Shape& gradient);
+
+//   accumulate_gradient   inputs gradient   outputs sum, residual (or null), square sums?
 extern const OpKind kAccumulateGradient;
 
 }  // namespace ingot

@@ -1,6 +1,11 @@
 #include "ops/accumulate_gradient/accumulate_gradient_cpu.h"
 
+#include <algorithm>
+
+#include "backends/cpu/elementwise_simd.h"
 #include "engine/random.h"
+#include "engine/square_sums.h"
+#include "ops/accumulate_gradient/accumulate_gradient.h"
 #include "ops/state_forms/state_forms_cpu.h"
 
 namespace ingot::cpu {
@@ -10,6 +15,7 @@ std::unique_ptr<Kernel> make_accumulate(const Program& program, const Op& op,
                                         const Context& context) {
   const Shape& shape = program.info(op.outputs[0]).shape;
   const StateLayout layout{.rows = shape.rows(), .columns = shape.last()};
+  const std::int64_t tiles = accumulated_square_sums(shape);
   const auto coder = [&](StateForm form, Rounding rounding) {
     return state_coder(form, DType::f32, rounding, context.isa);
   };
@@ -19,12 +25,15 @@ std::unique_ptr<Kernel> make_accumulate(const Program& program, const Op& op,
   const StateCoder sum =
       coder(form, form == StateForm::bf16 ? Rounding::stochastic : Rounding::nearest);
   const std::uint64_t stream = random_stream(op.name);
+  const auto sum_of_squares = elementwise_kernels(context.isa).sum_of_squares[1];  // bf16
+  const SquareSums square_sums(op, 2);
   ThreadPool& pool = context.pool;
   return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState& state) {
     const std::uint64_t key = rounding_key(state.seed, state.step, state.micro_step, stream);
     const bool first = state.micro_step == 0;
     std::byte *values = arguments.outputs[0], *residual = arguments.outputs[1];
-    for_all_groups(pool, layout, key, [&](const StateGroup& group) {
+    float* squares = square_sums(arguments, state);
+    const auto add = [&](const StateGroup& group) {
       alignas(64) float gradient[kGroupElements], total[kGroupElements];
       decode_gradient(arguments.inputs[0], nullptr, group, gradient);
       if (first) {
@@ -35,6 +44,17 @@ std::unique_ptr<Kernel> make_accumulate(const Program& program, const Op& op,
       for (int i = 0; i < group.count; ++i) total[i] += gradient[i];
       for (int i = group.count; i < kGroupElements; ++i) total[i] = 0;
       sum.encode(total, group, values, residual);
+    };
+    if (squares == nullptr) return for_all_groups(pool, layout, key, add);
+    pool.parallel_for(tiles, [&](std::int64_t tile, int) {
+      double total = 0;
+      const std::int64_t first_group = tile * kTileOfSquares;
+      const std::int64_t last = std::min(layout.groups(), first_group + kTileOfSquares);
+      for_groups(layout, first_group, last, key, [&](const StateGroup& group) {
+        add(group);
+        total += sum_of_squares(values + group.element * size_of(DType::bf16), group.count);
+      });
+      squares[tile] = static_cast<float>(total);
     });
   });
 }

@@ -75,6 +75,47 @@ TEST(AccumulateGradient, WithAResidualIsNearlyExact) {
   }
 }
 
+// Of the rounded sum, as the update reads it, after the last micro-step.
+TEST(AccumulateGradient, LeavesTheSquaresOfWhatItStores) {
+  const Shape shape{700, 300};  // 2100 groups: 4 tiles and a part of one
+  for (const StateForm form : {StateForm::bf16, StateForm::bf16_residual}) {
+    Program program;
+    program.begin(Part::micro_step);
+    const Tensor gradient = program.persistent("g", shape, DType::f32, Role::gradient);
+    const StateTensors sum = add_state(program, "sum", shape, form, Role::gradient);
+    accumulate_gradient(program, gradient, sum);
+    ASSERT_EQ(accumulated_square_sums(shape), 5);
+    const Tensor squares = program.persistent("squares", {5}, DType::f32, Role::gradient);
+    program.ops().back().outputs.push_back(squares);
+    cpu::CpuBackend backend(3, cpu::accumulate_gradient_cpu_kernels());
+    BoundProgram bound(program, backend);
+    const MemoryPlan plan = plan_memory(program);
+    Executor executor(program, std::move(bound), plan.offsets, plan.arena_bytes, backend);
+    StepState state;
+    state.micro_steps = 2;
+    std::vector<float> sums(5);
+    const auto read_sums = [&] { executor.read(squares, std::as_writable_bytes(std::span(sums))); };
+    for (int micro = 0; micro < 2; ++micro) {
+      const std::vector<float> values = gradient_of(micro, shape.elements());
+      executor.write(gradient, std::as_bytes(std::span(values)));
+      read_sums();
+      EXPECT_EQ(sums, std::vector<float>(5)) << "before the last micro-step";
+      state.micro_step = micro;
+      executor.run(Part::micro_step, state);
+    }
+    read_sums();
+    std::vector<std::uint16_t> stored(shape.elements());
+    executor.read(sum.values, std::as_writable_bytes(std::span(stored)));
+    std::vector<double> expected(5);
+    for (std::int64_t i = 0; i < shape.elements(); ++i) {
+      const std::int64_t group = i / 300 * 3 + i % 300 / 128;
+      expected[group / kTileOfSquares] += std::pow(double{bf16_to_float(stored[i])}, 2);
+    }
+    // A lane adds 8 squares in fp32, then there are 16 lanes; the rest is in double.
+    for (int i = 0; i < 5; ++i) EXPECT_NEAR(sums[i], expected[i], 13 * 0x1p-24 * expected[i]);
+  }
+}
+
 TEST(AccumulateGradient, DoesNotDependOnThreads) {
   for (const StateForm form : {StateForm::bf16, StateForm::bf16_residual}) {
     EXPECT_EQ(error_after(form, 20, 1), error_after(form, 20, 3));

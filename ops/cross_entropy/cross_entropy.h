@@ -32,6 +32,7 @@ Tensor cross_entropy(Program& program, Tensor hidden, Tensor weight, Tensor targ
 
 //   cross_entropy            inputs hidden, weight, targets   outputs loss
 //   cross_entropy_backward   inputs hidden, weight, targets   outputs loss, d_hidden?, d_weight?
+//                            and square sums? of d_weight (engine/square_sums.h)
 //                            attributes accumulate (d_hidden), first (d_weight), int8_wgrad
 //   attributes of both: chunk_rows, mtp_depth, int8 (products by int8_matmul.h), int8_block
 extern const OpKind kCrossEntropy, kCrossEntropyBackward;

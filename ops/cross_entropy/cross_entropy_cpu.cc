@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "compress/quantizer.h"
+#include "engine/square_sums.h"
 #include "ops/cross_entropy/cross_entropy_simd.h"
 #include "ops/cross_entropy/head_product.h"
 
@@ -142,6 +143,7 @@ std::unique_ptr<Kernel> make_cross_entropy_backward(const Program& program, cons
   const std::int64_t d_hidden_bytes = d_hidden ? program.row_stride(d_hidden) * size_of(dtype) : 0;
   const bool wants_hidden = static_cast<bool>(d_hidden), wants_weight = static_cast<bool>(d_weight);
   const GradientStart starts_now(op);
+  const SquareSums squares(op, 3);
   const auto tensor = static_cast<std::uint64_t>(op.inputs[0].id);
   ThreadPool& pool = context.pool;
   return make_kernel(
@@ -174,8 +176,10 @@ std::unique_ptr<Kernel> make_cross_entropy_backward(const Program& program, cons
           }
           if (wants_weight) {
             const bool starts = first == 0 && starts_now(state);
+            const bool completes = first + rows == head.tokens;
             (starts ? starting : wgrad)
-                .run(pool, logits, hidden, arguments.outputs[2], rest, rows, key);
+                .run(pool, logits, hidden, arguments.outputs[2], rest, rows, key,
+                     completes ? squares(arguments, state) : nullptr);
           }
         }
         sum_losses(losses, targets, head.tokens, arguments.output<float>(0));

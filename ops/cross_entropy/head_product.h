@@ -29,14 +29,14 @@ class HeadProduct {
     return std::visit([](const auto& matmul) { return matmul.workspace_bytes(); }, matmul_);
   }
 
-  // key: of the stochastic rounding, another for each chunk.
+  // key: of the stochastic rounding, another for each chunk. squares: as in Matmul::run.
   void run(ThreadPool& pool, const void* a, const void* b, void* c, std::span<std::byte> workspace,
-           std::int64_t a_rows, std::uint64_t key) const {
+           std::int64_t a_rows, std::uint64_t key, float* squares = nullptr) const {
     if (const auto* floats = std::get_if<Matmul>(&matmul_)) {
-      floats->run(pool, a, b, c, nullptr, nullptr, workspace, a_rows);
+      floats->run(pool, a, b, c, nullptr, nullptr, workspace, a_rows, {}, nullptr, squares);
     } else {
-      std::get<Int8Matmul>(matmul_).run(pool, a, b, c, nullptr, nullptr, workspace, a_rows, {},
-                                        key);
+      std::get<Int8Matmul>(matmul_).run(pool, a, b, c, nullptr, nullptr, workspace, a_rows, {}, key,
+                                        nullptr, squares);
     }
   }
 

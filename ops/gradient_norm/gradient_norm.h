@@ -16,11 +16,13 @@ struct GradientNorm {
 };
 
 // gradients: f32 or bf16 tensors. Squares are summed in blocks of fixed size in double, so that the
-// norm does not depend on the number of threads. clip_norm 0: no clipping.
+// norm does not depend on the number of threads. square_sums: of the squares of other gradients,
+// f32 (engine/square_sums.h). clip_norm 0: no clipping.
 GradientNorm gradient_norm(Program& program, const std::vector<Tensor>& gradients,
-                           double clip_norm);
+                           const std::vector<Tensor>& square_sums, double clip_norm);
 
-//   gradient_norm   inputs gradients...   outputs norm, scale, skipped   attribute clip_norm
+//   gradient_norm   inputs gradients..., square_sums...   outputs norm, scale, skipped
+//                   attributes clip_norm, square_sums: how many inputs are sums
 extern const OpKind kGradientNorm;
 
 }  // namespace ingot

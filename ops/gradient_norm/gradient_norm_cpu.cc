@@ -11,20 +11,30 @@ namespace {
 
 constexpr std::int64_t kBlock = 262144;  // elements of one partial sum
 
-// One block of one gradient.
+// One block of one gradient, or of sums of squares.
 struct Piece {
   int input;
   std::int64_t first_byte, count;
-  double (*sum_of_squares)(const void* x, std::int64_t count);
+  double (*sum)(const void* x, std::int64_t count);
 };
+
+double sum_of_sums(const void* x, std::int64_t count) {
+  const auto* sums = static_cast<const float*>(x);
+  double total = 0;
+  for (std::int64_t i = 0; i < count; ++i) total += sums[i];
+  return total;
+}
 
 std::unique_ptr<Kernel> make_gradient_norm(const Program& program, const Op& op,
                                            const Context& context) {
   std::vector<Piece> pieces;
+  const std::size_t gradients = op.inputs.size() - op.attributes.integer("square_sums");
   for (std::size_t i = 0; i < op.inputs.size(); ++i) {
     const std::int64_t elements = program.info(op.inputs[i]).shape.elements();
     const DType dtype = program.dtype(op.inputs[i]);
-    const auto sum = elementwise_kernels(context.isa).sum_of_squares[float_index(dtype)];
+    const auto sum = i < gradients
+                         ? elementwise_kernels(context.isa).sum_of_squares[float_index(dtype)]
+                         : sum_of_sums;
     for (std::int64_t first = 0; first < elements; first += kBlock) {
       pieces.push_back(
           {static_cast<int>(i), first * size_of(dtype), std::min(kBlock, elements - first), sum});
@@ -39,8 +49,7 @@ std::unique_ptr<Kernel> make_gradient_norm(const Program& program, const Op& op,
     const auto count = static_cast<std::int64_t>(pieces.size());
     pool.parallel_for(count, [&](std::int64_t i, int) {
       const Piece& piece = pieces[i];
-      partial[i] =
-          piece.sum_of_squares(arguments.inputs[piece.input] + piece.first_byte, piece.count);
+      partial[i] = piece.sum(arguments.inputs[piece.input] + piece.first_byte, piece.count);
     });
     double total = 0;
     for (std::int64_t i = 0; i < count; ++i) total += partial[i];

@@ -14,7 +14,8 @@ Tensor grouped_linear(Program& program, Tensor x, Tensor weight, Tensor offsets)
 
 //   grouped_linear         inputs x, weight, offsets    outputs y
 //   grouped_linear_dgrad   inputs dy, weight, offsets   outputs dx   attribute accumulate
-//   grouped_linear_wgrad   inputs dy, x, offsets        outputs dW   (always accumulates)
+//   grouped_linear_wgrad   inputs dy, x, offsets        outputs dW, square sums? of each matrix
+//                          attribute first
 // Codes as operands: as in ops/linear/linear.h, scales last.
 // packed: the weight comes packed as well, as the last input (ops/pack_weight).
 extern const OpKind kGroupedLinear, kGroupedLinearDgrad, kGroupedLinearWgrad;

@@ -1,6 +1,7 @@
 #include "ops/grouped_linear/grouped_linear_cpu.h"
 
 #include "backends/cpu/matmul.h"
+#include "engine/square_sums.h"
 #include "ops/linear/int8_product_cpu.h"
 #include "ops/pack_weight/pack_weight.h"
 
@@ -26,14 +27,16 @@ std::unique_ptr<Kernel> make_grouped(const Program& program, const Op& op, const
   const Matmul matmul(spec, context.isa);
   const Matmul starting = op.attributes.flag("first") ? matmul.overwriting() : matmul;
   const GradientStart starts_now(op);
+  const SquareSums squares(op, 1);
   ThreadPool& pool = context.pool;
-  return make_kernel(matmul.workspace_bytes(), [=, &pool](const KernelArguments& arguments,
-                                                          const StepState& state) {
-    const std::span offsets_now(arguments.input<std::int32_t>(2), experts + 1);
-    const Matmul& now = starts_now(state) ? starting : matmul;
-    now.run(pool, arguments.inputs[0], arguments.inputs[packed], arguments.outputs[0], nullptr,
-            nullptr, arguments.workspace, a_rows, offsets_now, arguments.inputs[1]);
-  });
+  return make_kernel(matmul.workspace_bytes(),
+                     [=, &pool](const KernelArguments& arguments, const StepState& state) {
+                       const std::span offsets_now(arguments.input<std::int32_t>(2), experts + 1);
+                       const Matmul& now = starts_now(state) ? starting : matmul;
+                       now.run(pool, arguments.inputs[0], arguments.inputs[packed],
+                               arguments.outputs[0], nullptr, nullptr, arguments.workspace, a_rows,
+                               offsets_now, arguments.inputs[1], squares(arguments, state));
+                     });
 }
 
 std::unique_ptr<Kernel> make_forward(const Program& program, const Op& op, const Context& context) {

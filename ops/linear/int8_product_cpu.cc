@@ -2,6 +2,7 @@
 
 #include "backends/cpu/int8_matmul.h"
 #include "compress/quantizer.h"
+#include "engine/square_sums.h"
 
 namespace ingot::cpu {
 
@@ -19,6 +20,7 @@ std::unique_ptr<Kernel> make_int8_product(const Op& op, const Context& context, 
                           context.isa);
   const Int8Matmul starting = op.attributes.flag("first") ? matmul.overwriting() : matmul;
   const GradientStart starts_now(op);
+  const SquareSums squares(op, 1);
   const auto tensor = static_cast<std::uint64_t>(op.inputs[0].id);
   const std::int64_t bounds = offsets ? spec.groups + 1 : 0;
   ThreadPool& pool = context.pool;
@@ -30,7 +32,7 @@ std::unique_ptr<Kernel> make_int8_product(const Op& op, const Context& context, 
             spec.bias ? arguments.input<float>(2) : nullptr,
             spec.residual ? arguments.inputs[3] : nullptr, arguments.workspace, a_rows, offsets_now,
             rounding_key(state.seed, state.step, state.micro_step, tensor),
-            coded ? arguments.input<float>(scales) : nullptr);
+            coded ? arguments.input<float>(scales) : nullptr, squares(arguments, state));
   });
 }
 

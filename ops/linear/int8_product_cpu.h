@@ -14,7 +14,8 @@ namespace ingot::cpu {
 // spec has them.
 // Attributes: int8_block (Int8MatmulSpec::block), stochastic (A is a gradient and rounded so),
 // first (overwrites in micro-step 0).
-// If A or B is codes, the last input has their scales.
+// If A or B is codes, the last input has their scales. A second output gets the sums of squares of
+// the first, if there is one.
 std::unique_ptr<Kernel> make_int8_product(const Op& op, const Context& context, MatmulSpec spec,
                                           std::int64_t a_rows, bool offsets);
 

@@ -24,9 +24,11 @@ Tensor linear(Program& program, Tensor x, Tensor weight, const LinearOptions& op
 //   linear          inputs x, weight, bias?, residual?   outputs y
 //                   or x, codes, bias?, residual?, scales (ops/quantize, engine/int8_weights.h)
 //   linear_dgrad    inputs dy, weight                    outputs dx   attribute accumulate
-//   linear_wgrad    inputs dy, x                         outputs dW   attribute first
+//   linear_wgrad    inputs dy, x                         outputs dW, square sums?
+//                                                        attribute first
 //   bias_gradient   inputs dy                            outputs db   attribute first
 // An int8 product's first operand may be codes too, with their scales [rows] as the last input.
+// square sums: of dW, by cell (engine/square_sums.h).
 // first: overwrites in micro-step 0; else, and without it, adds (Gradients::Target).
 // packed: the weight comes packed as well, as the last input (ops/pack_weight).
 // int8: the product is computed in int8, with scales for each int8_block of the depth; stochastic:

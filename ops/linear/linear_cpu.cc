@@ -1,6 +1,7 @@
 #include "ops/linear/linear_cpu.h"
 
 #include "backends/cpu/matmul.h"
+#include "engine/square_sums.h"
 #include "ops/linear/bias_gradient_cpu.h"
 #include "ops/linear/int8_product_cpu.h"
 #include "ops/linear/mixed_linear_cpu.h"
@@ -87,13 +88,14 @@ std::unique_ptr<Kernel> make_wgrad(const Program& program, const Op& op, const C
   const Matmul adding(spec, context.isa);
   const Matmul starting = op.attributes.flag("first") ? adding.overwriting() : adding;
   const GradientStart starts_now(op);
+  const SquareSums squares(op, 1);
   ThreadPool& pool = context.pool;
-  return make_kernel(adding.workspace_bytes(),
-                     [=, &pool](const KernelArguments& arguments, const StepState& state) {
-                       (starts_now(state) ? starting : adding)
-                           .run(pool, arguments.inputs[0], arguments.inputs[1],
-                                arguments.outputs[0], nullptr, nullptr, arguments.workspace, rows);
-                     });
+  return make_kernel(adding.workspace_bytes(), [=, &pool](const KernelArguments& arguments,
+                                                          const StepState& state) {
+    (starts_now(state) ? starting : adding)
+        .run(pool, arguments.inputs[0], arguments.inputs[1], arguments.outputs[0], nullptr, nullptr,
+             arguments.workspace, rows, {}, nullptr, squares(arguments, state));
+  });
 }
 
 }  // namespace

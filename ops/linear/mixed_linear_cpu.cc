@@ -5,6 +5,7 @@
 
 #include "backends/cpu/elementwise_simd.h"
 #include "backends/cpu/matmul.h"
+#include "engine/square_sums.h"
 
 namespace ingot::cpu {
 namespace {
@@ -139,6 +140,7 @@ std::unique_ptr<Kernel> make_mixed_wgrad(const Program& program, const Op& op,
   const Matmul starting = op.attributes.flag("first") ? adding.overwriting() : adding;
   const std::int64_t chunk = chunk_bytes(x.columns);
   const GradientStart starts_now(op);
+  const SquareSums squares(op, 1);
   ThreadPool& pool = context.pool;
   return make_kernel(chunk + adding.workspace_bytes(), [=, &pool](const KernelArguments& arguments,
                                                                   const StepState& state) {
@@ -146,8 +148,10 @@ std::unique_ptr<Kernel> make_mixed_wgrad(const Program& program, const Op& op,
     for_each_chunk(rows, [&](std::int64_t row, std::int64_t count) {
       const Matmul& matmul = starts_now(state) && row == 0 ? starting : adding;
       converter.load(pool, values, arguments.inputs[1] + row * converter.stride_bytes, count);
+      const bool last = row + count == rows;
       matmul.run(pool, arguments.input<float>(0) + row * dy_stride, values, arguments.outputs[0],
-                 nullptr, nullptr, arguments.workspace.subspan(chunk), count);
+                 nullptr, nullptr, arguments.workspace.subspan(chunk), count, {}, nullptr,
+                 last ? squares(arguments, state) : nullptr);
     });
   });
 }
