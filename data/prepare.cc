@@ -1,11 +1,6 @@
 #include "data/prepare.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
@@ -21,7 +16,7 @@
 #include "data/tokenizer.h"
 #include "engine/error.h"
 #include "io/atomic_file.h"
-#include "io/file_descriptor.h"
+#include "io/directory_lock.h"
 
 namespace ingot {
 namespace {
@@ -50,35 +45,14 @@ void check(const PrepareOptions& options) {
   if (options.tokenizer.empty()) {
     refuse("no tokenizer", "give --tokenizer a tokenizer.json, or \"train\" and --vocab");
   }
+  // Refuses what is no vocabulary before there is a folder that remembers it.
+  if (options.tokenizer == kTrain) BpeTrainer({.vocabulary_size = options.vocabulary_size});
   if (!(options.validation >= 0 && options.validation <= 0.5)) {
     refuse("--validation must be a number from 0 to 0.5", "the default is 0.02");
   }
   if (options.shard_tokens == 0) refuse("--shard-tokens must be at least 1", "try 100000000");
   if (options.field.empty()) refuse("--field is empty", "the default is \"text\"");
   if (options.threads < 0) refuse("--threads is negative", "0 stands for all processors");
-}
-
-// Two prepares must not write one folder. The lock goes with the process, however it ends.
-class FolderLock {
- public:
-  explicit FolderLock(const fs::path& folder)
-      : folder_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-    if (!folder_.is_open()) throw_disk_error("cannot open the folder", errno, folder);
-    // Other failures: a file system without locks.
-    if (::flock(folder_.number(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-      throw Error(ErrorCode::usage, "another `ingot prepare` is at work in this folder",
-                  folder.string(), "wait for it, or choose another --output");
-    }
-  }
-
- private:
-  FileDescriptor folder_;
-};
-
-void make_folder(const fs::path& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) throw_disk_error("cannot create the folder", error.value(), folder);
 }
 
 class Preparation {
@@ -89,8 +63,12 @@ class Preparation {
   PrepareResult run() {
     check(options_);
     if (options_.tokenizer != kTrain) given_tokenizer_ = Tokenizer::load(options_.tokenizer);
-    make_folder(output_);
-    const FolderLock lock(output_);
+    create_folder(output_);
+    DirectoryLock lock;
+    if (!lock.take(output_)) {
+      throw Error(ErrorCode::usage, "another `ingot prepare` is at work in this folder",
+                  output_.string(), "wait for it, or choose another --output");
+    }
     AtomicFile(output_ / "prepare.json");  // may anything be written here?
     inputs_ = find_text(options_.inputs, output_);
     validation_start_ = validation_start(inputs_, options_.validation);

@@ -420,13 +420,15 @@ TEST_F(Prepare, OptionsThatMakeNoSenseAreUsageErrors) {
   refused([](auto& o) { o.validation = std::nan(""); }, "--validation");
   refused([](auto& o) { o.shard_tokens = 0; }, "--shard-tokens");
   refused([](auto& o) { o.threads = -1; }, "--threads");
+  for (const std::uint32_t vocabulary : {0u, 100u, ~0u}) {
+    refused(
+        [=](auto& o) {
+          o.tokenizer = "train";
+          o.vocabulary_size = vocabulary;
+        },
+        "a vocabulary of " + std::to_string(vocabulary));
+  }
   EXPECT_FALSE(fs::exists(folder_ / "none"));
-  refused(
-      [](auto& o) {
-        o.tokenizer = "train";
-        o.vocabulary_size = 100;
-      },
-      "");
 }
 
 TEST_F(Prepare, AFolderThatCannotBeWrittenIsADeviceErrorBeforeAnyWork) {

@@ -184,7 +184,7 @@ TEST(RunConfig, ModelIsAPathBesideTheFileOrAnObject) {
   EXPECT_EQ(mistakes_in(R"({"model": 3})"),
             Lines{"run.json:1: \"model\" is 3: a path or an object"});
   EXPECT_EQ(mistakes_in(R"({"model": "nowhere.json"})"),
-            Lines{"configs/nowhere.json: model: no such file"});
+            Lines{"configs/nowhere.json: model: no such file: check the path"});
 }
 
 TEST(RunConfig, MistakesInTheModelNameTheirOwnLine) {

@@ -47,7 +47,7 @@ GenerationOptions generation_options(const InferenceOptions& options, DType dtyp
           .dtype = dtype};
 }
 
-ModelSource find_model(const std::filesystem::path& path) {
+ModelSource find_model(const std::filesystem::path& path, const OnDamaged& on_damaged) {
   if (std::filesystem::exists(path / "manifest.json")) {
     return {.folder = path, .config = config_of_checkpoint(CheckpointReader::open(path))};
   }
@@ -58,13 +58,18 @@ ModelSource find_model(const std::filesystem::path& path) {
     return source;
   }
   std::string damaged;
+  std::vector<std::string> lines;
   const auto newest = CheckpointReader::find_newest_good(
       path, [&](const std::string& name, const std::string& reason) {
         damaged += "; " + name + " is damaged: " + reason;
+        lines.push_back("damaged checkpoint " + name + " passed over: " + reason);
       });
   if (!newest) {
     throw Error(ErrorCode::data, "no checkpoint and no model here" + damaged, path.string(),
                 "name a checkpoint, a run's directory or a Hugging Face folder");
+  }
+  for (const std::string& line : lines) {
+    if (on_damaged) on_damaged(line);
   }
   return {.folder = newest->path(), .config = config_of_checkpoint(*newest)};
 }

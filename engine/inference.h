@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,8 +28,11 @@ struct ModelSource {
 // The type a model without a run config is computed in: fp32 for fp32 weights, else bf16.
 ComputeType inference_compute(const ModelConfig& model);
 
+// Gets a line for each damaged checkpoint that was passed over.
+using OnDamaged = std::function<void(const std::string& line)>;
+
 // Throws Error(data) when there is no model at `path`.
-ModelSource find_model(const std::filesystem::path& path);
+ModelSource find_model(const std::filesystem::path& path, const OnDamaged& on_damaged = {});
 
 struct InferenceOptions {
   std::int64_t batch = 0, sequence = 0;  // of the evaluation part; 0: none
@@ -71,6 +75,6 @@ std::vector<std::string> import_model(const std::filesystem::path& model_folder,
 // A checkpoint -> a Hugging Face folder, in `dtype`, or in that of the model's config: what was
 // imported goes out as it came, what was trained from a config without one in bf16.
 void export_model(const std::filesystem::path& checkpoint, const std::filesystem::path& folder,
-                  std::optional<DType> dtype = {});
+                  std::optional<DType> dtype = {}, const OnDamaged& on_damaged = {});
 
 }  // namespace ingot

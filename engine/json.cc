@@ -214,9 +214,13 @@ Json parse_json(std::string_view text, const std::string& name, ErrorCode code,
 std::string read_text(const std::filesystem::path& path, ErrorCode code, std::size_t limit) {
   std::error_code ignored;
   const auto status = std::filesystem::status(path, ignored);
-  if (!std::filesystem::exists(status)) throw Error(code, "no such file", path.string());
+  if (!std::filesystem::exists(status)) {
+    throw Error(code, "no such file", path.string(), "check the path");
+  }
   // A device or pipe could block or never end.
-  if (!std::filesystem::is_regular_file(status)) throw Error(code, "not a file", path.string());
+  if (!std::filesystem::is_regular_file(status)) {
+    throw Error(code, "not a file", path.string(), "name a file");
+  }
   std::ifstream file(path, std::ios::binary);
   if (!file) throw Error(code, "can't be opened for reading", path.string());
   std::string text;

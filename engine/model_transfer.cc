@@ -160,8 +160,8 @@ std::vector<std::string> import_model(const std::filesystem::path& model_folder,
 }
 
 void export_model(const std::filesystem::path& checkpoint, const std::filesystem::path& folder,
-                  std::optional<DType> chosen) {
-  const ModelSource source = find_model(checkpoint);
+                  std::optional<DType> chosen, const OnDamaged& on_damaged) {
+  const ModelSource source = find_model(checkpoint, on_damaged);
   if (source.hugging_face) {
     throw Error(ErrorCode::usage, "this is a Hugging Face folder already", checkpoint.string(),
                 "name a checkpoint");

@@ -63,11 +63,26 @@ PackedWeights packed_weights(const Program& program) {
   return packed;
 }
 
-// "bf16, 14 packed"
-std::string weights_summary(const Program& program, const RunConfig& config) {
+// How the largest matrix is stored from step to step, what is kept beside it, and the copies that a
+// step packs: "bf16, f32 masters, 14 packed", "bf16, i8 residuals", "int8".
+std::string weights_summary(const Program& program) {
+  const auto elements = [&program](const Weight& weight) {
+    return program.info(weight.tensor).shape.elements();
+  };
+  const Weight& weight = *std::max_element(
+      program.weights().begin(), program.weights().end(),
+      [&](const Weight& a, const Weight& b) { return elements(a) < elements(b); });
+  std::string text(weight.codes ? "int8" : name_of(program.dtype(weight.tensor)));
+  const auto beside = [&](Tensor t, const char* what) {
+    text += ", " + std::string(name_of(program.dtype(t))) + what;
+  };
+  if (weight.residual) {
+    beside(weight.residual, " residuals");
+  } else if (weight.master && weight.master.id != weight.tensor.id) {
+    beside(weight.master, " masters");
+  }
   const int copies = packed_weights(program).copies;
-  return std::string(name_of(storage_dtype(config.precision.compute))) +
-         (copies > 0 ? ", " + std::to_string(copies) + " packed" : "");
+  return text + (copies > 0 ? ", " + std::to_string(copies) + " packed" : "");
 }
 
 std::string alternatives_report(const PlannedTraining& plan) {
@@ -183,7 +198,7 @@ std::string memory_report_json(const PlannedTraining& plan, const RunConfig& con
       {"choices",
        {{"micro_batch", plan.compiled->batch},
         {"activations", activations_summary(*plan.compiled)},
-        {"weights", weights_summary(program, config)},
+        {"weights", weights_summary(program)},
         {"optimizer_state", name_of(plan.choices.state)},
         {"head_chunk", plan.choices.head_chunk},
         {"offload", name_of(plan.choices.offload)}}},

@@ -15,6 +15,12 @@ RunCheckpoints::RunCheckpoints(const RunConfig& config, const RunLog& log)
       steps_(config.schedule.steps),
       log_(log) {}
 
+void RunCheckpoints::keep_others_out() {
+  if (lock_.take(directory_)) return;
+  throw Error(ErrorCode::usage, "another run is writing its checkpoints here", directory_.string(),
+              "wait until it has ended, or choose another checkpoint.directory");
+}
+
 std::optional<CheckpointReader> RunCheckpoints::find(const std::string& resume) {
   if (resume == "auto") {
     auto found = CheckpointReader::find_newest_good(

@@ -9,6 +9,7 @@
 #include "engine/checkpoint.h"
 #include "engine/run_log.h"
 #include "engine/training_engine.h"
+#include "io/directory_lock.h"
 
 namespace ingot {
 
@@ -16,6 +17,10 @@ class RunCheckpoints {
  public:
   // log must outlive this.
   RunCheckpoints(const RunConfig& config, const RunLog& log);
+
+  // Keeps other runs out of the directory as long as this lives, from the first call at which it is
+  // there. Throws Error(usage) when one is at work in it.
+  void keep_others_out();
 
   // What to start from, by TrainOptions::resume; nothing: fresh. Throws Error: usage when resume is
   // "none" and there are checkpoints, data when there is no good one among them.
@@ -37,6 +42,7 @@ class RunCheckpoints {
   std::filesystem::path directory_;
   std::int64_t every_, keep_, steps_;
   const RunLog& log_;
+  DirectoryLock lock_;
   std::int64_t saved_step_ = -1;  // the newest one is of this step; none yet
 };
 

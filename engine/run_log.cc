@@ -4,11 +4,20 @@
 #include <cstdio>
 
 namespace ingot {
+namespace {
+
+// A console that takes no more does not make a run fail: what counts is in its files.
+void flush_console() {
+  std::fflush(stdout);
+  std::clearerr(stdout);
+}
+
+}  // namespace
 
 void RunLog::say(std::string_view text) const {
   if (quiet_) return;
   std::fprintf(stdout, "%.*s\n", static_cast<int>(text.size()), text.data());
-  std::fflush(stdout);
+  flush_console();
 }
 
 void RunLog::open_metrics(const std::filesystem::path& directory, std::int64_t keep_steps) {
@@ -21,7 +30,7 @@ void RunLog::step(const StepMetrics& metrics) {
   char line[256];
   format_console_line(line, sizeof line, metrics);
   std::puts(line);  // not say(): tests/bench/count_allocations.cc takes a puts() for a step
-  std::fflush(stdout);
+  flush_console();
 }
 
 void RunLog::validation(std::int64_t step, double loss) {

@@ -19,22 +19,32 @@ void install(int signal, void (*handler)(int), int flags = 0) {
   sigaction(signal, &action, nullptr);
 }
 
+bool is_ignored(int signal) {
+  struct sigaction action {};
+  return sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+void ask_to_stop(int received) { stop_signal = received; }
+
 }  // namespace
 
 RunSignals::RunSignals() {
   stop_signal = 0;
   reread_asked = false;
-  for (const int signal : {SIGINT, SIGTERM}) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    if (signal == SIGHUP && is_ignored(signal)) continue;
     // RESETHAND: the second signal meets the default action, for those who won't wait.
-    install(
-        signal, [](int received) { stop_signal = received; }, SA_RESETHAND);
+    install(signal, ask_to_stop, SA_RESETHAND);
   }
+  install(SIGPIPE, ask_to_stop);  // comes again with each line that is said
   install(SIGUSR1, [](int) { reread_asked = true; });
 }
 
 RunSignals::~RunSignals() {
-  for (const int signal : {SIGINT, SIGTERM}) install(signal, SIG_DFL);
-  install(SIGUSR1, SIG_IGN);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    if (!is_ignored(signal)) install(signal, SIG_DFL);
+  }
+  for (const int signal : {SIGPIPE, SIGUSR1}) install(signal, SIG_IGN);
 }
 
 int RunSignals::stop() const { return stop_signal; }

@@ -1,12 +1,13 @@
-// What a run is told from outside, as flags that it looks at between steps: SIGINT and SIGTERM ask
-// it to save and exit, SIGUSR1 to read its memory budget again.
+// What a run is told from outside, as flags that it looks at between steps: SIGINT, SIGTERM, SIGHUP
+// (its terminal is gone) and SIGPIPE (who read what it says is gone) ask it to save and exit,
+// SIGUSR1 to read its memory budget again.
 #pragma once
 
 namespace ingot {
 
-// While one lives, these signals set flags instead of ending the process; a second SIGINT or
-// SIGTERM ends it at once. Afterwards SIGUSR1 is ignored: one that comes late must not end the
-// process while it leaves. One at a time.
+// While one lives, these signals set flags instead of ending the process; a second SIGINT, SIGTERM
+// or SIGHUP ends it at once. SIGHUP stays ignored where it was (nohup). Afterwards SIGUSR1 and
+// SIGPIPE are ignored: one that comes late must not end the process while it leaves. One at a time.
 class RunSignals {
  public:
   RunSignals();

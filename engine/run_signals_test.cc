@@ -52,6 +52,31 @@ TEST(RunSignalsDeathTest, ASecondRequestToStopEndsTheProcess) {
       testing::KilledBySignal(SIGINT), "");
 }
 
+TEST(RunSignals, WhoReadsNoMoreStopsTheRunButNeverKillsIt) {
+  {
+    const RunSignals signals;
+    for (int line = 0; line < 3; ++line) std::raise(SIGPIPE);
+    EXPECT_EQ(signals.stop(), SIGPIPE);
+  }
+  std::raise(SIGPIPE);
+}
+
+TEST(RunSignals, ALostTerminalStopsTheRunUnlessThatWasIgnored) {
+  {
+    const RunSignals signals;
+    std::raise(SIGHUP);
+    EXPECT_EQ(signals.stop(), SIGHUP);
+  }
+  std::signal(SIGHUP, SIG_IGN);
+  {
+    const RunSignals signals;
+    std::raise(SIGHUP);
+    EXPECT_EQ(signals.stop(), 0);
+  }
+  std::raise(SIGHUP);
+  std::signal(SIGHUP, SIG_DFL);
+}
+
 TEST(RunSignals, AReReadThatComesLateIsIgnored) {
   { const RunSignals signals; }
   std::raise(SIGUSR1);

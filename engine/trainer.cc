@@ -21,6 +21,7 @@
 #include "engine/step_health.h"
 #include "engine/step_timer.h"
 #include "engine/training_engine.h"
+#include "io/atomic_file.h"
 #include "memory/system_memory.h"
 #include "optim/schedule.h"
 
@@ -97,6 +98,7 @@ Trainer::Trainer(const RunConfig& config, const TrainOptions& options, Backend& 
         loader_->next(tokens, targets);
       }),
       health_(config) {
+  checkpoints_.keep_others_out();
   found_ = checkpoints_.find(options.resume);
   const std::optional<PlanRecord> record = found_ ? load_plan_record(*found_) : std::nullopt;
   PlannedTraining plan = plan_training(
@@ -305,7 +307,8 @@ void Trainer::between_steps() {
 int Trainer::run() {
   const RunSignals signals;
   BudgetWatch budget(config_.memory.budget, options_.reread_budget, options_.system_root);
-  std::filesystem::create_directories(config_.checkpoint.directory);
+  create_folder(config_.checkpoint.directory);
+  checkpoints_.keep_others_out();
   start();
   log_.say(memory_report(engine_->plan()));
   while (state_.step < last_step_ && signals.stop() == 0) {

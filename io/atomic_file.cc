@@ -56,8 +56,19 @@ void throw_disk_error(std::string_view action, int error, const std::filesystem:
 }
 
 AtomicFile::AtomicFile(std::filesystem::path target) : target_(std::move(target)) {
-  if (std::error_code ignored; std::filesystem::is_directory(target_, ignored)) {
-    throw_disk_error("cannot write", EISDIR, target_);
+  std::error_code ignored;
+  const std::filesystem::file_status there = std::filesystem::status(target_, ignored);
+  if (std::filesystem::is_directory(there)) throw_disk_error("cannot write", EISDIR, target_);
+  // A rename would put a file in the place of /dev/null, or of a link.
+  if (std::filesystem::exists(there)) {
+    if (!std::filesystem::is_regular_file(there)) {
+      throw Error(ErrorCode::device, "cannot write: a device or pipe, not a file", target_.string(),
+                  "choose another name");
+    }
+    if (std::filesystem::is_symlink(target_, ignored)) {
+      const std::filesystem::path real = std::filesystem::canonical(target_, ignored);
+      if (!ignored) target_ = real;
+    }
   }
   // The number keeps apart the files of one process, and of two that had the same process id (in
   // containers that is always 1): a partial file that a killed run left behind is not reused.
@@ -127,6 +138,12 @@ void write_text_file(const std::filesystem::path& target, std::string_view text)
   AtomicFile file(target);
   file.write(text);
   file.commit();
+}
+
+void create_folder(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) throw_disk_error("cannot create the folder", error.value(), folder);
 }
 
 void sync_directory(const std::filesystem::path& directory) {

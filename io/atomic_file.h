@@ -23,7 +23,8 @@ namespace ingot {
 
 class AtomicFile {
  public:
-  // Creates NAME.PROCESS-NUMBER.partial in the target's folder, which must exist.
+  // Creates NAME.PROCESS-NUMBER.partial in the target's folder, which must exist. A link is
+  // followed; what is there and no file (a folder, a device, a pipe) is refused.
   explicit AtomicFile(std::filesystem::path target);
   AtomicFile(AtomicFile&&) noexcept = default;
   AtomicFile& operator=(AtomicFile&&) = delete;
@@ -61,6 +62,9 @@ class AtomicFile {
 
 // A small text file, whole and at once.
 void write_text_file(const std::filesystem::path& target, std::string_view text);
+
+// With its parents, where it is not there yet. Throws Error(device).
+void create_folder(const std::filesystem::path& folder);
 
 // Makes renames and new names in a folder survive a power failure.
 void sync_directory(const std::filesystem::path& directory);

@@ -77,7 +77,8 @@ std::vector<std::string> CheckpointReader::list(const std::filesystem::path& dir
     if (step && entry->is_directory(ignored)) found.emplace_back(*step, name);
   }
   if (error && error != std::errc::no_such_file_or_directory) {
-    throw Error(ErrorCode::data, "cannot read the folder: " + error.message(), directory.string());
+    throw Error(ErrorCode::data, "cannot read the folder: " + error.message(), directory.string(),
+                "name another folder for checkpoints");
   }
   std::sort(found.begin(), found.end());
   std::vector<std::string> names;

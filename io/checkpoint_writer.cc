@@ -118,18 +118,16 @@ CheckpointWriter::CheckpointWriter(fs::path directory, std::int64_t step,
       partial_(directory_ / (name_ + kPartialSuffix)),
       options_(std::move(options)) {
   if (step < 0) throw Error(ErrorCode::usage, "a checkpoint has a negative step");
-  std::error_code error;
-  fs::create_directories(directory_, error);
-  if (error) throw_disk_error("cannot create the folder", error.value(), directory_);
+  create_folder(directory_);
   remove_leftovers(directory_);
-  fs::create_directory(partial_, error);
-  if (error) throw_disk_error("cannot create the folder", error.value(), partial_);
+  create_folder(partial_);
   manifest_.step = step;
   try {
     shards_ = std::make_unique<ShardedWriter>(partial_, std::move(tensors), options_.shard_limit,
                                               shard_name);
   } catch (...) {
-    fs::remove_all(partial_, error);
+    std::error_code ignored;
+    fs::remove_all(partial_, ignored);
     throw;
   }
 }

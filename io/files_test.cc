@@ -6,6 +6,7 @@
 #include <string>
 
 #include "io/atomic_file.h"
+#include "io/directory_lock.h"
 #include "io/hash.h"
 #include "io/mapped_file.h"
 #include "io/test_folder.h"
@@ -93,6 +94,28 @@ TEST(AtomicFile, MissingFolderAndFolderInTheWayAreDeviceErrors) {
       ErrorCode::device, [&] { AtomicFile(folder / "directory"); }, "in the way");
 }
 
+TEST(AtomicFile, WhatIsNoFileIsRefusedAndStays) {
+  const TestFolder folder;
+  const std::filesystem::path pipe = folder / "pipe", link = folder / "link";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  std::filesystem::create_symlink(pipe, link);
+  for (const std::filesystem::path& target : {pipe, link}) {
+    expect_error(
+        ErrorCode::device, [&] { write_text_file(target, "text"); }, "not a file", target.string());
+  }
+  EXPECT_TRUE(std::filesystem::is_fifo(pipe));
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+}
+
+TEST(AtomicFile, ALinkStaysAndItsFileIsReplaced) {
+  const TestFolder folder;
+  put_file(folder / "file", "old");
+  std::filesystem::create_symlink("file", folder / "link");
+  write_text_file(folder / "link", "new");
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "link"));
+  EXPECT_EQ(contents_of(folder / "file"), "new");
+}
+
 TEST(AtomicFile, ReadOnlyFolderIsADeviceError) {
   TestFolder folder;
   ::chmod(folder.path().c_str(), 0555);
@@ -132,6 +155,20 @@ TEST(AtomicFile, AFullDeviceIsADeviceErrorWithAdvice) {
   expect_error(
       ErrorCode::device, [] { throw_disk_error("cannot write", ENOSPC, "x"); }, "No space left",
       "free some space");
+}
+
+TEST(DirectoryLock, IsHeldByOneAtATimeAndLeavesNothingBehind) {
+  const TestFolder folder;
+  {
+    DirectoryLock first, second;
+    EXPECT_TRUE(first.take(folder / "missing"));
+    EXPECT_TRUE(first.take(folder.path()));
+    EXPECT_TRUE(first.take(folder.path()));
+    EXPECT_FALSE(second.take(folder.path()));
+  }
+  DirectoryLock third;
+  EXPECT_TRUE(third.take(folder.path()));
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
 }
 
 TEST(AvailableBytes, LooksPastFoldersThatDoNotExistYet) {

@@ -44,9 +44,8 @@ void remove_our_files(const std::filesystem::path& folder, bool keep_mark) {
 
 // An empty folder with the mark in it, or an error.
 void claim_folder(const std::filesystem::path& folder) {
+  create_folder(folder);
   std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) throw_disk_error("cannot create the folder", error.value(), folder);
   const bool is_empty = std::filesystem::is_empty(folder, error);
   if (error) throw_disk_error("cannot read the folder", error.value(), folder);
   if (!is_empty && !std::filesystem::exists(folder / kUnfinishedModelMark, error)) {

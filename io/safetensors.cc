@@ -100,7 +100,8 @@ SafetensorsFile::SafetensorsFile(std::filesystem::path path)
 
 const SafetensorsEntry& SafetensorsFile::at(std::string_view name) const {
   if (const SafetensorsEntry* entry = find(name)) return *entry;
-  throw Error(ErrorCode::data, "has no tensor " + quoted_name(name), file_.path().string());
+  throw Error(ErrorCode::data, "has no tensor " + quoted_name(name), file_.path().string(),
+              "name a file that has it");
 }
 
 void SafetensorsFile::release(const SafetensorsEntry& tensor) const {

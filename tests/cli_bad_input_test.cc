@@ -2,8 +2,11 @@
 // exit code, and nothing overwritten.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "data/shard_testing.h"
 #include "io/checkpoint_files.h"
+#include "io/directory_lock.h"
 #include "tests/subprocess.h"
 #include "tests/tiny_run.h"
 
@@ -16,7 +19,10 @@ class BadInput : public testing::Test {
  protected:
   // `train` of the tiny run with more arguments.
   ProcessResult train(const Words& more = {}) const {
-    Words words = {"train", run_.config_file(), "--steps", "1"};
+    Words words = {"train", run_.config_file()};
+    if (std::find(more.begin(), more.end(), "--steps") == more.end()) {
+      words.insert(words.end(), {"--steps", "1"});
+    }
     words.insert(words.end(), more.begin(), more.end());
     return run_ingot(words);
   }
@@ -46,7 +52,14 @@ TEST_F(BadInput, OfTheCommandLine) {
   }
   expect_failure(run_ingot({"plan", run_.config_file(), "--world", "2"}), 2, {"--world"});
   expect_failure(run_ingot({"plan", run_.config_file(), "--budget", "many"}), 2, {"many", "12GiB"});
+  for (const char* flag : {"--budget", "--svg"}) {
+    expect_failure(run_ingot({"plan", run_.config_file(), flag, ""}), 2, {flag, "is empty"});
+  }
   expect_failure(run_ingot({"export", "a", "b", "--dtype", "int3"}), 2, {"int3"});
+  for (const char* number : {"nan", "-1", "2x", ""}) {
+    expect_failure(run_ingot({"generate", "--checkpoint", "x", "--prompt", "a", "--top-p", number}),
+                   2, {std::string("'") + number + "' is not a number from 0 to 1"});
+  }
   EXPECT_EQ(run_ingot({"--help"}).exit_code, 0);
 }
 
@@ -153,6 +166,31 @@ TEST_F(BadInput, CheckpointsAndModels) {
   expect_failure(run_ingot({"generate", "--checkpoint", run, "--prompt", "a"}), 3,
                  {"tokenizer.json"});
   expect_failure(run_ingot({"verify", path("no"), path("no.safetensors")}), 3, {});
+}
+
+TEST_F(BadInput, ADirectoryThatAnotherRunWritesTo) {
+  ASSERT_EQ(train().exit_code, 0);
+  const std::filesystem::path run = run_.directory("run");
+  const std::string metrics = contents_of(run / "metrics.jsonl");
+  DirectoryLock other;
+  ASSERT_TRUE(other.take(run));
+  expect_failure(train(), 2, {"another run", run.string(), "wait until it has ended"});
+  EXPECT_EQ(contents_of(run / "metrics.jsonl"), metrics);
+  EXPECT_EQ(CheckpointReader::list(run), std::vector<std::string>{checkpoint_name(1)});
+}
+
+TEST_F(BadInput, ADamagedCheckpointIsNamedWhereAnOlderOneIsTaken) {
+  ASSERT_EQ(train({"--steps", "2"}).exit_code, 0);
+  const std::filesystem::path run = run_.directory("run");
+  put_file(run / checkpoint_name(2) / "manifest.json", "");
+  for (const Words& words :
+       {Words{"eval", "--checkpoint", run, "--data", path("data/validation-00000.bin")},
+        Words{"export", run, path("hf")}}) {
+    const ProcessResult result = run_ingot(words);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_TRUE(result.err.starts_with("ingot: warning: damaged checkpoint step_00000002"))
+        << result.err;
+  }
 }
 
 TEST_F(BadInput, AnEmptyPrompt) {

@@ -1,5 +1,5 @@
-// The program under signals: SIGINT and SIGTERM save and leave, SIGKILL at any moment loses at most
-// the steps since the last save, and the resumed run is the uninterrupted one.
+// The program under signals: SIGINT, SIGTERM and SIGHUP save and leave, SIGKILL at any moment loses
+// at most the steps since the last save, and the resumed run is the uninterrupted one.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <unistd.h>
@@ -64,15 +64,15 @@ class Signals : public testing::Test {
   std::map<std::string, std::string> expected_;
 };
 
-TEST_F(Signals, InterruptAndTerminateSaveLeaveAndResumeExactly) {
+TEST_F(Signals, InterruptTerminateAndHangUpSaveLeaveAndResumeExactly) {
   std::int64_t lines = 20;
-  for (const int signal : {SIGINT, SIGTERM}) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     const ProcessResult result = train("run", signal_after("run", lines, signal));
     EXPECT_EQ(result.exit_code, 128 + signal) << result.err;
     EXPECT_NE(result.out.find("saved "), std::string::npos);
     ASSERT_FALSE(checkpoints("run").empty());
     EXPECT_LT(checkpoints("run").back(), checkpoint_name(kSteps));
-    lines += 150;
+    lines += 100;
   }
   EXPECT_EQ(train("run").exit_code, 0);
   expect_equal_to_whole("run");

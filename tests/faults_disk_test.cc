@@ -62,6 +62,39 @@ TEST(ReadOnlyFolder, IsRefusedBeforeTheFirstStep) {
   EXPECT_EQ(result.out.find("step 1/"), std::string::npos);
 }
 
+// There is room and nothing to read, and still it can't be made: a link to nowhere has the name.
+TEST(ReadOnlyFolder, ThatCannotBeMadeIsRefusedBeforeTheFirstStep) {
+  const TinyRun run;
+  std::filesystem::create_symlink(run.folder() / "no" / "where", run.folder() / "run");
+  const ProcessResult result = run_ingot(train_arguments(run, run.directory("run")));
+  expect_failure(result, 6, {"cannot create the folder", run.directory("run").string()});
+  EXPECT_EQ(result.out.find("step 1/"), std::string::npos);
+}
+
+TEST(FullDisk, UnderTheConsoleLosesResultsLoudlyButNoTraining) {
+  const TinyRun run;
+  const auto shell = [](const std::string& command) {
+    return run_ingot({"-c", command}, {.program = "/bin/sh"});
+  };
+  const std::string config = run.config_file();
+  const ProcessResult plan = shell("tools/ingot plan " + config + " > /dev/full");
+  expect_failure(plan, 6, {"writing the output failed", "stdout"});
+  EXPECT_EQ(shell("tools/ingot train " + config + " > /dev/full").exit_code, 0);
+  EXPECT_EQ(CheckpointReader::list(run.directory("run")).size(), 8u);
+}
+
+// `ingot train | head`: nobody listens any more. What was trained is saved.
+TEST(ClosedPipe, UnderTheConsoleStopsARunAfterSaving) {
+  const TinyRun run;
+  const ProcessResult result =
+      run_ingot({"-c", "{ tools/ingot train " + run.config_file().string() +
+                           " --set checkpoint.every=0 --set schedule.steps=1000000;"
+                           " echo $? >&2; } | head -n 5"},
+                {.program = "/bin/sh"});
+  EXPECT_EQ(result.err, "141\n");
+  EXPECT_EQ(CheckpointReader::list(run.directory("run")).size(), 1u);
+}
+
 TEST(ReadOnlyFolder, AFileInItsPlaceIsRefusedAndKept) {
   const TinyRun run;
   put_file(run.folder() / "run", "precious");

@@ -217,7 +217,7 @@ void add_bench_gemm(CLI::App& bench, Command& command) {
       ->check(count_from(0))
       ->capture_default_str();
   gemm->add_option("--seconds", flags->seconds, "For each line; the fastest run counts")
-      ->check(CLI::Range(0.0, 60.0))
+      ->check(number_between(0, 60))
       ->capture_default_str();
   gemm->add_flag("--json", flags->json, "Print JSON");
   gemm->callback([&command, flags] { command = [flags] { return bench_gemm(*flags); }; });

@@ -30,6 +30,9 @@ void add_export(CLI::App& app, Command& command);
 void add_verify(CLI::App& app, Command& command);
 void add_bench(CLI::App& app, Command& command);
 
+// A line on stderr for what does not stop the command.
+void warn(const std::string& line);
+
 // Worker threads: config.threads, or all this process may use.
 int thread_count(std::int64_t configured);
 // What this machine's cores can do at most in the config's compute type, FLOP/s.

@@ -23,7 +23,7 @@ struct Flags {
 };
 
 int evaluate(const Flags& flags) {
-  const ModelSource source = find_model(flags.checkpoint);
+  const ModelSource source = find_model(flags.checkpoint, warn);
   const std::int64_t sequence =
       flags.sequence > 0 ? flags.sequence : source.config.data.sequence_length;
   const Dataset dataset(

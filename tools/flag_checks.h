@@ -1,12 +1,22 @@
-// Checks of command line numbers whose messages a reader understands.
+// Checks of what the command line says whose messages a reader understands.
 #pragma once
 
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <cstdint>
+#include <cstdio>
 #include <string>
 
 namespace ingot {
+
+// For words whose absence means something else than "".
+inline CLI::Validator not_empty() {
+  return CLI::Validator(
+      [](const std::string& text) {
+        return text.empty() ? std::string("is empty") : std::string();
+      },
+      "");
+}
 
 inline CLI::Validator integer_between(std::int64_t least, std::int64_t most) {
   return CLI::Validator(
@@ -19,6 +29,20 @@ inline CLI::Validator integer_between(std::int64_t least, std::int64_t most) {
                std::to_string(most);
       },
       "INTEGER");
+}
+
+inline CLI::Validator number_between(double least, double most) {
+  return CLI::Validator(
+      [=](const std::string& text) {
+        double value = 0;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+        const bool whole = error == std::errc() && end == text.data() + text.size();
+        if (whole && value >= least && value <= most) return std::string();  // not for NaN
+        char range[64];
+        std::snprintf(range, sizeof range, "%g to %g", least, most);
+        return "'" + text + "' is not a number from " + range;
+      },
+      "NUMBER");
 }
 
 // More than any count here; keeps sums and products of two flags inside 64 bits.

@@ -88,7 +88,7 @@ class Printer {
 };
 
 int generate_text(const Flags& flags) {
-  const ModelSource source = find_model(flags.checkpoint);
+  const ModelSource source = find_model(flags.checkpoint, warn);
   const Tokenizer tokenizer = source_tokenizer(source, flags.tokenizer);
   const std::int64_t vocabulary = source.config.model.vocab_size;
   std::vector<std::vector<std::int32_t>> prompts;
@@ -141,10 +141,10 @@ void add_generate(CLI::App& app, Command& command) {
       ->check(count_from(1))
       ->capture_default_str();
   generate->add_option("--temperature", flags->sampling.temperature, "0: the likeliest token")
-      ->check(CLI::Range(0.0, 1e6))
+      ->check(number_between(0, 1e6))
       ->capture_default_str();
   generate->add_option("--top-p", flags->sampling.top_p, "Smallest set of this probability")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(number_between(0, 1))
       ->capture_default_str();
   generate->add_option("--top-k", flags->sampling.top_k, "The k likeliest tokens; 0: all")
       ->check(count_from(0));

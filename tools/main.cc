@@ -54,7 +54,12 @@ int run(int argc, char** argv) {
     print_error(usage_error(app, error, argc, argv).what());
     return static_cast<int>(ErrorCode::usage);
   }
-  return command();
+  const int result = command();
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    throw Error(ErrorCode::device, "writing the output failed", "stdout",
+                "check the disk or the pipe");
+  }
+  return result;
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <span>
 
 #include "backends/cpu/peak.h"
@@ -34,6 +35,8 @@ void reserve_little_for_threads() {
 }
 
 }  // namespace
+
+void warn(const std::string& line) { std::fprintf(stderr, "ingot: warning: %s\n", line.c_str()); }
 
 int thread_count(std::int64_t configured) {
   return configured > 0 ? static_cast<int>(configured) : cpu::default_threads();

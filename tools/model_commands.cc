@@ -44,7 +44,7 @@ void add_export(CLI::App& app, Command& command) {
       if (flags->dtype == "fp32") dtype = DType::f32;
       if (flags->dtype == "fp16") dtype = DType::f16;
       if (flags->dtype == "bf16") dtype = DType::bf16;
-      export_model(flags->checkpoint, flags->folder, dtype);
+      export_model(flags->checkpoint, flags->folder, dtype, warn);
       return 0;
     };
   });

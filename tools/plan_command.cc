@@ -35,10 +35,12 @@ void add_plan(CLI::App& app, Command& command) {
   CLI::App* plan = app.add_subcommand("plan", "What a run takes, before anything runs");
   plan->add_option("RUN.json", flags->config, "Run config")->required();
   plan->add_option("--set", flags->overrides, "Change a key of the config: a.b=value");
-  plan->add_option("--budget", flags->budget, "Memory budget, e.g. 12GiB (memory.budget)");
+  plan->add_option("--budget", flags->budget, "Memory budget, e.g. 12GiB (memory.budget)")
+      ->check(not_empty());
   plan->add_option("--world", flags->world, "Ranks")->check(count_from(1));
   plan->add_option("--svg", flags->svg_file, "Draw live bytes by role over the ops into FILE")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(not_empty());
   plan->add_flag("--json", flags->json, "Print one JSON object");
   plan->add_flag("--print-config", flags->print_config, "Print the resolved config and stop");
   plan->callback([&command, flags] {
