@@ -17,13 +17,17 @@ constexpr std::int64_t kMiB = 1 << 20, kGiB = 1 << 30;
 // What the process takes between planning and its peak, measured: code touched for the first time,
 // the tokenizer, a checkpoint's buffer, the loader's window, stacks.
 constexpr std::int64_t kRunBytes = 12 * kMiB;
+// By how much one process takes more than another for the same plan.
+constexpr std::int64_t kOtherProcess = kMiB;
 // More tokens than this at a time make a micro-step no faster, only larger.
 constexpr std::int64_t kEnoughTokens = 8192;
 // A packing may exceed the lower bound the search looked at; then it is asked for a little less.
 constexpr int kPackingTries = 4;
 
-std::string gibibytes(std::int64_t bytes) {
-  const std::int64_t hundredths = (bytes * 100 + (1 << 30) - 1) >> 30;
+// "1.25 GiB" or "96 MiB", rounded up: a budget of what it says is enough.
+std::string binary_units(std::int64_t bytes) {
+  if (bytes < kGiB) return std::to_string((bytes + kMiB - 1) / kMiB) + " MiB";
+  const std::int64_t hundredths = (bytes * 100 + kGiB - 1) / kGiB;
   const std::string fraction = std::to_string(hundredths % 100);
   return std::to_string(hundredths / 100) + (fraction.size() < 2 ? ".0" : ".") + fraction + " GiB";
 }
@@ -181,8 +185,8 @@ class Planner {
     }
     for (const PlanOption& option : found.rejected) {
       plan_.rejected.push_back({option.choices, option.arena_bytes, option.step_seconds,
-                                "needs " + gibibytes(option.arena_bytes + plan_.process_bytes) +
-                                    " at least, the budget is " + gibibytes(budget_)});
+                                "needs " + binary_units(option.arena_bytes + plan_.process_bytes) +
+                                    " at least, the budget is " + binary_units(budget_)});
     }
   }
 
@@ -214,12 +218,13 @@ class Planner {
     throw_too_small(smallest);
   }
 
-  [[noreturn]] void throw_too_small(std::int64_t smallest) const {
+  [[noreturn]] void throw_too_small(std::int64_t needed) const {
+    const std::int64_t smallest = needed + kOtherProcess;
     throw Error(ErrorCode::budget,
-                "the run does not fit: it needs " + gibibytes(smallest) + ", the budget is " +
-                    gibibytes(budget_),
+                "the run does not fit: it needs " + binary_units(smallest) + ", the budget is " +
+                    binary_units(budget_),
                 "memory.budget",
-                "the smallest budget that fits is " + gibibytes(smallest) +
+                "the smallest budget that fits is " + binary_units(smallest) +
                     "; or shorten data.sequence_length or batch.micro_batch");
   }
 

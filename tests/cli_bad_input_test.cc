@@ -143,7 +143,7 @@ TEST_F(BadInput, ABudgetTooSmallNamesTheSmallestThatFits) {
   expect_failure(result, 4, {"the smallest budget that fits is "});
   const std::string said = "the smallest budget that fits is ";
   const std::size_t first = result.err.find(said) + said.size();
-  const std::string smallest = result.err.substr(first, result.err.find("GiB", first) + 3 - first);
+  const std::string smallest = result.err.substr(first, result.err.find("iB", first) + 2 - first);
   std::string budget = smallest;
   budget.erase(budget.find(' '), 1);
   const ProcessResult again = train_with("memory.budget=\"" + budget + "\"");

@@ -17,6 +17,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -155,7 +156,11 @@ double smallest_budget(const Runner& runner, const Model& model) {
   const std::string before = "the smallest budget that fits is ";
   const auto place = answer.err.find(before);
   if (place == std::string::npos) throw std::runtime_error("no smallest budget: " + answer.err);
-  return std::stod(answer.err.substr(place + before.size())) * 1024;
+  std::istringstream rest(answer.err.substr(place + before.size()));
+  double number = 0;
+  std::string unit;
+  rest >> number >> unit;
+  return unit.starts_with("GiB") ? number * 1024 : number;
 }
 
 struct Candidate {
