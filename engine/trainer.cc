@@ -46,6 +46,7 @@ class Trainer {
  private:
   void use_plan(PlannedTraining plan);
   void start();
+  std::optional<BudgetChange> changed(BudgetWatch& budget, bool asked) const;
   void replan(const BudgetChange& change);
   void step();
   void schedule_step();
@@ -304,6 +305,17 @@ void Trainer::between_steps() {
   if (profiled || validating || sampling || saving) timer_.restart();
 }
 
+// A config that is being edited must not end the run that it belongs to.
+std::optional<BudgetChange> Trainer::changed(BudgetWatch& budget, bool asked) const {
+  try {
+    return budget.changed(asked);
+  } catch (const Error& error) {
+    log_.say("warning: asked to read memory.budget again, but " + std::string(error.what()) +
+             "; the run goes on as it was");
+    return std::nullopt;
+  }
+}
+
 int Trainer::run() {
   const RunSignals signals;
   BudgetWatch budget(config_.memory.budget, options_.reread_budget, options_.system_root);
@@ -314,7 +326,7 @@ int Trainer::run() {
   while (state_.step < last_step_ && signals.stop() == 0) {
     step();
     between_steps();
-    if (const auto change = budget.changed(signals.take_reread())) {
+    if (const auto change = changed(budget, signals.take_reread())) {
       replan(*change);
       timer_.restart();
     }

@@ -115,6 +115,20 @@ TEST_F(Replan, ABudgetThatIsTooSmallLeavesTheRunAsItIs) {
   EXPECT_EQ(metric(folder_ / "run", "loss").size(), static_cast<std::size_t>(kSteps));
 }
 
+TEST_F(Replan, AConfigThatCannotBeReadLeavesTheRunAsItIs) {
+  for (const char* text : {"{\"memory", R"({"memory": {"budget": -5}})"}) {
+    const std::string path = write("run", "8GiB");
+    const ProcessResult result = run_ingot({"train", path}, after_lines("run", 5, [&](pid_t child) {
+                                             put_file(path, text);
+                                             ::kill(child, SIGUSR1);
+                                           }));
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_NE(result.out.find("the run goes on as it was"), std::string::npos) << result.out;
+    EXPECT_EQ(metric(folder_ / "run", "loss").size(), static_cast<std::size_t>(kSteps));
+    std::filesystem::remove_all(folder_ / "run");
+  }
+}
+
 TEST_F(Replan, AResumedRunTakesItsCheckpointsPlanWhateverTheBudgetAllows) {
   const std::int64_t all = needed("run", "keep"), least = needed("run", "recompute");
   const std::string path = write("run", (all + least) / 2);
