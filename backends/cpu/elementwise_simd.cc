@@ -49,12 +49,19 @@ double sum_of_squares(const void* x, std::int64_t count) {
   double total = 0;
   for (std::int64_t start = 0; start < count; start += 256) {
     const std::int64_t end = start + 256 < count ? start + 256 : count;
-    F16 sum = zero();
-    for (std::int64_t i = start; i < end; i += kLanes) {
-      const F16 value = load_partial(from + i, lanes_left(end - i));
-      sum = fma(value, value, sum);
+    F16 sum[4] = {zero(), zero(), zero(), zero()};  // one alone waits for the addition before
+    std::int64_t i = start;
+    for (; i + 4 * kLanes <= end; i += 4 * kLanes) {
+      for (int j = 0; j < 4; ++j) {
+        const F16 value = load(from + i + j * kLanes);
+        sum[j] = fma(value, value, sum[j]);
+      }
     }
-    total += horizontal_sum(sum);
+    for (; i < end; i += kLanes) {
+      const F16 value = load_partial(from + i, lanes_left(end - i));
+      sum[0] = fma(value, value, sum[0]);
+    }
+    total += horizontal_sum((sum[0] + sum[1]) + (sum[2] + sum[3]));
   }
   return total;
 }

@@ -11,6 +11,14 @@
 namespace ingot::cpu {
 namespace {
 
+// Groups whose squares are summed at a time: they lie one after the other, in the L1 cache.
+constexpr std::int64_t kRun = 32;
+
+std::int64_t first_element(const StateLayout& layout, std::int64_t group) {
+  const std::int64_t per_row = layout.groups_per_row();
+  return group / per_row * layout.columns + group % per_row * kStateGroup;
+}
+
 std::unique_ptr<Kernel> make_accumulate(const Program& program, const Op& op,
                                         const Context& context) {
   const Shape& shape = program.info(op.outputs[0]).shape;
@@ -48,12 +56,14 @@ std::unique_ptr<Kernel> make_accumulate(const Program& program, const Op& op,
     if (squares == nullptr) return for_all_groups(pool, layout, key, add);
     pool.parallel_for(tiles, [&](std::int64_t tile, int) {
       double total = 0;
-      const std::int64_t first_group = tile * kTileOfSquares;
-      const std::int64_t last = std::min(layout.groups(), first_group + kTileOfSquares);
-      for_groups(layout, first_group, last, key, [&](const StateGroup& group) {
-        add(group);
-        total += sum_of_squares(values + group.element * size_of(DType::bf16), group.count);
-      });
+      const std::int64_t last = std::min(layout.groups(), (tile + 1) * kTileOfSquares);
+      for (std::int64_t group = tile * kTileOfSquares; group < last; group += kRun) {
+        const std::int64_t end = std::min(last, group + kRun);
+        for_groups(layout, group, end, key, add);
+        const std::int64_t element = first_element(layout, group);
+        total += sum_of_squares(values + element * size_of(DType::bf16),
+                                first_element(layout, end) - element);
+      }
       squares[tile] = static_cast<float>(total);
     });
   });
