@@ -11,13 +11,17 @@ namespace ingot::cpu {
 struct QuantizerKernels {
   // group: a multiple of 32, or at least `columns`.
   // codes [columns], scales [quantizer_groups(columns, group)]
-  void (*quantize[3])(const void* values, std::int64_t columns, std::int64_t group,
-                      std::int8_t* codes, float* scales);
+  using Quantize = void (*)(const void* values, std::int64_t columns, std::int64_t group,
+                            std::int8_t* codes, float* scales);
   // The same, rounded stochastically; row_key: rounding_row_key().
-  void (*quantize_stochastic[3])(const void* values, std::int64_t columns, std::int64_t group,
-                                 std::int8_t* codes, float* scales, std::uint64_t row_key);
-  void (*dequantize[3])(const std::int8_t* codes, const float* scales, std::int64_t columns,
-                        std::int64_t group, void* values);
+  using QuantizeStochastic = void (*)(const void* values, std::int64_t columns, std::int64_t group,
+                                      std::int8_t* codes, float* scales, std::uint64_t row_key);
+  using Dequantize = void (*)(const std::int8_t* codes, const float* scales, std::int64_t columns,
+                              std::int64_t group, void* values);
+
+  Quantize quantize[3];
+  QuantizeStochastic quantize_stochastic[3];
+  Dequantize dequantize[3];
 };
 
 INGOT_KERNEL_TABLE(QuantizerKernels, quantizer_kernels)

@@ -5,8 +5,10 @@
 #include <utility>
 #include <vector>
 
+#include "memory/fuse_codes.h"
 #include "memory/rewrite_ops.h"
 #include "ops/cross_entropy/cross_entropy.h"
+#include "ops/dispatch/dispatch.h"
 #include "ops/quantize/quantize.h"
 
 namespace ingot {
@@ -47,47 +49,119 @@ bool writes(const Op& op, Tensor t) {
   return std::ranges::any_of(op.outputs, [&](Tensor output) { return output.id == t.id; });
 }
 
-// The int8 products from op `first` on whose first operand is that of `first`, as it is then.
-std::vector<std::size_t> products_of_one_operand(std::span<const Op> ops, std::size_t first) {
-  const Tensor operand = ops[first].inputs[0];
-  std::vector<std::size_t> products;
-  for (std::size_t i = first; i < ops.size() && ops[i].part == ops[first].part; ++i) {
-    const Op& op = ops[i];
-    const bool same =
-        !op.inputs.empty() && op.inputs[0] == operand;  // first: rare, and cheap to see
-    if (same && product_of(op) != nullptr && op.attributes.flag("int8")) products.push_back(i);
-    if (writes(op, operand)) break;
-  }
-  return products;
+bool reads(const Op& op, Tensor t) {
+  return std::ranges::any_of(op.inputs, [&](Tensor input) { return input.id == t.id; });
 }
 
-// Quantizes what several products start from once, in an op of its own: they take its codes then.
-// With blocks along the depth dgrad and wgrad need different codes, so only with whole rows.
-void share_codes(Program& program) {
-  constexpr std::int64_t kLongest = 1 << 16;  // of a sum in int32 (backends/cpu/int8_matmul.h)
-  const auto can_share = [&](const Op& op) {
+// Quantizes the first operand of int8 products in ops of their own: once where several products
+// start from it, a gradient above all; within the op that makes it, where that can do so
+// (memory/fuse_codes.h); and before the rows are sent to their experts, where only products read
+// them there. With blocks along the depth dgrad and wgrad need different codes, so only with scales
+// of whole rows.
+class CodeSharing {
+ public:
+  explicit CodeSharing(Program& program) : program_(program) {}
+
+  void run() {
+    rewrite_ops(program_, [this](std::vector<Op>& ops, std::size_t i) {
+      if (is_permuted_for_products(ops, i)) return permute_codes(ops, i);
+      if (takes_codes(ops[i])) share(ops, i);
+      program_.append(std::move(ops[i]));
+    });
+  }
+
+ private:
+  // Whether an op is an int8 product whose first operand may become codes.
+  bool takes_codes(const Op& op) const {
+    constexpr std::int64_t kLongest = 1 << 16;  // of a sum in int32 (backends/cpu/int8_matmul.h)
     if (!op.attributes.flag("int8") || op.attributes.integer("int8_block") != 0) return false;
     const Tensor operand = op.inputs[0];
-    return is_float(program.dtype(operand)) && operand.columns % 4 == 0 &&
-           operand.columns <= kLongest;
-  };
-  rewrite_ops(program, [&](std::vector<Op>& ops, std::size_t i) {
-    const std::vector<std::size_t> products =
-        can_share(ops[i]) ? products_of_one_operand(ops, i) : std::vector<std::size_t>{};
-    if (products.size() > 1 && products.front() == i) {
-      const Tensor operand = ops[i].inputs[0];
-      const Quantized quantized = quantize(program, operand,
-                                           {.group = (operand.columns + 31) / 32 * 32,
-                                            .stochastic = ops[i].attributes.flag("stochastic")});
-      for (const std::size_t product : products) {
-        ops[product].inputs[0] = quantized.codes;
-        ops[product].inputs.push_back(quantized.scales);
-        ops[product].attributes.set("stochastic", 0);
-      }
+    return product_of(op) != nullptr && is_float(program_.dtype(operand)) &&
+           operand.columns % 4 == 0 && operand.columns <= kLongest;
+  }
+
+  // The products from op `first` on whose first operand is this one, as it is then.
+  std::vector<std::size_t> products_of(std::span<const Op> ops, std::size_t first,
+                                       Tensor operand) const {
+    std::vector<std::size_t> products;
+    for (std::size_t i = first; i < ops.size() && ops[i].part == ops[first].part; ++i) {
+      const Op& op = ops[i];
+      const bool same =
+          !op.inputs.empty() && op.inputs[0] == operand;  // first: rare, and cheap to see
+      if (same && takes_codes(op)) products.push_back(i);
+      if (writes(op, operand)) break;
     }
-    program.append(std::move(ops[i]));
-  });
-}
+    return products;
+  }
+
+  Quantized quantize_rows(Tensor operand, bool stochastic) {
+    return quantize(program_, operand,
+                    {.group = (operand.columns + 31) / 32 * 32, .stochastic = stochastic});
+  }
+
+  void take_codes(Op& product, const Quantized& quantized) const {
+    product.inputs[0] = quantized.codes;
+    product.inputs.push_back(quantized.scales);
+    product.attributes.set("stochastic", 0);
+    set_cost(program_, product);
+  }
+
+  // What the op before the i-th that last wrote this operand makes, if it can write codes.
+  bool is_made_with_codes(Tensor operand) const {
+    const std::span<const Op> before = std::as_const(program_).ops();
+    const auto maker = std::find_if(before.rbegin(), before.rend(),
+                                    [&](const Op& op) { return writes(op, operand); });
+    return maker != before.rend() && maker->part == program_.part() && can_write_codes(*maker) &&
+           maker->outputs[0] == operand;
+  }
+
+  void share(std::vector<Op>& ops, std::size_t i) {
+    const Tensor operand = ops[i].inputs[0];
+    const std::vector<std::size_t> products = products_of(ops, i, operand);
+    if (products.size() < 2 && !is_made_with_codes(operand)) return;
+    const Quantized quantized = quantize_rows(operand, ops[i].attributes.flag("stochastic"));
+    for (const std::size_t product : products) take_codes(ops[product], quantized);
+  }
+
+  // Whether the op permutes rows that then are first operands of int8 products, and nothing else.
+  bool is_permuted_for_products(const std::vector<Op>& ops, std::size_t i) const {
+    const Op& op = ops[i];
+    if (op.kind != &kPermute || op.attributes.flag("accumulate")) return false;
+    const Tensor rows = op.outputs[0];
+    std::size_t readers = 0;
+    for (std::size_t j = i + 1; j < ops.size() && ops[j].part == op.part; ++j) {
+      readers += reads(ops[j], rows);
+      if (writes(ops[j], rows)) break;
+    }
+    return readers > 0 && products_of(ops, i + 1, rows).size() == readers;
+  }
+
+  void permute_codes(std::vector<Op>& ops, std::size_t i) {
+    const Op& op = ops[i];
+    const Tensor rows = op.outputs[0];
+    const std::vector<std::size_t> products = products_of(ops, i + 1, rows);
+    const Quantized tokens =
+        quantize_rows(op.inputs[0], ops[products[0]].attributes.flag("stochastic"));
+    for (const std::size_t product : products_of(ops, i, op.inputs[0])) {
+      take_codes(ops[product], tokens);
+    }
+    const auto permuted = [&](Tensor from, const char* name, DType dtype) {
+      const Tensor to = program_.activation(program_.info(rows).name + name,
+                                            {program_.rows(rows), from.columns}, dtype);
+      Op copy = op;
+      copy.inputs[0] = from;
+      copy.outputs[0] = to;
+      set_cost(program_, copy);
+      program_.append(std::move(copy));
+      return to;
+    };
+    const Quantized sent{permuted(tokens.codes, ".codes", DType::i8),
+                         permuted(tokens.scales, ".scales", DType::f32)};
+    for (const std::size_t product : products) take_codes(ops[product], sent);
+  }
+
+  Program& program_;
+};
 
 }  // namespace
 
@@ -109,7 +183,7 @@ void mark_int8_compute(Program& program, const PrecisionConfig& config) {
     op.attributes.set("int8_block", static_cast<double>(config.int8_scales));
     if (product->of_gradient) op.attributes.set("stochastic", 1);
   }
-  share_codes(program);
+  CodeSharing(program).run();
 }
 
 }  // namespace ingot

@@ -67,11 +67,7 @@ void store_weights_in_int8(Program& program) {
     op.inputs[1] = codes.values;
     op.inputs.resize(reader->scales + 1);
     op.inputs[reader->scales] = codes.extra;
-    if (op.kind->cost != nullptr) {
-      const Cost cost = op.kind->cost(program, op);
-      op.flops = cost.flops;
-      op.bytes = cost.bytes;
-    }
+    set_cost(program, op);
   }
 }
 

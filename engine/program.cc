@@ -128,6 +128,13 @@ Cost every_operand_once(const Program& program, const Op& op) {
 
 }  // namespace
 
+void set_cost(const Program& program, Op& op) {
+  const Cost cost =
+      op.kind->cost != nullptr ? op.kind->cost(program, op) : every_operand_once(program, op);
+  op.flops = cost.flops;
+  op.bytes = cost.bytes;
+}
+
 Op& Program::append(const OpKind& kind, std::vector<Tensor> inputs, std::vector<Tensor> outputs,
                     Attributes attributes) {
   Op op{.kind = &kind,
@@ -138,9 +145,7 @@ Op& Program::append(const OpKind& kind, std::vector<Tensor> inputs, std::vector<
         .phase = phase_,
         .part = part_,
         .layer = layer_};
-  const Cost cost = kind.cost != nullptr ? kind.cost(*this, op) : every_operand_once(*this, op);
-  op.flops = cost.flops;
-  op.bytes = cost.bytes;
+  set_cost(*this, op);
   ops_.push_back(std::move(op));
   return ops_.back();
 }

@@ -252,6 +252,9 @@ class Program {
   std::string scope_;
 };
 
+// Sets what an op costs by its kind's rule, as append() does: for passes that change its operands.
+void set_cost(const Program& program, Op& op);
+
 // An op in words: "layers.7.mlp.down_proj (linear_backward, backward)". Named by its weight where
 // it has one, else by its scope.
 std::string describe(const Program& program, const Op& op);

@@ -5,6 +5,7 @@
 
 #include "engine/autodiff.h"
 #include "engine/int8_compute.h"
+#include "memory/fuse_codes.h"
 #include "memory/packed_weights.h"
 #include "ops/cross_entropy/cross_entropy.h"
 #include "optim/gradient_sums.h"
@@ -153,6 +154,7 @@ TrainingProgram compile_training(const RunConfig& config, const TrainingOptions&
                                            .dtype = dtype});
   }
   mark_int8_compute(program, config.precision);
+  fuse_codes(program);
   restore_weights(program);
   if (options.head_chunk > 0) set_head_chunk(program, options.head_chunk);
   result.head_chunk = head_chunk(program);

@@ -102,7 +102,8 @@ std::unique_ptr<Kernel> make_permute(const Program& program, const Op& op, const
   const std::int64_t x_bytes = program.row_stride(x) * size_of(dtype);
   const std::int64_t out_bytes = program.row_stride(out) * size_of(dtype);
   const std::int64_t tile = tile_rows(columns);
-  const auto add = dispatch_kernels(context.isa).add[static_cast<int>(dtype)];
+  const auto add =
+      accumulate ? dispatch_kernels(context.isa).add[static_cast<int>(dtype)] : nullptr;
   ThreadPool& pool = context.pool;
   return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState&) {
     const std::int32_t* slot_of = arguments.input<std::int32_t>(1);

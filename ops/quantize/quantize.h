@@ -33,7 +33,7 @@ void dequantize(Program& program, const Quantized& quantized, Tensor values,
 
 //   quantize     inputs values          outputs codes, scales   attributes group, stochastic, key
 //   dequantize   inputs codes, scales   outputs values          attribute group
-// key: the number that stands for the tensor in the draws, its id.
+// key: the number that stands for the values in the draws: id and first column of their tensor.
 extern const OpKind kQuantize, kDequantize;
 
 }  // namespace ingot

@@ -20,6 +20,7 @@ Tensor rms_norm(Program& program, Tensor x, Tensor gain, const RmsNormOptions& o
 //   rms_norm            inputs x, gain             outputs y, inverse_rms
 //   rms_norm_backward   inputs dy, x, gain, inverse_rms   outputs dx?, d_gain?
 //                       attributes accumulate (dx), first (d_gain)
+// Codes of outputs[0] may be made on the way (ops/quantize/row_codes.h).
 extern const OpKind kRmsNorm, kRmsNormBackward;
 
 }  // namespace ingot

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backends/cpu/prefetch.h"
+#include "ops/quantize/row_codes_cpu.h"
 #include "ops/rms_norm/rms_norm_simd.h"
 
 namespace ingot::cpu {
@@ -14,32 +15,37 @@ constexpr std::int64_t kTileRows = 64, kRowsAhead = 4;
 std::int64_t tiles_of(std::int64_t rows) { return (rows + kTileRows - 1) / kTileRows; }
 
 std::unique_ptr<Kernel> make_forward(const Program& program, const Op& op, const Context& context) {
-  const Tensor x = op.inputs[0], y = op.outputs[0];
+  const Tensor x = op.inputs[0];
   const DType dtype = program.dtype(x);
   const std::int64_t rows = program.rows(x), groups = op.attributes.integer("groups");
   const std::int64_t width = x.columns / groups, bytes = size_of(dtype);
   const std::int64_t x_stride = program.row_stride(x) * bytes;
-  const std::int64_t y_stride = program.row_stride(y) * bytes;
+  const RowWriter write(program, op, context.isa);
+  const std::int64_t scratch_bytes = (write.scratch_bytes() + 63) / 64 * 64;
   const auto epsilon = static_cast<float>(op.attributes.real("epsilon"));
   const auto forward = rms_norm_kernels(context.isa).forward[float_index(dtype)];
   ThreadPool& pool = context.pool;
-  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState&) {
-    const std::byte* from = arguments.inputs[0];
-    const auto* gain = arguments.input<float>(1);
-    std::byte* to = arguments.outputs[0];
-    auto* inverse_rms = arguments.output<float>(1);
-    pool.parallel_for(tiles_of(rows), [&](std::int64_t tile, int) {
-      const std::int64_t last = std::min(rows, (tile + 1) * kTileRows);
-      for (std::int64_t row = tile * kTileRows; row < last; ++row) {
-        prefetch(from + (row + kRowsAhead) * x_stride, x.columns * bytes);
-        for (std::int64_t group = 0; group < groups; ++group) {
-          const std::int64_t column = group * width * bytes;
-          inverse_rms[row * groups + group] = forward(
-              to + row * y_stride + column, from + row * x_stride + column, gain, width, epsilon);
-        }
-      }
-    });
-  });
+  return make_kernel(pool.threads() * scratch_bytes,
+                     [=, &pool](const KernelArguments& arguments, const StepState& state) {
+                       const std::byte* from = arguments.inputs[0];
+                       const auto* gain = arguments.input<float>(1);
+                       auto* inverse_rms = arguments.output<float>(1);
+                       const std::uint64_t key = write.key(state);
+                       pool.parallel_for(tiles_of(rows), [&](std::int64_t tile, int thread) {
+                         std::byte* scratch = arguments.workspace.data() + thread * scratch_bytes;
+                         const std::int64_t last = std::min(rows, (tile + 1) * kTileRows);
+                         for (std::int64_t row = tile * kTileRows; row < last; ++row) {
+                           prefetch(from + (row + kRowsAhead) * x_stride, x.columns * bytes);
+                           std::byte* y = write.begin(arguments, row, scratch);
+                           for (std::int64_t group = 0; group < groups; ++group) {
+                             const std::int64_t column = group * width * bytes;
+                             inverse_rms[row * groups + group] = forward(
+                                 y + column, from + row * x_stride + column, gain, width, epsilon);
+                           }
+                           write.end(arguments, key, row, y);
+                         }
+                       });
+                     });
 }
 
 std::unique_ptr<Kernel> make_backward(const Program& program, const Op& op,
@@ -51,6 +57,7 @@ std::unique_ptr<Kernel> make_backward(const Program& program, const Op& op,
   const std::int64_t dy_stride = program.row_stride(dy) * bytes;
   const std::int64_t x_stride = program.row_stride(x) * bytes;
   const std::int64_t dx_stride = dx ? program.row_stride(dx) * bytes : 0;
+  const RowQuantizer quantize(program, op, codes_of(op, CodesOf::output), dtype, context.isa);
   const bool first = op.attributes.flag("first");
   const bool accumulate = op.attributes.flag("accumulate"), wants_gain = static_cast<bool>(d_gain);
   const auto backward = rms_norm_kernels(context.isa).backward[float_index(dtype)];
@@ -65,6 +72,7 @@ std::unique_ptr<Kernel> make_backward(const Program& program, const Op& op,
         const auto* inverse_rms = arguments.input<float>(3);
         std::byte* to = arguments.outputs[0];
         auto* partial = reinterpret_cast<float*>(arguments.workspace.data());
+        const std::uint64_t key = quantize.key(state);
         pool.parallel_for(tiles, [&](std::int64_t tile, int) {
           float* sum = wants_gain ? partial + tile * width : nullptr;
           if (wants_gain) std::fill_n(sum, width, 0.0f);
@@ -76,6 +84,7 @@ std::unique_ptr<Kernel> make_backward(const Program& program, const Op& op,
                        upstream + row * dy_stride + column, from + row * x_stride + column, gain,
                        inverse_rms[row * groups + group], width);
             }
+            if (quantize) quantize(arguments, key, row, to + row * dx_stride);
           }
         });
         if (!wants_gain) return;

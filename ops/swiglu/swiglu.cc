@@ -18,8 +18,9 @@ double operand_bytes(const Program& program, const Op& op) {
 }
 
 Cost forward_cost(const Program& program, const Op& op) {
-  const Tensor h = op.outputs[0];
-  return {5.0 * static_cast<double>(program.rows(h) * h.columns), operand_bytes(program, op)};
+  const Tensor gate_up = op.inputs[0];
+  return {2.5 * static_cast<double>(program.rows(gate_up) * gate_up.columns),
+          operand_bytes(program, op)};
 }
 
 Cost backward_cost(const Program& program, const Op& op) {
@@ -36,7 +37,7 @@ void swiglu_gradient(Gradients& gradients, const Op& op) {
   if (!d_gate_up) throw std::logic_error("swiglu: only the row weight is trained");
   gradients.program().append(
       kSwigluBackward, {dh, gate_up, row_weight, row_count},
-      {d_gate_up.tensor, d_row_weight.tensor},
+      {d_gate_up.tensor, d_row_weight.tensor, Tensor{}},
       {{"accumulate", d_gate_up.accumulate}, {"accumulate_weight", d_row_weight.accumulate}});
 }
 

@@ -15,9 +15,11 @@ namespace ingot {
 Tensor swiglu(Program& program, Tensor gate_up, Tensor row_weight = {}, Tensor row_count = {});
 
 //   swiglu            inputs gate_up, row_weight?, row_count?       outputs h
-//   swiglu_backward   inputs dh, gate_up, row_weight?, row_count?   outputs d_gate_up,
-//   d_row_weight?
+//   swiglu_backward   inputs dh, gate_up, row_weight?, row_count?
+//                     outputs d_gate_up, d_row_weight?, h? (once more, the same bits)
 //                     attributes accumulate, accumulate_weight
+// gate_up may come in codes, and codes of gate_up and of outputs[0] may be made on the way
+// (ops/quantize/row_codes.h).
 extern const OpKind kSwiglu, kSwigluBackward;
 
 }  // namespace ingot

@@ -24,7 +24,7 @@ void forward(const SwigluRows& task) {
       const F16 g = load_partial(gate + i, n), u = load_partial(up + i, n);
       prefetch_row(gate + i, task.gate_up_stride);
       prefetch_row(up + i, task.gate_up_stride);
-      store_partial(h + i, g * u * weight / (1.0f + exp(-g)), n);
+      store_partial(h + i, g * sigmoid(g) * u * weight, n);
     }
   }
 }
@@ -35,12 +35,13 @@ INGOT_SIMD void put(T* to, F16 value, bool accumulate, int n) {
 }
 
 // silu'(g) = s (1 + g (1 - s)), s = sigmoid(g)
-template <typename T, bool kWeightGradient>
+template <typename T, bool kWeightGradient, bool kForwardToo>
 void backward_rows(const SwigluRows& task) {
   for (std::int64_t row = 0; row < task.rows; ++row) {
     const T* gate = static_cast<const T*>(task.gate_up) + row * task.gate_up_stride;
     const T* up = gate + task.width;
-    const T* dh = static_cast<const T*>(task.h) + row * task.h_stride;
+    const T* dh = static_cast<const T*>(task.dh) + row * task.dh_stride;
+    T* h = kForwardToo ? static_cast<T*>(task.h) + row * task.h_stride : nullptr;
     T* d_gate = static_cast<T*>(task.d_gate_up) + row * task.d_gate_up_stride;
     T* d_up = d_gate + task.width;
     const F16 weight = broadcast(task.weight == nullptr ? 1.0f : task.weight[row]);
@@ -51,8 +52,9 @@ void backward_rows(const SwigluRows& task) {
       const F16 d = load_partial(dh + i, n);
       prefetch_row(gate + i, task.gate_up_stride);
       prefetch_row(up + i, task.gate_up_stride);
-      prefetch_row(dh + i, task.h_stride);
+      prefetch_row(dh + i, task.dh_stride);
       const F16 s = sigmoid(g), silu = g * s;
+      if constexpr (kForwardToo) store_partial(h + i, silu * u * weight, n);
       if constexpr (kWeightGradient) d_weight = fma(d, silu * u, d_weight);
       const F16 dw = d * weight;
       put(d_gate + i, dw * u * fma(silu, 1.0f - s, s), task.accumulate, n);
@@ -65,12 +67,21 @@ void backward_rows(const SwigluRows& task) {
   }
 }
 
+template <typename T, bool kForwardToo>
+void backward_either(const SwigluRows& task) {
+  if (task.d_weight != nullptr) {
+    backward_rows<T, true, kForwardToo>(task);
+  } else {
+    backward_rows<T, false, kForwardToo>(task);
+  }
+}
+
 template <typename T>
 void backward(const SwigluRows& task) {
-  if (task.d_weight != nullptr) {
-    backward_rows<T, true>(task);
+  if (task.h != nullptr) {
+    backward_either<T, true>(task);
   } else {
-    backward_rows<T, false>(task);
+    backward_either<T, false>(task);
   }
 }
 

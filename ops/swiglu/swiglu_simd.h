@@ -11,10 +11,11 @@ struct SwigluRows {
   std::int64_t rows, width;
   const void* gate_up;  // [rows, 2 * width]
   const float* weight;  // [rows], or null: ones
-  void* h;              // forward: [rows, width], written; backward: its gradient, read
-  void* d_gate_up;      // backward only
-  float* d_weight;      // backward only; may be null
-  std::int64_t gate_up_stride, h_stride, d_gate_up_stride;  // elements between rows
+  void* h;              // [rows, width], written; backward: may be null
+  const void* dh;       // backward only, as what follows
+  void* d_gate_up;
+  float* d_weight;                                                     // may be null
+  std::int64_t gate_up_stride, h_stride, dh_stride, d_gate_up_stride;  // elements between rows
   bool accumulate, accumulate_weight;
 };
 

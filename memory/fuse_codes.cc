@@ -1,0 +1,196 @@
+#include "memory/fuse_codes.h"
+
+#include <algorithm>
+#include <iterator>
+#include <optional>
+#include <vector>
+
+#include "ops/quantize/quantize.h"
+#include "ops/quantize/row_codes.h"
+#include "ops/rms_norm/rms_norm.h"
+#include "ops/swiglu/swiglu.h"
+
+namespace ingot {
+namespace {
+
+bool overlap(Tensor a, Tensor b) {
+  return a.id == b.id && a.column < b.column + b.columns && b.column < a.column + a.columns;
+}
+
+bool touches(const std::vector<Tensor>& operands, Tensor t) {
+  return std::ranges::any_of(operands,
+                             [&](Tensor operand) { return operand && overlap(operand, t); });
+}
+
+// Which input an op can read as codes, and save as codes: that of gate and up.
+std::optional<std::size_t> readable_as_codes(const Op& op) {
+  if (op.kind == &kSwiglu) return 0;
+  if (op.kind == &kSwigluBackward) return 1;
+  return std::nullopt;
+}
+
+class Fusion {
+ public:
+  explicit Fusion(Program& program) : program_(program), ops_(program.ops()) {}
+
+  void run() {
+    for (std::size_t i = 0; i < ops_.size(); ++i) {
+      const bool fused = (ops_[i].kind == &kQuantize && move_quantize(i)) ||
+                         (ops_[i].kind == &kDequantize && move_dequantize(i));
+      if (fused) gone_.push_back(i);
+    }
+    drop_unread_values();
+    for (Op* op : changed_) set_cost(program_, *op);
+    program_.remove_ops(gone_);
+  }
+
+ private:
+  bool same_part(std::size_t i, std::size_t j) const { return ops_[i].part == ops_[j].part; }
+
+  // Into the op that makes the values, or the last one before that reads them as its first input.
+  bool move_quantize(std::size_t i) {
+    const Tensor values = ops_[i].inputs[0];
+    Op* reader = nullptr;
+    for (std::size_t j = i; j-- > 0 && same_part(i, j);) {
+      Op& op = ops_[j];
+      if (touches(op.outputs, values)) {
+        if (can_write_codes(op) && op.outputs[0] == values && !codes_of(op, CodesOf::output)) {
+          add_codes(op, CodesOf::output, ops_[i]);
+          changed_.push_back(&op);
+          return true;
+        }
+        break;
+      }
+      const bool can_save = op.kind == &kSwiglu && op.inputs[0] == values;
+      if (can_save && reader == nullptr && !codes_of(op, CodesOf::input)) reader = &op;
+    }
+    if (reader == nullptr) return false;
+    add_codes(*reader, CodesOf::input, ops_[i]);
+    changed_.push_back(reader);
+    return true;
+  }
+
+  bool move_dequantize(std::size_t i) {
+    const Tensor values = ops_[i].outputs[0];
+    if (program_.info(values).lifetime != Lifetime::transient) return false;
+    std::vector<Op*> readers;
+    for (std::size_t j = i + 1; j < ops_.size() && same_part(i, j); ++j) {
+      Op& op = ops_[j];
+      if (touches(op.inputs, values)) {
+        const auto operand = readable_as_codes(op);
+        if (!operand || op.inputs[*operand] != values) return false;
+        readers.push_back(&op);
+      }
+      if (touches(op.outputs, values)) break;
+    }
+    for (Op* reader : readers) read_codes(*reader, *readable_as_codes(*reader), ops_[i]);
+    changed_.insert(changed_.end(), readers.begin(), readers.end());
+    return true;
+  }
+
+  // Of transient tensors that one op writes and none reads.
+  void drop_unread_values() {
+    std::vector<int> uses(program_.tensors().size());
+    for (std::size_t i = 0, next = 0; i < ops_.size(); ++i) {
+      if (next < gone_.size() && gone_[next] == i) {
+        ++next;
+        continue;
+      }
+      for (const auto* operands : {&ops_[i].inputs, &ops_[i].outputs}) {
+        for (const Tensor t : *operands) {
+          if (t) ++uses[t.id];
+        }
+      }
+    }
+    for (Op& op : ops_) {
+      if (!codes_of(op, CodesOf::output) || !op.outputs[0]) continue;
+      const TensorInfo& info = program_.info(op.outputs[0]);
+      const bool unread = uses[op.outputs[0].id] == 1 && info.role == Role::activation &&
+                          info.lifetime == Lifetime::transient;
+      if (unread && !op.attributes.flag("accumulate")) drop_values(program_, op);
+    }
+  }
+
+  Program& program_;
+  std::span<Op> ops_;
+  std::vector<std::size_t> gone_;
+  std::vector<Op*> changed_;
+};
+
+// Whether the later op must stay behind the earlier one.
+bool depends(const Op& later, const Op& earlier) {
+  const auto any_in = [](const std::vector<Tensor>& some, const std::vector<Tensor>& others) {
+    return std::ranges::any_of(some, [&](Tensor t) { return t && touches(others, t); });
+  };
+  return any_in(later.inputs, earlier.outputs) || any_in(later.outputs, earlier.outputs) ||
+         any_in(later.outputs, earlier.inputs);
+}
+
+// A SwiGLU that backward runs again from codes, for the products that want h: its backward op reads
+// the same codes a little later and makes h on the way. What needs h waits for it.
+class HiddenFromBackward {
+ public:
+  explicit HiddenFromBackward(Program& program) : program_(program), ops_(program.take_ops()) {}
+
+  void run() {
+    for (std::size_t i = 0; i < ops_.size(); ++i) {
+      if (ops_[i].kind == &kSwiglu && ops_[i].phase == Phase::backward) merge(i);
+    }
+    for (Op& op : ops_) program_.append(std::move(op));
+  }
+
+ private:
+  void merge(std::size_t again) {
+    const Op& swiglu = ops_[again];
+    if (program_.dtype(swiglu.inputs[0]) != DType::i8 || !swiglu.outputs[0]) return;
+    const auto is_its_backward = [&](const Op& op) {
+      return op.kind == &kSwigluBackward && op.part == swiglu.part && !op.outputs[2] &&
+             std::equal(swiglu.inputs.begin(), swiglu.inputs.end(), op.inputs.begin() + 1,
+                        op.inputs.end());
+    };
+    const auto first = ops_.begin() + static_cast<std::ptrdiff_t>(again);
+    const auto backward = std::find_if(first, ops_.end(), is_its_backward);
+    if (backward == ops_.end()) return;
+
+    std::vector<const Op*> waiting = {&swiglu};
+    const auto waits = [&](const Op& op) {
+      return std::ranges::any_of(waiting, [&](const Op* other) { return depends(op, *other); });
+    };
+    for (auto op = first + 1; op < backward; ++op) {
+      if (waits(*op)) waiting.push_back(&*op);
+    }
+    if (waits(*backward)) return;
+
+    backward->outputs[2] = swiglu.outputs[0];
+    set_cost(program_, *backward);
+    // The rest in its order, the backward op, then what waited for h.
+    std::vector<Op> waited, order;
+    std::size_t next = 1;
+    for (auto op = first + 1; op < backward; ++op) {
+      const bool later = next < waiting.size() && waiting[next] == &*op;
+      next += later;
+      (later ? waited : order).push_back(std::move(*op));
+    }
+    order.push_back(std::move(*backward));
+    std::ranges::move(waited, std::back_inserter(order));
+    std::ranges::move(order, first);
+    ops_.erase(backward);
+  }
+
+  Program& program_;
+  std::vector<Op> ops_;
+};
+
+}  // namespace
+
+bool can_write_codes(const Op& op) {
+  return op.kind == &kRmsNorm || op.kind == &kRmsNormBackward || op.kind == &kSwiglu ||
+         op.kind == &kSwigluBackward;
+}
+
+void fuse_codes(Program& program) {
+  Fusion(program).run();
+  HiddenFromBackward(program).run();
+}
+
+}  // namespace ingot
