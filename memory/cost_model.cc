@@ -112,10 +112,28 @@ double CostModel::seconds(const Program& program, const Op& op) const {
   return (1 - share_saved_by_packing(op)) * seconds_as_timed(program, op);
 }
 
+const std::vector<Timing>* CostModel::timings_of(const std::string& key) const {
+  const std::string_view kind = std::string_view(key).substr(0, key.find(' '));
+  const std::vector<Timing>* closest = nullptr;
+  std::size_t most = 0;
+  for (auto found = timings_.lower_bound(std::string(kind)); found != timings_.end(); ++found) {
+    const std::string& other = found->first;
+    const std::size_t common = std::ranges::mismatch(key, other).in1 - key.begin();
+    if (common < kind.size()) break;
+    if (other == key) return &found->second;
+    const bool same_kind = other.size() == kind.size() || other[kind.size()] == ' ';
+    if (same_kind && (closest == nullptr || common > most)) {
+      closest = &found->second;
+      most = common;
+    }
+  }
+  return closest;
+}
+
 double CostModel::seconds_as_timed(const Program& program, const Op& op) const {
-  const auto found = timings_.find(key_of(program, op));
-  if (found == timings_.end()) return seconds_at(kUnknown, op);
-  const std::vector<Timing>& timings = found->second;
+  const std::vector<Timing>* found = timings_of(key_of(program, op));
+  if (found == nullptr) return seconds_at(kUnknown, op);
+  const std::vector<Timing>& timings = *found;
   const double rows = rows_of(program, op);
   const auto above = std::find_if(timings.begin(), timings.end(),
                                   [&](const Timing& timing) { return timing.rows >= rows; });

@@ -47,9 +47,9 @@ class CostModel {
   // disk.
   void set_disk(const DiskSpeed& disk, std::int64_t page_bytes);
 
-  // Of one op, without waiting for a disk. Kinds that were never timed take what memory and
-  // arithmetic of the others allow. Packing weights is counted in the products that they save time
-  // (ops/pack_weight).
+  // Of one op, without waiting for a disk. One whose operands were never timed takes as long as the
+  // most similar one of its kind, a kind that never was what a slow core needs. Packing weights is
+  // counted in the products that they save time (ops/pack_weight).
   double seconds(const Program& program, const Op& op) const;
   // Of an op of this key that only moves bytes.
   double seconds_of_bytes(const std::string& key, double bytes) const;
@@ -59,6 +59,8 @@ class CostModel {
   const std::map<std::string, std::vector<Timing>>& timings() const { return timings_; }
 
  private:
+  // Of this key, or the one of its kind that begins most like it; null if the kind was never timed.
+  const std::vector<Timing>* timings_of(const std::string& key) const;
   double seconds_as_timed(const Program& program, const Op& op) const;
   double disk_seconds(const Program& program, Part part) const;
 

@@ -68,6 +68,24 @@ TEST(CostModel, KeepsTheFasterOfTwoTimesOfTheSameWork) {
   EXPECT_EQ(costs.timings().size(), 1u);
 }
 
+TEST(CostModel, TakesTheMostSimilarTimingOfAKindForOperandsThatWereNotTimed) {
+  CostModel costs;
+  costs.add("product bf16 int8", {.rows = 64, .flops = 1e9, .seconds = 3});
+  costs.add("product f32 i8", {.rows = 64, .flops = 1e9, .seconds = 1});
+  costs.add("product_backward f32", {.rows = 64, .flops = 1e9, .seconds = 7});
+  Program program;
+  Op op = product(program, 64, 1e9, 1);
+  EXPECT_DOUBLE_EQ(costs.seconds(program, op), 1);
+  op.attributes.set("int8", 1);
+  EXPECT_DOUBLE_EQ(costs.seconds(program, op), 1);
+  program.info(op.inputs[0]).dtype = DType::bf16;
+  EXPECT_DOUBLE_EQ(costs.seconds(program, op), 3);
+  // A kind without any: 50 GFLOP/s.
+  const OpKind other{.name = "produce"};
+  op.kind = &other;
+  EXPECT_DOUBLE_EQ(costs.seconds(program, op), 1e9 / 5e10);
+}
+
 TEST(CostModel, CountsBytesWhereMemoryDecides) {
   CostModel costs;
   costs.add("product f32", {.rows = 64, .flops = 1e9, .bytes = 1e9, .seconds = 1});
