@@ -1,6 +1,7 @@
 #include "memory/packed_weights.h"
 
 #include <array>
+#include <optional>
 #include <vector>
 
 #include "memory/rewrite_ops.h"
@@ -14,8 +15,11 @@ namespace {
 // In rows of a product, whose time they take whatever its other sizes are: packing its weight on
 // its own, and what the product then saves, which packed it into the cache. Measured on Zen 4, 128
 // to 2048 rows of weights that come from memory: 29-33 and 17-22 in bf16, 28-31 and 10-27 in fp32,
-// 19-23 and 11-20 in fp16.
-constexpr double kPackingRows = 33, kSavedRows = 20;
+// 19-23 and 11-20 in fp16; 51-120 and 46-160 in int8, where it is quantizing.
+struct PackingRows {
+  double packing, saved;
+};
+constexpr PackingRows kFloats{33, 20}, kInt8{90, 55};
 // A smaller share of the products' time is not worth the bytes.
 constexpr double kLeastSaving = 0.02;
 // Products of fewer rows may have kernels that read a weight as it lies.
@@ -25,6 +29,8 @@ bool is_product(const Op& op) {
   return op.kind == &kLinear || op.kind == &kLinearDgrad || op.kind == &kGroupedLinear ||
          op.kind == &kGroupedLinearDgrad;
 }
+
+bool is_int8(const Op& op) { return op.attributes.flag("int8"); }
 
 PackedFor layout_of(const Op& op) {
   return op.kind == &kLinear || op.kind == &kGroupedLinear ? PackedFor::forward : PackedFor::dgrad;
@@ -38,13 +44,14 @@ double rows_of(const Program& program, const Op& op) {
 }
 
 bool can_be_packed(const Program& program, const Op& op) {
-  if (op.part != Part::micro_step || !is_product(op) || op.attributes.flag("int8")) return false;
+  if (op.part != Part::micro_step || !is_product(op)) return false;
   const Tensor a = op.inputs[0], weight = op.inputs[1];
   const TensorInfo& info = program.info(weight);
+  const bool one_type =
+      program.dtype(op.outputs[0]) == info.dtype && (program.dtype(a) == info.dtype || is_int8(op));
   return info.role == Role::weight && info.lifetime == Lifetime::persistent &&
          info.place == Place::arena && is_float(info.dtype) && program.is_whole(weight) &&
-         program.dtype(a) == info.dtype && program.dtype(op.outputs[0]) == info.dtype &&
-         rows_of(program, op) >= kFewestRows;
+         one_type && rows_of(program, op) >= kFewestRows;
 }
 
 // One weight and one way to use it.
@@ -52,9 +59,9 @@ struct Copy {
   double uses = 0, rows = 0;  // of all products in a micro-step
   Tensor packed;
   // Share of the products' time in a step that packing once saves.
-  double saved(std::int64_t micro_steps) const {
-    return rows > 0 ? (uses * kSavedRows - kPackingRows / static_cast<double>(micro_steps)) / rows
-                    : 0;
+  double saved(const PackingRows& in_rows, std::int64_t micro_steps) const {
+    if (rows == 0) return 0;
+    return (uses * in_rows.saved - in_rows.packing / static_cast<double>(micro_steps)) / rows;
   }
 };
 
@@ -62,9 +69,9 @@ struct Copy {
 
 int pack_weights(Program& program, std::int64_t micro_steps) {
   if (micro_steps < 2) return 0;
-  std::vector<std::array<Copy, 2>> copies(program.tensors().size());  // by weight
+  std::vector<std::array<Copy, 4>> copies(program.tensors().size());  // by weight
   const auto copy_for = [&](const Op& op) -> Copy& {
-    return copies[op.inputs[1].id][static_cast<int>(layout_of(op))];
+    return copies[op.inputs[1].id][static_cast<int>(layout_of(op)) + 2 * is_int8(op)];
   };
   for (const Op& op : program.ops()) {
     if (!can_be_packed(program, op)) continue;
@@ -77,10 +84,12 @@ int pack_weights(Program& program, std::int64_t micro_steps) {
     Op& op = ops[i];
     if (can_be_packed(program, op)) {
       Copy& copy = copy_for(op);
-      const double saved = copy.saved(micro_steps);
+      const double saved = copy.saved(is_int8(op) ? kInt8 : kFloats, micro_steps);
       if (saved >= kLeastSaving) {
         if (!copy.packed) {
-          copy.packed = pack_weight(program, op.inputs[1], layout_of(op));
+          const auto block =
+              is_int8(op) ? std::optional(op.attributes.integer("int8_block")) : std::nullopt;
+          copy.packed = pack_weight(program, op.inputs[1], layout_of(op), block);
           ++packed;
         }
         use_packed_weight(op, copy.packed, saved);

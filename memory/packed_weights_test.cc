@@ -61,6 +61,17 @@ TEST(PackedWeights, AreTwoForEachMatrixWhereAStepHasManyMicroSteps) {
   EXPECT_GE(once.size(), 2u * (2 * 4 + 3 * 2));
 }
 
+// Codes, and a scale and a correction for each column: less than the weights themselves.
+TEST(PackedWeights, AreCodesForProductsInInt8) {
+  const TrainingProgram floats = packed(experts());
+  const TrainingProgram codes = packed(experts({"precision.compute=int8"}));
+  EXPECT_EQ(codes.packed_weights, floats.packed_weights);
+  for (const Op& op : codes.program.ops()) {
+    EXPECT_TRUE(op.kind != &kPackWeight || op.attributes.flag("int8")) << op.name;
+  }
+  uses(codes.program);
+}
+
 TEST(PackedWeights, AreNoneWhereNothingIsGained) {
   EXPECT_EQ(packed(experts(), {.batch = 16}).packed_weights, 0) << "one micro-step";
   EXPECT_EQ(
@@ -82,9 +93,8 @@ TEST(PackedWeights, ServeProductsThatAreComputedAgain) {
   EXPECT_GT(uses(twice.program).count(2), 0u);
 }
 
-TEST(PackedWeights, AreOfNoWeightThatIsCodedOrOffloadedOrMultipliedInInt8) {
+TEST(PackedWeights, AreOfNoWeightThatIsCodedOrOffloaded) {
   EXPECT_EQ(packed(experts({"precision.master=int8"})).packed_weights, 0);
-  EXPECT_EQ(packed(experts({"precision.compute=int8"})).packed_weights, 0);
   const int some = packed(experts(), {.offload = OffloadSet::masters}).packed_weights;
   EXPECT_EQ(some, packed(experts()).packed_weights);
   EXPECT_LT(packed(experts(), {.offload = OffloadSet::all}).packed_weights, some);

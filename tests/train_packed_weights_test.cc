@@ -100,7 +100,8 @@ TEST_P(PackedWeights, GiveTheSameBitsWhereActivationsAreComputedAgain) {
 INSTANTIATE_TEST_SUITE_P(Runs, PackedWeights,
                          testing::Values(std::pair{"llama", "bf16"}, std::pair{"qwen2", "fp16"},
                                          std::pair{"deepseek_v2", "fp32"},
-                                         std::pair{"deepseek_v3", "bf16"}),
+                                         std::pair{"deepseek_v3", "bf16"},
+                                         std::pair{"deepseek_v3", "int8"}),
                          [](const auto& info) {
                            return std::string(info.param.first) + "_" + info.param.second;
                          });

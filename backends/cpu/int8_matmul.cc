@@ -17,6 +17,7 @@ namespace {
 // Panels of a transposed A are as wide as a tile is high, kTileRows.
 constexpr std::int64_t kPackRows = 16;  // rows of A that are quantized as one item
 constexpr std::int64_t kPackedA = 4 << 20, kPackedB = 8 << 20;
+constexpr std::int64_t kMostCopied = 1 << 20;    // of a stripe of B's columns: what L2 holds
 constexpr std::int64_t kLongestBlock = 1 << 16;  // 255 * 127 * 65536 < 2^31
 
 [[noreturn]] void refuse(const char* what) {
@@ -35,7 +36,8 @@ Int8Matmul::Int8Matmul(const Int8MatmulSpec& spec, Isa isa)
   if (spec.a_coded) spec_.product.a = spec.product.b;
   spec_.product = Matmul(spec_.product, isa).spec();  // checks it, and fills in strides
   const MatmulSpec& s = spec_.product;
-  if (s.b_packed || (s.a_transposed && s.b_transposed)) refuse("an int8 matmul of this layout");
+  if (s.a_transposed && s.b_transposed) refuse("an int8 matmul of this layout");
+  if (s.b_packed && spec_.b_coded) refuse("an int8 matmul whose packed B is coded");
   if (spec_.b_coded &&
       (!s.b_transposed || s.b_stride != s.depth || s.group_stride != s.columns * s.b_stride)) {
     refuse("an int8 matmul of coded rows that don't lie one after the other");
@@ -51,11 +53,14 @@ Int8Matmul::Int8Matmul(const Int8MatmulSpec& spec, Isa isa)
   }
   // The smallest portion must fit; groups that split the depth may each add a word and a block.
   const std::int64_t depth = s.depth + (s.a_transposed ? s.groups * spec_.block : 0);
+  const auto for_b = [&](std::int64_t columns, std::int64_t d) {
+    return s.b_packed ? 0 : b_bytes(columns, d);
+  };
   const std::int64_t all =
-      s.a_transposed ? a_bytes(s.rows, depth) + b_bytes(s.columns, depth)
-                     : a_bytes(s.rows, s.depth) + s.groups * (b_bytes(s.columns, s.depth) + 64);
+      s.a_transposed ? a_bytes(s.rows, depth) + for_b(s.columns, depth)
+                     : a_bytes(s.rows, s.depth) + s.groups * (for_b(s.columns, s.depth) + 64);
   const std::int64_t least = a_bytes(std::min(s.rows, kTileRows), s.depth) +
-                             b_bytes(std::min(s.columns, kPortionColumns), s.depth);
+                             for_b(std::min(s.columns, kPortionColumns), s.depth);
   capacity_ = round_up(std::min(all + 64 * s.groups, std::max(kPackedA + kPackedB, least)), 64);
   if (s.b_transposed)
     scratch_bytes_ = kernels_->panel * a_row_bytes(s.depth) +
@@ -95,6 +100,36 @@ std::int64_t Int8Matmul::b_bytes(std::int64_t columns, std::int64_t depth) const
   return panel_bytes(columns, depth, true);
 }
 
+std::int64_t Int8Matmul::b_group_bytes() const {
+  return round_up(b_bytes(spec_.product.columns, spec_.product.depth), 64);
+}
+
+std::int64_t Int8Matmul::packed_bytes() const { return spec_.product.groups * b_group_bytes(); }
+
+Panels Int8Matmul::b_panels(const void* packed, std::int64_t group) const {
+  // Products only read them, pack() was given memory to write.
+  auto* memory = static_cast<std::byte*>(const_cast<void*>(packed)) + group * b_group_bytes();
+  const MatmulSpec& s = spec_.product;
+  return {memory, round_up(s.columns, 16), words_of(s.depth), blocks_of(s.depth)};
+}
+
+void Int8Matmul::pack(ThreadPool& pool, const void* b, void* packed,
+                      std::span<std::byte> workspace) const {
+  const MatmulSpec& s = spec_.product;
+  if (!s.b_packed) refuse("packing B for an int8 matmul that does not take it packed");
+  if (std::ssize(workspace) < workspace_bytes_) refuse("packing B without the workspace");
+  const std::int64_t items = divide_up(s.columns, b_item_columns());
+  pool.parallel_for(s.groups * items, [&](std::int64_t item, int thread) {
+    const std::int64_t group = item / items;
+    Block block{};
+    block.columns = s.columns;
+    block.depth = s.depth;
+    block.b = at(b, s.b, group * s.group_stride);
+    block.packed_b = b_panels(packed, group);
+    pack_b(block, item % items, workspace.data() + capacity_ + thread * scratch_bytes_);
+  });
+}
+
 void Int8Matmul::run(ThreadPool& pool, const void* a, const void* b, void* c, const float* bias,
                      const void* residual, std::span<std::byte> workspace, std::int64_t a_rows,
                      std::span<const std::int32_t> offsets, std::uint64_t key, const float* scales,
@@ -113,7 +148,7 @@ void Int8Matmul::run(ThreadPool& pool, const void* a, const void* b, void* c, co
   run_batch(call, pool, batch);
 }
 
-// The whole group; nothing packed yet.
+// The whole group; nothing packed yet but B, if it came so.
 Int8Matmul::Block Int8Matmul::group_block(const Call& call, int group) const {
   const MatmulSpec& s = spec_.product;
   const std::int64_t first = call.offsets.empty() ? 0 : call.offsets[group];
@@ -126,8 +161,12 @@ Int8Matmul::Block Int8Matmul::group_block(const Call& call, int group) const {
   block.a_row = first;
   block.bias = call.bias;
   const std::int64_t group_start = group * s.group_stride;
-  block.b = static_cast<const std::byte*>(call.b) +
-            (s.a_transposed ? first * s.b_stride : group_start) * b_element_bytes();
+  if (s.b_packed) {
+    block.packed_b = b_panels(call.b, group);
+  } else {
+    block.b = static_cast<const std::byte*>(call.b) +
+              (s.a_transposed ? first * s.b_stride : group_start) * b_element_bytes();
+  }
   if (spec_.a_coded) block.scales = call.scales + first;
   if (spec_.b_coded) {
     block.scales = call.scales + group * s.columns * blocks_of(s.depth);
@@ -145,7 +184,8 @@ Int8Matmul::Block Int8Matmul::group_block(const Call& call, int group) const {
 void Int8Matmul::add_group(const Call& call, ThreadPool& pool, Batch& batch,
                            const Block& whole) const {
   const std::int64_t depth = whole.depth;
-  const std::int64_t column_bytes = whole.thin ? 0 : b_bytes(16, depth) / 16;
+  const bool packs_b = !whole.thin && !spec_.product.b_packed;
+  const std::int64_t column_bytes = packs_b ? b_bytes(16, depth) / 16 : 0;
   const std::int64_t row_bytes = a_bytes(16, depth) / 16;
   const auto portion = [](std::int64_t bytes, std::int64_t each, std::int64_t unit,
                           std::int64_t all) {
@@ -159,7 +199,7 @@ void Int8Matmul::add_group(const Call& call, ThreadPool& pool, Batch& batch,
       Block part = part_of(whole, row, std::min(rows, whole.rows - row), column,
                            std::min(columns, whole.columns - column));
       const std::int64_t for_a = round_up(a_bytes(part.rows, depth), 64);
-      const std::int64_t for_b = whole.thin ? 0 : round_up(b_bytes(part.columns, depth), 64);
+      const std::int64_t for_b = packs_b ? round_up(b_bytes(part.columns, depth), 64) : 0;
       const std::int64_t bytes = for_a + for_b;
       if (batch.count == kMostBlocks || batch.used + bytes > capacity_) {
         run_batch(call, pool, batch);
@@ -167,8 +207,10 @@ void Int8Matmul::add_group(const Call& call, ThreadPool& pool, Batch& batch,
         batch.used = 0;
       }
       part.packed_a = call.workspace.data() + batch.used;
-      part.packed_b = {part.packed_a + for_a, round_up(part.columns, 16), words_of(depth),
-                       blocks_of(depth)};
+      if (!spec_.product.b_packed) {
+        part.packed_b = {part.packed_a + for_a, round_up(part.columns, 16), words_of(depth),
+                         blocks_of(depth)};
+      }
       batch.used += bytes;
       batch.blocks[batch.count++] = part;
     }
@@ -184,7 +226,7 @@ Int8Matmul::Block Int8Matmul::part_of(const Block& whole, std::int64_t row, std:
   part.a += (s.a_transposed ? row : row * s.a_stride) * a_element_bytes();
   if (a_in_place()) part.scales += row;
   (s.a_transposed ? part.a_column : part.a_row) += row;
-  part.b += (s.b_transposed ? column * s.b_stride : column) * b_element_bytes();
+  if (!s.b_packed) part.b += (s.b_transposed ? column * s.b_stride : column) * b_element_bytes();
   if (spec_.b_coded) part.scales += column * blocks_of(s.depth);
   move_to(part, s, row, column);
   return part;
@@ -218,7 +260,7 @@ void Int8Matmul::run_batch(const Call& call, ThreadPool& pool, Batch& batch) con
     Block& block = batch.blocks[i];
     block.a_items =
         a_in_place() ? 0 : divide_up(block.rows, s.a_transposed ? kTileRows : kPackRows);
-    block.b_items = block.thin ? 0 : divide_up(block.columns, b_item_columns());
+    block.b_items = block.thin || s.b_packed ? 0 : divide_up(block.columns, b_item_columns());
   }
   choose_tiles(batch, pool.threads());
   const std::int64_t a_items = batch.total(&Block::a_items);
@@ -230,12 +272,7 @@ void Int8Matmul::run_batch(const Call& call, ThreadPool& pool, Batch& batch) con
     }
     item -= a_items;
     const Block& block = batch.find(&Block::b_items, item);
-    if (s.b_transposed) {
-      pack_b_rows(block, item, call.workspace.data() + capacity_ + thread * scratch_bytes_);
-    } else {
-      pack_b_columns(block, item);
-    }
-    correct(block, item);
+    pack_b(block, item, call.workspace.data() + capacity_ + thread * scratch_bytes_);
   });
   pool.parallel_for(batch.total(&Block::tiles), [&](std::int64_t tile, int) {
     const Block& block = batch.find(&Block::tiles, tile);
@@ -285,6 +322,15 @@ void Int8Matmul::pack_a_columns(const Call& call, const Block& block, std::int64
   columns.first_row = block.a_row;
   columns.first_column = block.a_column + row;
   kernels_->pack_columns[type_index(s.a)](columns);
+}
+
+void Int8Matmul::pack_b(const Block& block, std::int64_t item, std::byte* scratch) const {
+  if (spec_.product.b_transposed) {
+    pack_b_rows(block, item, scratch);
+  } else {
+    pack_b_columns(block, item);
+  }
+  correct(block, item);
 }
 
 // Rows of the stored B are quantized (or are codes already) beside each other, then turned into a

@@ -32,9 +32,11 @@ namespace ingot::cpu {
 struct Int8MatmulKernels;
 struct Int8ThinKernels;
 struct QuantizerKernels;
+struct Panels;
 
 struct Int8MatmulSpec {
-  // As for Matmul, without b_packed; b_transposed only without a_transposed.
+  // As for Matmul; b_transposed and b_packed only without a_transposed. b_packed: B comes as pack()
+  // left it, quantized and in panels; its type in `product` is that of the floats it was made of.
   MatmulSpec product;
   // Of the depth, sharing a scale: a multiple of 32 up to 65536; 0: all of it (up to that).
   std::int64_t block = 0;
@@ -63,6 +65,11 @@ class Int8Matmul {
   // A multiple of 64; about 12 MiB for large products, more when the depth is beyond 64 thousand.
   std::int64_t workspace_bytes() const { return workspace_bytes_; }
 
+  // With b_packed: the bytes of all groups' B, and how to make them of floats that lie as
+  // b_transposed says. They depend on B's shape and the blocks alone. workspace: as for run().
+  std::int64_t packed_bytes() const;
+  void pack(ThreadPool& pool, const void* b, void* packed, std::span<std::byte> workspace) const;
+
   // As Matmul::run. key: rounding_key() of A, when stochastic. scales: of the coded operand, null
   // if there is none.
   void run(ThreadPool& pool, const void* a, const void* b, void* c, const float* bias,
@@ -82,6 +89,8 @@ class Int8Matmul {
   std::int64_t b_bytes(std::int64_t columns, std::int64_t depth) const;
   std::int64_t a_row_bytes(std::int64_t depth) const;
   std::int64_t b_item_columns() const;
+  std::int64_t b_group_bytes() const;
+  Panels b_panels(const void* packed, std::int64_t group) const;
   Block group_block(const Call& call, int group) const;
   Block part_of(const Block& whole, std::int64_t row, std::int64_t rows, std::int64_t column,
                 std::int64_t columns) const;
@@ -90,6 +99,7 @@ class Int8Matmul {
   void choose_tiles(Batch& batch, int threads) const;
   void pack_a_rows(const Call& call, const Block& block, std::int64_t item) const;
   void pack_a_columns(const Call& call, const Block& block, std::int64_t item) const;
+  void pack_b(const Block& block, std::int64_t item, std::byte* scratch) const;
   void pack_b_rows(const Block& block, std::int64_t item, std::byte* scratch) const;
   void pack_b_columns(const Block& block, std::int64_t item) const;
   bool a_in_place() const { return spec_.a_coded && !spec_.product.a_transposed; }

@@ -8,7 +8,7 @@ namespace ingot::cpu {
 
 // Of packed panels: codes, then all scales, then (B) all corrections.
 struct Panels {
-  std::byte* memory;
+  std::byte* memory;                  // written while they are packed, only read in products
   std::int64_t width, words, blocks;  // width: of all panels together
 
   std::int8_t* codes(std::int64_t column) const {

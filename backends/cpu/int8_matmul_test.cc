@@ -61,9 +61,15 @@ struct Operands {
     const Coded coded = s.b_coded ? coded_b() : s.a_coded ? coded_a() : Coded{};
     const void* left = s.a_coded ? static_cast<const void*>(coded.codes.data()) : a.data();
     const void* right = s.b_coded ? static_cast<const void*>(coded.codes.data()) : b.data();
+    const std::span workspace = std::span(memory).subspan((64 - address % 64) % 64);
+    std::vector<std::byte> packed;
+    if (s.product.b_packed) {
+      packed.resize(matmul.packed_bytes());
+      matmul.pack(pool, b.data(), packed.data(), workspace);
+      right = packed.data();
+    }
     matmul.run(pool, left, right, result.data(), bias.empty() ? nullptr : bias.data(),
-               residual.empty() ? nullptr : residual.data(),
-               std::span(memory).subspan((64 - address % 64) % 64), a_rows(), offsets, kKey,
+               residual.empty() ? nullptr : residual.data(), workspace, a_rows(), offsets, kKey,
                coded.scales.empty() ? nullptr : coded.scales.data());
     return result;
   }
@@ -363,6 +369,35 @@ TEST(Int8Matmul, GroupsOfACodedBAreProductsOfTheirOwn) {
 }
 
 // More than one portion of A (4 MiB) and of B (8 MiB), and more groups than one batch takes.
+TEST(Int8Matmul, APackedBGivesTheSameBits) {
+  const std::vector<std::int32_t> bounds = {0, 3, 3, 70};
+  for (const Isa isa : kAllIsas) {
+    if (!supports(isa)) continue;
+    for (const bool b_transposed : {false, true}) {
+      for (const std::int64_t block : {0, 32}) {
+        for (const bool a_coded : {false, true}) {
+          for (const int groups : {1, 3}) {
+            if (a_coded && block != 0) continue;
+            Operands operands({.product = {.rows = 70,
+                                           .columns = 83,
+                                           .depth = 100,
+                                           .b_transposed = b_transposed,
+                                           .accumulate = true,
+                                           .groups = groups},
+                               .block = block,
+                               .a_coded = a_coded});
+            const auto offsets = groups > 1 ? std::span(bounds) : std::span<const std::int32_t>();
+            const std::vector<float> plain = operands.run(2, isa, offsets);
+            operands.spec.product.b_packed = true;
+            EXPECT_EQ(operands.run(1, isa, offsets), plain);
+            EXPECT_EQ(operands.run(3, isa, offsets), plain);
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(Int8Matmul, PortionsDoNotChangeTheResult) {
   const Operands large(forward(1500, 3300, 2900, 0));
   const std::vector<float> c = large.run(2, isa());
@@ -482,8 +517,16 @@ TEST(Int8Matmul, RefusesWhatMakesNoSense) {
     EXPECT_THROW(Int8Matmul{rows}, Error);
   }
   Int8MatmulSpec packed = forward(8, 8, 8, 0);
+  ThreadPool pool(1);
+  EXPECT_THROW(Int8Matmul(packed).pack(pool, nullptr, nullptr, {}), Error);
   packed.product.b_packed = true;
+  EXPECT_NO_THROW(Int8Matmul{packed});
+  EXPECT_THROW(Int8Matmul(packed).pack(pool, nullptr, nullptr, {}), Error);
+  packed.b_coded = true;
   EXPECT_THROW(Int8Matmul{packed}, Error);
+  Int8MatmulSpec gradient = weight_gradient(8, 8, 8, 0);
+  gradient.product.b_packed = true;
+  EXPECT_THROW(Int8Matmul{gradient}, Error);
 }
 
 }  // namespace

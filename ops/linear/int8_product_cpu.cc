@@ -3,15 +3,18 @@
 #include "backends/cpu/int8_matmul.h"
 #include "compress/quantizer.h"
 #include "engine/square_sums.h"
+#include "ops/pack_weight/pack_weight.h"
 
 namespace ingot::cpu {
 
 std::unique_ptr<Kernel> make_int8_product(const Op& op, const Context& context, MatmulSpec spec,
                                           std::int64_t a_rows, bool offsets) {
   spec.threads = context.pool.threads();
+  spec.b_packed = static_cast<bool>(packed_weight_of(op));
   const bool a_coded = spec.a == DType::i8, b_coded = spec.b == DType::i8;
   const bool coded = a_coded || b_coded;
-  const int scales = static_cast<int>(op.inputs.size()) - 1;
+  const int last = static_cast<int>(op.inputs.size()) - 1;
+  const int weight = spec.b_packed ? last : 1, scales = spec.b_packed ? last - 1 : last;
   const Int8Matmul matmul({.product = spec,
                            .block = b_coded ? kQuantizerGroup : op.attributes.integer("int8_block"),
                            .stochastic = op.attributes.flag("stochastic"),
@@ -28,7 +31,7 @@ std::unique_ptr<Kernel> make_int8_product(const Op& op, const Context& context, 
                                                           const StepState& state) {
     const Int8Matmul& now = starts_now(state) ? starting : matmul;
     const std::span offsets_now(bounds ? arguments.input<std::int32_t>(2) : nullptr, bounds);
-    now.run(pool, arguments.inputs[0], arguments.inputs[1], arguments.outputs[0],
+    now.run(pool, arguments.inputs[0], arguments.inputs[weight], arguments.outputs[0],
             spec.bias ? arguments.input<float>(2) : nullptr,
             spec.residual ? arguments.inputs[3] : nullptr, arguments.workspace, a_rows, offsets_now,
             rounding_key(state.seed, state.step, state.micro_step, tensor),

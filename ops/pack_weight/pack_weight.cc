@@ -6,7 +6,8 @@ namespace ingot {
 
 const OpKind kPackWeight{.name = "pack_weight"};
 
-Tensor pack_weight(Program& program, Tensor weight, PackedFor product) {
+Tensor pack_weight(Program& program, Tensor weight, PackedFor product,
+                   std::optional<std::int64_t> int8_block) {
   const TensorInfo& info = program.info(weight);
   if (info.shape.rank() < 2 || info.shape.rank() > 3 || !is_float(info.dtype) ||
       !program.is_whole(weight)) {
@@ -21,7 +22,10 @@ Tensor pack_weight(Program& program, Tensor weight, PackedFor product) {
                     .lifetime = Lifetime::parts,
                     .layer = info.layer};
   const Tensor result = program.add_tensor_as_named(std::move(packed));
-  program.append(kPackWeight, {weight}, {result}, {{"dgrad", dgrad}});
+  program.append(kPackWeight, {weight}, {result},
+                 {{"dgrad", dgrad},
+                  {"int8", int8_block.has_value()},
+                  {"int8_block", static_cast<double>(int8_block.value_or(0))}});
   return result;
 }
 

@@ -2,6 +2,8 @@
 // that the products of each micro-step need not reorder it.
 #pragma once
 
+#include <optional>
+
 #include "engine/program.h"
 
 namespace ingot {
@@ -13,7 +15,10 @@ enum class PackedFor : std::uint8_t { forward, dgrad };
 // weight: [out, in] or [experts, out, in], a float type, whole. Returns bytes whose number and
 // meaning are the backend's alone (Kernel::output_bytes). They live as long as the part of the op:
 // through all micro-steps of a step, but not through its update.
-Tensor pack_weight(Program& program, Tensor weight, PackedFor product);
+// int8_block: for products that are computed in int8, with scales of so many neighbours along their
+// depth (0: of all); the bytes are then codes.
+Tensor pack_weight(Program& program, Tensor weight, PackedFor product,
+                   std::optional<std::int64_t> int8_block = {});
 
 // Gives a product (linear, grouped_linear or a dgrad op) its weight packed as well, as its last
 // input. saved: share of its time that it then needs less, for CostModel; packing, which happens
@@ -24,7 +29,7 @@ void use_packed_weight(Op& product, Tensor packed, double saved);
 Tensor packed_weight_of(const Op& product);
 double share_saved_by_packing(const Op& product);
 
-//   pack_weight   inputs weight   outputs packed   attribute dgrad
+//   pack_weight   inputs weight   outputs packed   attributes dgrad, int8, int8_block
 // Runs in micro-step 0 alone: so the bytes are right after every update, after weights were loaded
 // and after a resume, and checkpoints need not know them.
 extern const OpKind kPackWeight;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
+
 #include "backends/cpu/join_kernels.h"
 #include "memory/plan.h"
 #include "memory/rewrite_ops.h"
@@ -20,18 +22,32 @@ std::vector<cpu::KernelEntry> kernels() {
                             cpu::pack_weight_cpu_kernels()});
 }
 
-// Every product with a weight gets it packed.
-void pack_all(Program& program) {
+// What becomes of every product with a weight.
+struct Form {
+  bool packed = false;                          // it gets the weight packed
+  std::optional<std::int64_t> int8_block = {};  // it is computed in int8
+};
+
+void apply(const Form& form, Program& program) {
   rewrite_ops(program, [&](std::vector<Op>& ops, std::size_t i) {
     Op& op = ops[i];
     const bool forward = op.kind == &kLinear || op.kind == &kGroupedLinear;
     if (forward || op.kind == &kLinearDgrad || op.kind == &kGroupedLinearDgrad) {
+      if (form.int8_block) {
+        op.attributes.set("int8", 1);
+        op.attributes.set("int8_block", static_cast<double>(*form.int8_block));
+      }
       const PackedFor layout = forward ? PackedFor::forward : PackedFor::dgrad;
-      use_packed_weight(op, pack_weight(program, op.inputs[1], layout), 0);
+      if (form.packed) {
+        use_packed_weight(op, pack_weight(program, op.inputs[1], layout, form.int8_block), 0);
+      }
     }
     program.append(std::move(op));
   });
 }
+
+// In floats, and in int8 with scales of whole rows and of blocks.
+const std::optional<std::int64_t> kBlocks[] = {std::nullopt, 0, 32};
 
 struct Setting {
   DType dtype;
@@ -51,8 +67,8 @@ std::vector<Setting> settings() {
 }
 
 // Values and gradients, twice: the second micro-step finds the weights packed already.
-std::vector<std::vector<double>> results(OpCheck& check, Tensor y, bool packed) {
-  if (packed) check.transform(pack_all);
+std::vector<std::vector<double>> results(OpCheck& check, Tensor y, const Form& form) {
+  check.transform([&form](Program& program) { apply(form, program); });
   check.output(y);
   check.run();
   std::vector<std::vector<double>> all;
@@ -67,15 +83,18 @@ TEST(PackWeight, GivesLinearTheSameBits) {
   for (const auto& [dtype, isa, threads] : settings()) {
     for (const auto& [rows, in, out] :
          {std::tuple{70, 33, 70}, std::tuple{200, 70, 16}, std::tuple{33, 1, 1}}) {
-      const auto of = [&](bool packed) {
+      const auto of = [&](const Form& form) {
         OpCheck check(dtype, kernels(), threads, isa);
         const Tensor x = check.leaf("x", {rows, in});
         const Tensor weight = check.weight("weight", {out, in});
         const LinearOptions options{.bias = check.weight("bias", {out}, 1, DType::f32),
                                     .residual = check.leaf("residual", {rows, out})};
-        return results(check, linear(check.program(), x, weight, options), packed);
+        return results(check, linear(check.program(), x, weight, options), form);
       };
-      EXPECT_EQ(of(true), of(false)) << name_of(dtype) << " " << isa_name(isa) << " " << rows;
+      for (const auto& block : kBlocks) {
+        EXPECT_EQ(of({.packed = true, .int8_block = block}), of({.int8_block = block}))
+            << name_of(dtype) << " " << isa_name(isa) << " " << rows;
+      }
     }
   }
 }
@@ -84,14 +103,17 @@ TEST(PackWeight, GivesLinearTheSameBits) {
 TEST(PackWeight, GivesExpertsOfManyAndOfFewRowsTheSameBits) {
   const std::vector<std::int32_t> bounds = {0, 0, 5, 105, 138, 170, 203};
   for (const auto& [dtype, isa, threads] : settings()) {
-    const auto of = [&](bool packed) {
+    const auto of = [&](const Form& form) {
       OpCheck check(dtype, kernels(), threads, isa);
       const Tensor x = check.leaf("x", {210, 37});
       const Tensor weight = check.weight("weight", {6, 51, 37});
       const Tensor offsets = check.integers("offsets", {7}, bounds);
-      return results(check, grouped_linear(check.program(), x, weight, offsets), packed);
+      return results(check, grouped_linear(check.program(), x, weight, offsets), form);
     };
-    EXPECT_EQ(of(true), of(false)) << name_of(dtype) << " " << isa_name(isa);
+    for (const auto& block : kBlocks) {
+      EXPECT_EQ(of({.packed = true, .int8_block = block}), of({.int8_block = block}))
+          << name_of(dtype) << " " << isa_name(isa);
+    }
   }
 }
 
