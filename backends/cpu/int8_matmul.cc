@@ -7,22 +7,13 @@
 #include "backends/cpu/int8_matmul_simd.h"
 #include "backends/cpu/int8_thin_simd.h"
 #include "backends/cpu/matmul_simd.h"
-#include "compress/quantizer.h"
 #include "compress/quantizer_simd.h"
-#include "engine/error.h"
 
 namespace ingot::cpu {
 namespace {
 
-// Panels of a transposed A are as wide as a tile is high, kTileRows.
-constexpr std::int64_t kPackRows = 16;  // rows of A that are quantized as one item
 constexpr std::int64_t kPackedA = 4 << 20, kPackedB = 8 << 20;
-constexpr std::int64_t kMostCopied = 1 << 20;    // of a stripe of B's columns: what L2 holds
 constexpr std::int64_t kLongestBlock = 1 << 16;  // 255 * 127 * 65536 < 2^31
-
-[[noreturn]] void refuse(const char* what) {
-  throw Error(ErrorCode::usage, what, "backends/cpu/int8_matmul");
-}
 
 }  // namespace
 
@@ -36,20 +27,20 @@ Int8Matmul::Int8Matmul(const Int8MatmulSpec& spec, Isa isa)
   if (spec.a_coded) spec_.product.a = spec.product.b;
   spec_.product = Matmul(spec_.product, isa).spec();  // checks it, and fills in strides
   const MatmulSpec& s = spec_.product;
-  if (s.a_transposed && s.b_transposed) refuse("an int8 matmul of this layout");
-  if (s.b_packed && spec_.b_coded) refuse("an int8 matmul whose packed B is coded");
+  if (s.a_transposed && s.b_transposed) refuse_int8("an int8 matmul of this layout");
+  if (s.b_packed && spec_.b_coded) refuse_int8("an int8 matmul whose packed B is coded");
   if (spec_.b_coded &&
       (!s.b_transposed || s.b_stride != s.depth || s.group_stride != s.columns * s.b_stride)) {
-    refuse("an int8 matmul of coded rows that don't lie one after the other");
+    refuse_int8("an int8 matmul of coded rows that don't lie one after the other");
   }
-  if (spec.a_coded && (spec.b_coded || spec.stochastic)) refuse("an int8 matmul coded twice");
+  if (spec.a_coded && (spec.b_coded || spec.stochastic)) refuse_int8("an int8 matmul coded twice");
   if (a_in_place() && (spec.block != 0 || s.depth % 4 != 0 || s.depth > kLongestBlock)) {
-    refuse("an int8 matmul whose coded rows are not of one scale and whole words");
+    refuse_int8("an int8 matmul whose coded rows are not of one scale and whole words");
   }
   if (spec_.block == 0)
     spec_.block = s.depth <= kLongestBlock ? round_up(s.depth, 32) : kLongestBlock;
   if (spec_.block < 32 || spec_.block % 32 != 0 || spec_.block > kLongestBlock) {
-    refuse("an int8 matmul whose blocks are no multiple of 32 up to 65536");
+    refuse_int8("an int8 matmul whose blocks are no multiple of 32 up to 65536");
   }
   // The smallest portion must fit; groups that split the depth may each add a word and a block.
   const std::int64_t depth = s.depth + (s.a_transposed ? s.groups * spec_.block : 0);
@@ -74,62 +65,6 @@ Int8Matmul Int8Matmul::overwriting() const {
   return result;
 }
 
-std::int64_t Int8Matmul::blocks_of(std::int64_t depth) const {
-  return divide_up(depth, spec_.block);
-}
-
-// Columns of B that are packed as one item.
-std::int64_t Int8Matmul::b_item_columns() const {
-  return spec_.product.b_transposed ? kernels_->panel : kInt8Stripe;
-}
-
-// An odd number of cache lines, so that neighbouring rows fall into different sets.
-std::int64_t Int8Matmul::a_row_bytes(std::int64_t depth) const { return round_up(depth, 128) + 64; }
-
-std::int64_t Int8Matmul::panel_bytes(std::int64_t width, std::int64_t depth, bool corrected) const {
-  return round_up(width, 16) * (words_of(depth) * 4 + blocks_of(depth) * (corrected ? 8 : 4));
-}
-
-std::int64_t Int8Matmul::a_bytes(std::int64_t rows, std::int64_t depth) const {
-  if (a_in_place()) return 0;
-  if (spec_.product.a_transposed) return panel_bytes(rows, depth, false);
-  return round_up(rows * (a_row_bytes(depth) + blocks_of(depth) * 4), 64);
-}
-
-std::int64_t Int8Matmul::b_bytes(std::int64_t columns, std::int64_t depth) const {
-  return panel_bytes(columns, depth, true);
-}
-
-std::int64_t Int8Matmul::b_group_bytes() const {
-  return round_up(b_bytes(spec_.product.columns, spec_.product.depth), 64);
-}
-
-std::int64_t Int8Matmul::packed_bytes() const { return spec_.product.groups * b_group_bytes(); }
-
-Panels Int8Matmul::b_panels(const void* packed, std::int64_t group) const {
-  // Products only read them, pack() was given memory to write.
-  auto* memory = static_cast<std::byte*>(const_cast<void*>(packed)) + group * b_group_bytes();
-  const MatmulSpec& s = spec_.product;
-  return {memory, round_up(s.columns, 16), words_of(s.depth), blocks_of(s.depth)};
-}
-
-void Int8Matmul::pack(ThreadPool& pool, const void* b, void* packed,
-                      std::span<std::byte> workspace) const {
-  const MatmulSpec& s = spec_.product;
-  if (!s.b_packed) refuse("packing B for an int8 matmul that does not take it packed");
-  if (std::ssize(workspace) < workspace_bytes_) refuse("packing B without the workspace");
-  const std::int64_t items = divide_up(s.columns, b_item_columns());
-  pool.parallel_for(s.groups * items, [&](std::int64_t item, int thread) {
-    const std::int64_t group = item / items;
-    Block block{};
-    block.columns = s.columns;
-    block.depth = s.depth;
-    block.b = at(b, s.b, group * s.group_stride);
-    block.packed_b = b_panels(packed, group);
-    pack_b(block, item % items, workspace.data() + capacity_ + thread * scratch_bytes_);
-  });
-}
-
 void Int8Matmul::run(ThreadPool& pool, const void* a, const void* b, void* c, const float* bias,
                      const void* residual, std::span<std::byte> workspace, std::int64_t a_rows,
                      std::span<const std::int32_t> offsets, std::uint64_t key, const float* scales,
@@ -137,7 +72,7 @@ void Int8Matmul::run(ThreadPool& pool, const void* a, const void* b, void* c, co
   const Call call{{a, b, c, bias, residual, workspace, a_rows, offsets, squares}, key, scales};
   check_call(spec_.product, call, workspace_bytes_, pool.threads());
   if ((scales != nullptr) != (spec_.a_coded || spec_.b_coded)) {
-    refuse("an int8 matmul whose scales are not what it was made for");
+    refuse_int8("an int8 matmul whose scales are not what it was made for");
   }
   Batch batch;
   for (int group = 0; group < spec_.product.groups; ++group) {
@@ -278,115 +213,6 @@ void Int8Matmul::run_batch(const Call& call, ThreadPool& pool, Batch& batch) con
     const Block& block = batch.find(&Block::tiles, tile);
     block.thin ? multiply_thin(block, tile) : multiply(block, tile);
   });
-}
-
-void Int8Matmul::pack_a_rows(const Call& call, const Block& block, std::int64_t item) const {
-  const MatmulSpec& s = spec_.product;
-  const std::int64_t row_bytes = a_row_bytes(block.depth), blocks = block.packed_b.blocks;
-  const std::int64_t last = std::min(block.rows, (item + 1) * kPackRows);
-  for (std::int64_t row = item * kPackRows; row < last; ++row) {
-    const std::byte* from = block.a + row * s.a_stride * size_of(s.a);
-    auto* codes = reinterpret_cast<std::int8_t*>(block.packed_a + row * row_bytes);
-    float* scales = block.a_scales(row_bytes) + row * blocks;
-    if (spec_.stochastic) {
-      quantizer_->quantize_stochastic[type_index(s.a)](
-          from, block.depth, spec_.block, codes, scales,
-          rounding_row_key(call.key, block.a_row + row));
-    } else {
-      quantizer_->quantize[type_index(s.a)](from, block.depth, spec_.block, codes, scales);
-    }
-  }
-}
-
-void Int8Matmul::pack_a_columns(const Call& call, const Block& block, std::int64_t item) const {
-  const MatmulSpec& s = spec_.product;
-  const std::int64_t row = item * kTileRows, rows = std::min(kTileRows, block.rows - row);
-  const Panels panels = block.a_panels();
-  if (spec_.a_coded) {
-    kernels_->pack_codes(reinterpret_cast<const std::int8_t*>(block.a) + row, s.a_stride,
-                         block.depth, rows, panels.codes(row));
-    std::fill_n(panels.scales(row), round_up(rows, 16) * panels.blocks, 1.0f);
-    return;
-  }
-  Int8Columns columns{};
-  columns.source = block.a + row * size_of(s.a);
-  columns.stride = s.a_stride;
-  columns.depth = block.depth;
-  columns.columns = rows;
-  columns.block = spec_.block;
-  columns.panel = kTileRows;
-  columns.codes = panels.codes(row);
-  columns.scales = panels.scales(row);
-  columns.stochastic = spec_.stochastic;
-  columns.key = call.key;
-  columns.first_row = block.a_row;
-  columns.first_column = block.a_column + row;
-  kernels_->pack_columns[type_index(s.a)](columns);
-}
-
-void Int8Matmul::pack_b(const Block& block, std::int64_t item, std::byte* scratch) const {
-  if (spec_.product.b_transposed) {
-    pack_b_rows(block, item, scratch);
-  } else {
-    pack_b_columns(block, item);
-  }
-  correct(block, item);
-}
-
-// Rows of the stored B are quantized (or are codes already) beside each other, then turned into a
-// panel word by word.
-void Int8Matmul::pack_b_rows(const Block& block, std::int64_t item, std::byte* scratch) const {
-  const MatmulSpec& s = spec_.product;
-  const std::int64_t column = item * kernels_->panel;
-  const std::int64_t columns = std::min(kernels_->panel, block.columns - column);
-  const std::int64_t row_bytes = a_row_bytes(block.depth), blocks = block.packed_b.blocks;
-  const std::int64_t width = round_up(columns, 16);
-  auto* codes = reinterpret_cast<std::int8_t*>(scratch);
-  auto* scales = reinterpret_cast<float*>(scratch + kernels_->panel * row_bytes);
-  float* to_scales = block.packed_b.scales(column);
-  for (std::int64_t i = 0; i < columns; ++i) {
-    std::int8_t* row = codes + i * row_bytes;
-    const std::byte* from = block.b + (column + i) * s.b_stride * b_element_bytes();
-    if (spec_.b_coded) {
-      std::memcpy(row, from, block.depth);
-      std::copy_n(block.scales + (column + i) * blocks, blocks, scales);
-    } else {
-      quantizer_->quantize[type_index(s.b)](from, block.depth, spec_.block, row, scales);
-    }
-    std::fill_n(row + block.depth, words_of(block.depth) * 4 - block.depth, std::int8_t{0});
-    for (std::int64_t n = 0; n < blocks; ++n) to_scales[n * width + i] = scales[n];
-  }
-  for (std::int64_t i = columns; i < width; ++i) {
-    for (std::int64_t n = 0; n < blocks; ++n) to_scales[n * width + i] = 0;
-  }
-  words_->pack_words[0][1](codes, row_bytes / 4, words_of(block.depth), columns,
-                           block.packed_b.codes(column), width);
-}
-
-void Int8Matmul::pack_b_columns(const Block& block, std::int64_t item) const {
-  const MatmulSpec& s = spec_.product;
-  const std::int64_t column = item * kInt8Stripe;
-  Int8Columns columns{};
-  columns.source = block.b + column * size_of(s.b);
-  columns.stride = s.b_stride;
-  columns.depth = block.depth;
-  columns.columns = std::min<std::int64_t>(kInt8Stripe, block.columns - column);
-  columns.row_scales = spec_.a_coded && s.a_transposed ? block.scales : nullptr;
-  columns.block = spec_.block;
-  columns.panel = kernels_->panel;
-  columns.codes = block.packed_b.codes(column);
-  columns.scales = block.packed_b.scales(column);
-  kernels_->pack_columns[type_index(s.b)](columns);
-}
-
-void Int8Matmul::correct(const Block& block, std::int64_t item) const {
-  const std::int64_t first = item * b_item_columns();
-  const std::int64_t last = std::min(block.columns, first + b_item_columns());
-  for (std::int64_t column = first; column < last; column += kernels_->panel) {
-    const std::int64_t columns = std::min(kernels_->panel, last - column);
-    kernels_->correct(block.packed_b.codes(column), block.packed_b.words, spec_.block / 4,
-                      round_up(columns, 16), block.packed_b.corrections(column));
-  }
 }
 
 void Int8Matmul::multiply_thin(const Block& block, std::int64_t tile) const {

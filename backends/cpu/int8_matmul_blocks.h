@@ -3,8 +3,16 @@
 
 #include "backends/cpu/int8_matmul.h"
 #include "backends/cpu/matmul_parts.h"
+#include "engine/error.h"
 
 namespace ingot::cpu {
+
+[[noreturn]] inline void refuse_int8(const char* what) {
+  throw Error(ErrorCode::usage, what, "backends/cpu/int8_matmul");
+}
+
+// Panels of a transposed A are as wide as a tile is high, kTileRows.
+constexpr std::int64_t kPackRows = 16;  // rows of A that are quantized as one item
 
 // Of packed panels: codes, then all scales, then (B) all corrections.
 struct Panels {
