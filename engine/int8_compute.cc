@@ -106,7 +106,7 @@ class CodeSharing {
     set_cost(program_, product);
   }
 
-  // What the op before the i-th that last wrote this operand makes, if it can write codes.
+  // Whether the op that wrote this operand last can write its codes as well.
   bool is_made_with_codes(Tensor operand) const {
     const std::span<const Op> before = std::as_const(program_).ops();
     const auto maker = std::find_if(before.rbegin(), before.rend(),

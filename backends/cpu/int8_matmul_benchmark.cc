@@ -1,8 +1,8 @@
 // int8_matmul_benchmark [THREADS [BLOCK]]   int8 products beside the bf16 ones of matmul.h, same
-// operands (bf16), quantization included: GFLOP/s of both, measured in turns, and the ratio. For
-// the gradients also with dy in codes already (Int8MatmulSpec::a_coded; its quantization not
-// included). Fastest of many runs; with one thread its CPU time. BLOCK: of the depth; 0 is one
-// scale for all of it.
+// operands (bf16), quantization included: GFLOP/s of both, measured in turns, and the ratio; then
+// with the first operand, x or dy, in codes already (Int8MatmulSpec::a_coded), as most products of
+// a step have it (engine/int8_compute.h), its quantization not included. Fastest of many runs; with
+// one thread its CPU time. BLOCK: of the depth; 0 is one scale for all of it.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -74,14 +74,13 @@ class Benchmark {
       best = std::min(best, middle - start);
       const double end_int8 = clock_.seconds();
       best_int8 = std::min(best_int8, end_int8 - middle);
-      if (!stochastic) continue;
       coded.run(pool_, codes.data(), b.data(), c.data(), nullptr, nullptr, workspace, a_rows, {}, 0,
                 scales.data());
       best_coded = std::min(best_coded, clock_.seconds() - end_int8);
     }
     const double flops = matmul.flops(a_rows) * 1e-9;
-    std::printf(" %5.0f %5.0f  %.2f |", flops / best, flops / best_int8, best / best_int8);
-    if (stochastic) std::printf(" %5.0f |", flops / best_coded);
+    std::printf(" %5.0f %5.0f  %.2f  %5.0f  %.2f |", flops / best, flops / best_int8,
+                best / best_int8, flops / best_coded, best / best_coded);
   }
 
   ThreadPool pool_;
@@ -91,10 +90,9 @@ class Benchmark {
 
 void run(int threads, std::int64_t block) {
   Benchmark benchmark(threads, block);
-  std::printf(
-      "tokens x   in  x  out | forward: bf16 int8 | input: bf16 int8   | coded | weights: bf16 "
-      "int8 "
-      "| coded |\n");
+  std::puts(
+      "tokens x   in  x  out | y: bf16, int8, x coded        | dx: bf16, int8, dy coded      |"
+      " dW: bf16, int8, dy coded      |");
   benchmark.layer(2048, 2048, 2048);
   benchmark.layer(512, 512, 1408);
   benchmark.layer(512, 512, 512);
