@@ -113,6 +113,7 @@ double CostModel::seconds(const Program& program, const Op& op) const {
 }
 
 const std::vector<Timing>* CostModel::timings_of(const std::string& key) const {
+  if (const auto exact = timings_.find(key); exact != timings_.end()) return &exact->second;
   const std::string_view kind = std::string_view(key).substr(0, key.find(' '));
   const std::vector<Timing>* closest = nullptr;
   std::size_t most = 0;
@@ -120,7 +121,6 @@ const std::vector<Timing>* CostModel::timings_of(const std::string& key) const {
     const std::string& other = found->first;
     const std::size_t common = std::ranges::mismatch(key, other).in1 - key.begin();
     if (common < kind.size()) break;
-    if (other == key) return &found->second;
     const bool same_kind = other.size() == kind.size() || other[kind.size()] == ' ';
     if (same_kind && (closest == nullptr || common > most)) {
       closest = &found->second;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "memory/rewrite_ops.h"
 #include "ops/quantize/quantize.h"
 #include "ops/quantize/row_codes.h"
 #include "ops/rms_norm/rms_norm.h"
@@ -12,10 +13,6 @@
 
 namespace ingot {
 namespace {
-
-bool overlap(Tensor a, Tensor b) {
-  return a.id == b.id && a.column < b.column + b.columns && b.column < a.column + a.columns;
-}
 
 bool touches(const std::vector<Tensor>& operands, Tensor t) {
   return std::ranges::any_of(operands,

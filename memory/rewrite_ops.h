@@ -1,4 +1,4 @@
-// What passes that insert ops into a finished program share.
+// What passes that change the ops of a finished program share.
 #pragma once
 
 #include <string>
@@ -8,6 +8,11 @@
 #include "engine/program.h"
 
 namespace ingot {
+
+// Whether two views have an element in common.
+inline bool overlap(Tensor a, Tensor b) {
+  return a.id == b.id && a.column < b.column + b.columns && b.column < a.column + a.columns;
+}
 
 // Runs body(ops, i) for each op of the program, which takes the op's place: body appends it, moved
 // or copied, and what else there is to be in its part, phase, layer and scope.

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "memory/rewrite_ops.h"
 #include "ops/grouped_linear/grouped_linear.h"
 #include "ops/linear/linear.h"
 #include "ops/quantize/quantize.h"
@@ -14,10 +15,6 @@ namespace {
 
 // Narrower ones are not worth two ops.
 constexpr std::int64_t kLeastColumns = 32;
-
-bool overlap(Tensor a, Tensor b) {
-  return a.id == b.id && a.column < b.column + b.columns && b.column < a.column + a.columns;
-}
 
 // Who makes and who reads each tensor of a micro-step.
 struct Uses {

@@ -23,7 +23,7 @@ std::unique_ptr<Kernel> make_grouped(const Program& program, const Op& op, const
     return make_int8_product(op, context, spec, a_rows, true);
   }
   spec.b_packed = static_cast<bool>(packed_weight_of(op));
-  const std::size_t packed = spec.b_packed ? op.inputs.size() - 1 : 1;
+  const int weight = weight_input_of(op);
   const Matmul matmul(spec, context.isa);
   const Matmul starting = op.attributes.flag("first") ? matmul.overwriting() : matmul;
   const GradientStart starts_now(op);
@@ -33,7 +33,7 @@ std::unique_ptr<Kernel> make_grouped(const Program& program, const Op& op, const
                      [=, &pool](const KernelArguments& arguments, const StepState& state) {
                        const std::span offsets_now(arguments.input<std::int32_t>(2), experts + 1);
                        const Matmul& now = starts_now(state) ? starting : matmul;
-                       now.run(pool, arguments.inputs[0], arguments.inputs[packed],
+                       now.run(pool, arguments.inputs[0], arguments.inputs[weight],
                                arguments.outputs[0], nullptr, nullptr, arguments.workspace, a_rows,
                                offsets_now, arguments.inputs[1], squares(arguments, state));
                      });

@@ -13,8 +13,8 @@ std::unique_ptr<Kernel> make_int8_product(const Op& op, const Context& context, 
   spec.b_packed = static_cast<bool>(packed_weight_of(op));
   const bool a_coded = spec.a == DType::i8, b_coded = spec.b == DType::i8;
   const bool coded = a_coded || b_coded;
-  const int last = static_cast<int>(op.inputs.size()) - 1;
-  const int weight = spec.b_packed ? last : 1, scales = spec.b_packed ? last - 1 : last;
+  const int weight = weight_input_of(op);
+  const int scales = static_cast<int>(op.inputs.size()) - (spec.b_packed ? 2 : 1);
   const Int8Matmul matmul({.product = spec,
                            .block = b_coded ? kQuantizerGroup : op.attributes.integer("int8_block"),
                            .stochastic = op.attributes.flag("stochastic"),

@@ -19,7 +19,7 @@ std::unique_ptr<Kernel> product(MatmulSpec spec, std::int64_t rows, const Op& op
   spec.b_packed = static_cast<bool>(packed_weight_of(op));
   const Matmul matmul(spec, context.isa);
   const bool bias = spec.bias, residual = spec.residual;
-  const std::size_t b = spec.b_packed ? op.inputs.size() - 1 : 1;
+  const int b = weight_input_of(op);
   ThreadPool& pool = context.pool;
   return make_kernel(matmul.workspace_bytes(), [=, &pool](const KernelArguments& arguments,
                                                           const StepState&) {

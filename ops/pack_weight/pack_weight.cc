@@ -38,6 +38,10 @@ Tensor packed_weight_of(const Op& product) {
   return product.attributes.has("packed") ? product.inputs.back() : Tensor{};
 }
 
+int weight_input_of(const Op& product) {
+  return packed_weight_of(product) ? static_cast<int>(product.inputs.size()) - 1 : 1;
+}
+
 double share_saved_by_packing(const Op& product) {
   return product.attributes.has("packed") ? product.attributes.real("packed") : 0;
 }

@@ -25,8 +25,9 @@ Tensor pack_weight(Program& program, Tensor weight, PackedFor product,
 // elsewhere, already taken off.
 void use_packed_weight(Op& product, Tensor packed, double saved);
 
-// That input of a product, or none; and that share.
+// That input of a product, or none; which input a product reads its weight from; and that share.
 Tensor packed_weight_of(const Op& product);
+int weight_input_of(const Op& product);
 double share_saved_by_packing(const Op& product);
 
 //   pack_weight   inputs weight   outputs packed   attributes dgrad, int8, int8_block
