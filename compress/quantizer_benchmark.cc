@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "backends/cpu/kernel_clock.h"
-#include "compress/quantizer.h"
 #include "compress/quantizer_simd.h"
+#include "engine/numbers/quantizer.h"
 
 namespace ingot::cpu {
 namespace {

@@ -1,9 +1,10 @@
-// Sixteen lanes of compress/quantizer.h, for kernels compiled by isa_library: the same bits as the
-// scalar form at every level. Products are kept apart from sums, so that no level fuses them.
+// Sixteen lanes of engine/numbers/quantizer.h, for kernels compiled by isa_library: the same bits
+// as the scalar form at every level. Products are kept apart from sums, so that no level fuses
+// them.
 #pragma once
 
 #include "backends/cpu/simd.h"
-#include "compress/rounding_table.h"
+#include "engine/numbers/rounding_table.h"
 
 #ifdef INGOT_ISA
 

@@ -1,4 +1,5 @@
-// Kernels of compress/quantizer.h for one row of values: one thread, plain pointers, any alignment.
+// Kernels of engine/numbers/quantizer.h for one row of values: one thread, plain pointers, any
+// alignment.
 #pragma once
 
 #include <cstdint>

@@ -1,11 +1,11 @@
-#include "compress/quantizer.h"
+#include "engine/numbers/quantizer.h"
 
 #include <gtest/gtest.h>
 
 #include <vector>
 
 #include "compress/quantizer_simd.h"
-#include "engine/dtype.h"
+#include "engine/numbers/dtype.h"
 
 namespace ingot {
 namespace {

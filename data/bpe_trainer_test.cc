@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/tokenizer.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 
 namespace ingot {
 namespace {

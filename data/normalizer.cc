@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "data/pretokenizer_unicode.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 
 namespace ingot {
 namespace {

@@ -14,7 +14,7 @@
 #include "data/shard.h"
 #include "data/text_source.h"
 #include "data/tokenizer.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "io/atomic_file.h"
 #include "io/directory_lock.h"
 

@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "data/text_source_jsonl.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 
 namespace ingot {
 namespace {

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "io/atomic_file.h"
 #include "io/file_descriptor.h"
 #include "io/hash.h"

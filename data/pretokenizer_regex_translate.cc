@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "data/pretokenizer_regex.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 
 namespace ingot {
 namespace {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "data/pretokenizer_unicode.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "tests/fuzz/mutate.h"
 
 namespace ingot {

@@ -8,7 +8,7 @@
 
 #include "data/shard.h"
 #include "data/shard_testing.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "io/file_descriptor.h"
 #include "io/test_folder.h"
 #include "tests/fuzz/mutate.h"

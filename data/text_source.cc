@@ -9,7 +9,7 @@
 #include <cmath>
 #include <optional>
 
-#include "engine/error.h"
+#include "engine/base/error.h"
 
 namespace ingot {
 namespace {

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "data/text_source.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "io/hash.h"
 
 namespace ingot {

@@ -11,7 +11,7 @@
 
 #include "data/tokenizer.h"
 #include "data/tokenizer_json_reader.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 
 namespace ingot {
 namespace {

@@ -10,7 +10,7 @@
 
 #include "data/pretokenizer_unicode.h"
 #include "data/tokenizer_added.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 
 namespace ingot {
 namespace {

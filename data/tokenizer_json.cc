@@ -5,7 +5,7 @@
 
 #include "data/tokenizer_json_reader.h"
 #include "data/tokenizer_spec.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 
 namespace ingot {
 namespace {

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "data/pretokenizer_unicode.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 
 namespace ingot {
 

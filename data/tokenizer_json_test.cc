@@ -8,7 +8,7 @@
 #include <string>
 
 #include "data/tokenizer.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "tests/fuzz/mutate.h"
 
 namespace ingot {

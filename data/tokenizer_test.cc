@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "data/pretokenizer_unicode.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "tests/fuzz/mutate.h"
 
 namespace ingot {

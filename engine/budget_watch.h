@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "engine/config.h"
+#include "engine/config/config.h"
 #include "memory/system_memory.h"
 
 namespace ingot {

@@ -11,13 +11,13 @@
 #include <utility>
 #include <vector>
 
+#include "engine/base/error.h"
 #include "engine/calibration_file.h"
 #include "engine/disk_speed.h"
-#include "engine/error.h"
-#include "engine/executor.h"
+#include "engine/execution/executor.h"
 #include "engine/initialize.h"
+#include "engine/numbers/random.h"
 #include "engine/probe_run.h"
-#include "engine/random.h"
 #include "engine/training_program.h"
 #include "memory/activation_policy.h"
 #include "memory/plan.h"

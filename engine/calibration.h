@@ -7,8 +7,8 @@
 #include <limits>
 #include <string_view>
 
-#include "engine/backend.h"
-#include "engine/config.h"
+#include "engine/config/config.h"
+#include "engine/execution/backend.h"
 #include "memory/cost_model.h"
 
 namespace ingot {

@@ -7,7 +7,7 @@
 #include <system_error>
 #include <utility>
 
-#include "engine/json.h"
+#include "engine/base/json.h"
 #include "io/atomic_file.h"
 #include "io/hash.h"
 

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "data/loader.h"
-#include "engine/config.h"
-#include "engine/executor.h"
+#include "engine/config/config.h"
+#include "engine/execution/executor.h"
 #include "engine/plan_record.h"
 #include "io/checkpoint_files.h"
 #include "io/model_files.h"

@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-#include "engine/config.h"
+#include "engine/config/config.h"
 #include "memory/cost_model.h"
 
 namespace ingot {

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "engine/executor.h"
+#include "engine/execution/executor.h"
 #include "engine/sampler.h"
 #include "layers/generation.h"
 

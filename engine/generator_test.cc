@@ -9,7 +9,7 @@
 #include <string>
 
 #include "backends/cpu/cpu_backend.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "engine/inference.h"
 #include "ops/cpu_kernels.h"
 

@@ -9,9 +9,9 @@
 #include <string>
 
 #include "data/tokenizer.h"
-#include "engine/backend.h"
-#include "engine/config.h"
-#include "engine/executor.h"
+#include "engine/config/config.h"
+#include "engine/execution/backend.h"
+#include "engine/execution/executor.h"
 #include "engine/loss_sum.h"
 #include "layers/generation.h"
 #include "layers/model.h"

@@ -6,7 +6,7 @@
 #include <thread>
 #include <vector>
 
-#include "engine/random.h"
+#include "engine/numbers/random.h"
 #include "engine/weight_copy.h"
 
 namespace ingot {

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "engine/executor.h"
+#include "engine/execution/executor.h"
 
 namespace ingot {
 

@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "engine/program/rewrite_ops.h"
 #include "memory/fuse_codes.h"
-#include "memory/rewrite_ops.h"
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/dispatch/dispatch.h"
 #include "ops/quantize/quantize.h"

@@ -1,8 +1,8 @@
 // precision.compute = "int8": which products of a program are computed in int8.
 #pragma once
 
-#include "engine/config.h"
-#include "engine/program.h"
+#include "engine/config/config.h"
+#include "engine/program/program.h"
 
 namespace ingot {
 

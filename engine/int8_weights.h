@@ -1,7 +1,7 @@
 // Weights of a program that only generates, in 8 bits: half the bytes that a token has to read.
 #pragma once
 
-#include "engine/program.h"
+#include "engine/program/program.h"
 
 namespace ingot {
 

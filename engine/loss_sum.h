@@ -1,7 +1,7 @@
 // A loss as the head gives it: a sum over the targets that are not negative, and their number.
 #pragma once
 
-#include "engine/executor.h"
+#include "engine/execution/executor.h"
 
 namespace ingot {
 

@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "engine/base/error.h"
 #include "engine/checkpoint.h"
-#include "engine/error.h"
 #include "engine/inference.h"
 #include "engine/stored_state.h"
 #include "engine/training_program.h"

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "engine/program.h"
+#include "engine/program/program.h"
 #include "memory/plan.h"
 
 namespace ingot {

@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "engine/append_format.h"
+#include "engine/base/append_format.h"
 #include "ops/pack_weight/pack_weight.h"
 
 namespace ingot {

@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "engine/backend.h"
-#include "engine/config.h"
-#include "engine/executor.h"
+#include "engine/config/config.h"
+#include "engine/execution/backend.h"
+#include "engine/execution/executor.h"
 #include "engine/training_program.h"
 #include "memory/activation_policy.h"
 #include "memory/cost_model.h"

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "backends/cpu/cpu_backend.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "engine/plan_record.h"
 #include "memory/plan.h"
 #include "ops/cpu_kernels.h"

@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <vector>
 
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "engine/generator.h"
 #include "io/mapped_file.h"
 

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "data/tokenizer.h"
-#include "engine/config.h"
+#include "engine/config/config.h"
 #include "engine/training_engine.h"
 
 namespace ingot {

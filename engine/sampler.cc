@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "engine/random.h"
+#include "engine/numbers/random.h"
 
 namespace ingot {
 namespace {

@@ -7,7 +7,7 @@
 #include <map>
 #include <numeric>
 
-#include "engine/random.h"
+#include "engine/numbers/random.h"
 
 namespace ingot {
 namespace {

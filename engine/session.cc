@@ -4,10 +4,10 @@
 #include <optional>
 #include <utility>
 
-#include "engine/append_format.h"
+#include "engine/base/append_format.h"
+#include "engine/base/error.h"
 #include "engine/calibration.h"
 #include "engine/disk_speed.h"
-#include "engine/error.h"
 #include "memory/system_memory.h"
 
 namespace ingot {

@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "engine/backend.h"
-#include "engine/config.h"
-#include "engine/executor.h"
+#include "engine/config/config.h"
+#include "engine/execution/backend.h"
+#include "engine/execution/executor.h"
 #include "engine/plan_record.h"
 #include "engine/plan_search.h"
 #include "engine/training_program.h"

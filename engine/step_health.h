@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "engine/checkpoint.h"
-#include "engine/config.h"
+#include "engine/config/config.h"
 #include "engine/training_engine.h"
 #include "optim/loss_scale.h"
 #include "optim/recent_values.h"

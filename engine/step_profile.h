@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "engine/profile.h"
+#include "engine/execution/profile.h"
 #include "engine/run_log.h"
 
 namespace ingot {

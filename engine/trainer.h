@@ -7,8 +7,8 @@
 #include <optional>
 #include <string>
 
-#include "engine/backend.h"
-#include "engine/config.h"
+#include "engine/config/config.h"
+#include "engine/execution/backend.h"
 #include "engine/step_profile.h"
 
 namespace ingot {

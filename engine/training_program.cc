@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "engine/autodiff.h"
 #include "engine/int8_compute.h"
+#include "engine/program/autodiff.h"
 #include "memory/fuse_codes.h"
 #include "memory/packed_weights.h"
 #include "ops/cross_entropy/cross_entropy.h"

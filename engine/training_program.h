@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "engine/config.h"
-#include "engine/program.h"
+#include "engine/config/config.h"
+#include "engine/program/program.h"
 #include "layers/generation.h"
 #include "layers/model.h"
 #include "memory/offload.h"

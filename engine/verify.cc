@@ -7,8 +7,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "engine/base/error.h"
 #include "engine/checkpoint.h"
-#include "engine/error.h"
 #include "engine/generator.h"
 #include "engine/int8_compute.h"
 #include "engine/training_engine.h"
@@ -24,7 +24,7 @@ namespace {
 // Of the largest absolute value; tests/golden/README.md gives the reasons.
 constexpr double kValueTolerance = 2e-5, kLossTolerance = 1e-5, kGradientTolerance = 1e-4;
 constexpr double kTrainingTolerance = 1e-4;
-// int8 operands are off by 0.7 % (compress/quantizer.h), layer after layer.
+// int8 operands are off by 0.7 % (engine/numbers/quantizer.h), layer after layer.
 constexpr double kInt8Tolerance = 0.03;
 // Of most elements after 20 steps, in relation to the tensor's root mean square. Not of all: Adam
 // divides by the gradient's own size, so that an element whose gradient is zero but for rounding

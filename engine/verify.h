@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "engine/backend.h"
-#include "engine/config.h"
+#include "engine/config/config.h"
+#include "engine/execution/backend.h"
 
 namespace ingot {
 

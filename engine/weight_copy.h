@@ -4,7 +4,7 @@
 
 #include <span>
 
-#include "engine/executor.h"
+#include "engine/execution/executor.h"
 #include "ops/state_forms/state_forms.h"
 
 namespace ingot {

@@ -4,7 +4,7 @@
 #include <set>
 #include <utility>
 
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "io/file_descriptor.h"
 #include "io/file_name.h"
 #include "io/hash.h"

@@ -4,7 +4,7 @@
 #include <tuple>
 #include <utility>
 
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "io/checkpoint_files.h"
 #include "io/file_descriptor.h"
 #include "io/hash.h"

@@ -7,7 +7,7 @@
 #include <tuple>
 #include <utility>
 
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "io/atomic_file.h"
 #include "io/checkpoint_files.h"
 #include "io/file_name.h"

@@ -7,7 +7,7 @@
 #include <limits>
 #include <string>
 
-#include "engine/error.h"
+#include "engine/base/error.h"
 
 namespace ingot {
 namespace {

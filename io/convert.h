@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <span>
 
-#include "engine/dtype.h"
+#include "engine/numbers/dtype.h"
 #include "io/safetensors.h"
 
 namespace ingot {

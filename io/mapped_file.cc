@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <utility>
 
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "io/file_descriptor.h"
 
 namespace ingot {

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "io/file_descriptor.h"
 #include "io/file_name.h"
 #include "io/strict_json.h"

@@ -2,7 +2,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "io/atomic_file.h"
 #include "io/model_files.h"
 

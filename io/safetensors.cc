@@ -5,7 +5,7 @@
 #include <tuple>
 #include <utility>
 
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "io/safetensors_header.h"
 
 namespace ingot {

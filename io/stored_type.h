@@ -1,4 +1,5 @@
-// Element types that occur in safetensors files, more than ingot computes with (engine/dtype.h).
+// Element types that occur in safetensors files, more than ingot computes with
+// (engine/numbers/dtype.h).
 #pragma once
 
 #include <cstdint>
@@ -7,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/dtype.h"
+#include "engine/numbers/dtype.h"
 
 namespace ingot {
 

@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/model_config.h"
-#include "engine/program.h"
+#include "engine/model/model_config.h"
+#include "engine/program/program.h"
 #include "ops/router/router.h"
 #include "ops/state_forms/state_forms.h"
 

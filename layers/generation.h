@@ -2,8 +2,8 @@
 // the prompt, decode reads one token of each sequence. Both leave the logits of the next token.
 #pragma once
 
-#include "engine/model_config.h"
-#include "engine/program.h"
+#include "engine/model/model_config.h"
+#include "engine/program/program.h"
 
 namespace ingot {
 

@@ -11,7 +11,7 @@
 #include <string>
 #include <utility>
 
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "memory/buffer.h"
 #include "memory/system_memory.h"
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <utility>
 
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "memory/system_memory.h"
 
 namespace ingot {

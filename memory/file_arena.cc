@@ -10,7 +10,7 @@
 #include <string>
 #include <utility>
 
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "io/file_descriptor.h"
 #include "memory/buffer.h"
 

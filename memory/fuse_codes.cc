@@ -5,7 +5,7 @@
 #include <optional>
 #include <vector>
 
-#include "memory/rewrite_ops.h"
+#include "engine/program/rewrite_ops.h"
 #include "ops/quantize/quantize.h"
 #include "ops/quantize/row_codes.h"
 #include "ops/rms_norm/rms_norm.h"

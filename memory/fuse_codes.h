@@ -3,7 +3,7 @@
 // kDequantize ops already. The bits of a run stay the same.
 #pragma once
 
-#include "engine/program.h"
+#include "engine/program/program.h"
 
 namespace ingot {
 

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "engine/program.h"
+#include "engine/program/program.h"
 #include "memory/packing.h"
 
 namespace ingot {

@@ -4,7 +4,7 @@
 #include <tuple>
 #include <vector>
 
-#include "memory/rewrite_ops.h"
+#include "engine/program/rewrite_ops.h"
 #include "ops/quantize/quantize.h"
 #include "ops/transfer/transfer.h"
 

@@ -4,7 +4,7 @@
 #include <optional>
 #include <vector>
 
-#include "memory/rewrite_ops.h"
+#include "engine/program/rewrite_ops.h"
 #include "ops/grouped_linear/grouped_linear.h"
 #include "ops/linear/linear.h"
 #include "ops/pack_weight/pack_weight.h"

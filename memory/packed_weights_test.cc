@@ -4,7 +4,7 @@
 
 #include <set>
 
-#include "engine/config.h"
+#include "engine/config/config.h"
 #include "engine/training_program.h"
 #include "memory/activation_policy.h"
 #include "ops/pack_weight/pack_weight.h"

@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "memory/hill_climb.h"
 #include "memory/overlap_check.h"
 #include "memory/time_index.h"

@@ -8,7 +8,7 @@
 #include <numeric>
 #include <string>
 
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "memory/generated_programs.h"
 #include "memory/overlap_check.h"
 

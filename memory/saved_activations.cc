@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "memory/rewrite_ops.h"
+#include "engine/program/rewrite_ops.h"
 #include "ops/grouped_linear/grouped_linear.h"
 #include "ops/linear/linear.h"
 #include "ops/quantize/quantize.h"

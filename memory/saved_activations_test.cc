@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "engine/config.h"
+#include "engine/config/config.h"
 #include "engine/training_program.h"
 #include "memory/activation_policy.h"
 #include "memory/lifetimes.h"

@@ -2,7 +2,7 @@
 // an 8-bit residual. (Two bf16 words, high and low, would take the 4 bytes of fp32 and hold less.)
 #pragma once
 
-#include "engine/program.h"
+#include "engine/program/program.h"
 #include "ops/state_forms/state_forms.h"
 
 namespace ingot {

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "engine/config.h"
+#include "engine/config/config.h"
 
 namespace ingot {
 

@@ -1,6 +1,6 @@
 #include "optim/square_sums.h"
 
-#include "engine/square_sums.h"
+#include "engine/execution/gradient_squares.h"
 #include "ops/accumulate_gradient/accumulate_gradient.h"
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/grouped_linear/grouped_linear.h"

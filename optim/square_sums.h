@@ -1,10 +1,10 @@
 // The norm of the gradients in the pass that writes them: ops that can do so leave the sums of
-// their gradient's squares behind (engine/square_sums.h).
+// their gradient's squares behind (engine/execution/gradient_squares.h).
 #pragma once
 
 #include <vector>
 
-#include "engine/program.h"
+#include "engine/program/program.h"
 
 namespace ingot {
 

@@ -5,7 +5,7 @@
 #include <functional>
 #include <vector>
 
-#include "engine/program.h"
+#include "engine/program/program.h"
 
 namespace ingot {
 

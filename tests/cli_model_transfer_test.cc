@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/shard_testing.h"
-#include "engine/random.h"
+#include "engine/numbers/random.h"
 #include "io/checkpoint_files.h"
 #include "io/model_files.h"
 #include "io/safetensors.h"

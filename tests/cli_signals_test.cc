@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "engine/checkpoint.h"
-#include "engine/random.h"
+#include "engine/numbers/random.h"
 #include "tests/subprocess.h"
 #include "tests/tiny_run.h"
 

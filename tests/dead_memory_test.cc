@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "backends/cpu/cpu_backend.h"
-#include "engine/executor.h"
+#include "engine/execution/executor.h"
 #include "memory/plan.h"
 #include "tests/poison.h"
 #include "tests/red_zones.h"

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <span>
 
-#include "engine/executor.h"
+#include "engine/execution/executor.h"
 #include "memory/lifetimes.h"
 #include "tests/address_poison.h"
 

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/initialize.h"
-#include "engine/random.h"
+#include "engine/numbers/random.h"
 #include "memory/plan.h"
 #include "tests/learnable_batch.h"
 #include "tests/poison.h"

@@ -18,7 +18,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/executor.h"
+#include "engine/execution/executor.h"
 #include "memory/buffer.h"
 #include "memory/lifetimes.h"
 #include "memory/packing.h"

@@ -4,7 +4,7 @@
 #include <sstream>
 
 #include "data/shard_testing.h"
-#include "engine/random.h"
+#include "engine/numbers/random.h"
 #include "io/checkpoint_files.h"
 #include "ops/cpu_kernels.h"
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "backends/cpu/cpu_backend.h"
-#include "engine/config.h"
+#include "engine/config/config.h"
 #include "engine/trainer.h"
 #include "engine/training_engine.h"
 #include "io/test_folder.h"

@@ -5,8 +5,8 @@
 #include <cstring>
 
 #include "engine/checkpoint.h"
+#include "engine/execution/nonfinite_hunt.h"
 #include "engine/initialize.h"
-#include "engine/nonfinite_hunt.h"
 #include "tests/tiny_run.h"
 
 namespace ingot {

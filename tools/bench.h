@@ -3,7 +3,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "engine/profile.h"
+#include "engine/execution/profile.h"
 #include "tools/command.h"
 
 namespace ingot {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/profile.h"
+#include "engine/execution/profile.h"
 #include "io/atomic_file.h"
 #include "memory/system_memory.h"
 #include "tools/bench.h"

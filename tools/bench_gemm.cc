@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/random.h"
+#include "engine/numbers/random.h"
 #include "memory/plan.h"
 #include "ops/grouped_linear/grouped_linear.h"
 #include "ops/linear/linear.h"

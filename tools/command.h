@@ -6,9 +6,9 @@
 #include <memory>
 #include <string>
 
-#include "engine/backend.h"
-#include "engine/config.h"
-#include "engine/profile.h"
+#include "engine/config/config.h"
+#include "engine/execution/backend.h"
+#include "engine/execution/profile.h"
 
 namespace CLI {
 class App;

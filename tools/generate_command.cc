@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "engine/generator.h"
 #include "engine/inference.h"
 #include "tools/command.h"

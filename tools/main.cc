@@ -1,5 +1,5 @@
 // ingot: one program, a command each for preparing data, planning, training and using models.
-// Errors become one line on stderr and an exit code (engine/error.h).
+// Errors become one line on stderr and an exit code (engine/base/error.h).
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -11,8 +11,8 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/error.h"
-#include "engine/mistakes.h"
+#include "engine/base/error.h"
+#include "engine/base/mistakes.h"
 #include "tools/command.h"
 
 namespace ingot {

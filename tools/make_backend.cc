@@ -8,8 +8,8 @@
 #include <span>
 
 #include "backends/cpu/peak.h"
+#include "engine/base/error.h"
 #include "engine/calibration.h"
-#include "engine/error.h"
 #include "memory/arena.h"
 #include "ops/cpu_kernels.h"
 #include "tools/command.h"

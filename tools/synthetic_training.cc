@@ -1,7 +1,7 @@
 #include "tools/synthetic_training.h"
 
 #include "engine/initialize.h"
-#include "engine/random.h"
+#include "engine/numbers/random.h"
 
 namespace ingot {
 

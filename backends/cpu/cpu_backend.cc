@@ -4,7 +4,7 @@
 #include <string>
 #include <utility>
 
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "memory/arena.h"
 #include "memory/file_arena.h"
 

@@ -8,7 +8,7 @@
 
 #include "backends/cpu/isa.h"
 #include "backends/cpu/thread_pool.h"
-#include "engine/backend.h"
+#include "engine/execution/backend.h"
 
 namespace ingot::cpu {
 

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "backends/cpu/elementwise_simd.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 
 namespace ingot::cpu {
 namespace {

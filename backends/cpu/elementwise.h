@@ -8,7 +8,7 @@
 #include <span>
 
 #include "backends/cpu/thread_pool.h"
-#include "engine/dtype.h"
+#include "engine/numbers/dtype.h"
 
 namespace ingot::cpu {
 

@@ -7,7 +7,7 @@
 #include <random>
 #include <vector>
 
-#include "engine/error.h"
+#include "engine/base/error.h"
 
 namespace ingot::cpu {
 namespace {

@@ -3,7 +3,7 @@
 
 #include "backends/cpu/int8_matmul.h"
 #include "backends/cpu/matmul_parts.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 
 namespace ingot::cpu {
 

@@ -6,8 +6,8 @@
 #include "backends/cpu/int8_matmul_blocks.h"
 #include "backends/cpu/int8_matmul_simd.h"
 #include "backends/cpu/matmul_simd.h"
-#include "compress/quantizer.h"
 #include "compress/quantizer_simd.h"
+#include "engine/numbers/quantizer.h"
 
 namespace ingot::cpu {
 

@@ -6,8 +6,8 @@
 #include <optional>
 #include <vector>
 
-#include "compress/quantizer.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
+#include "engine/numbers/quantizer.h"
 
 namespace ingot::cpu {
 namespace {

@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "engine/error.h"
+#include "engine/base/error.h"
 
 namespace ingot::cpu {
 

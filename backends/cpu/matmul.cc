@@ -6,7 +6,7 @@
 
 #include "backends/cpu/matmul_parts.h"
 #include "backends/cpu/matmul_simd.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 
 namespace ingot::cpu {
 namespace {

@@ -24,7 +24,7 @@
 
 #include "backends/cpu/isa.h"
 #include "backends/cpu/thread_pool.h"
-#include "engine/dtype.h"
+#include "engine/numbers/dtype.h"
 
 namespace ingot::cpu {
 
@@ -79,7 +79,7 @@ class Matmul {
   // stay as they are. An empty sum (depth 0, an expert without tokens) is 0. Allocates nothing.
   // unpacked_b: with b_packed, B as it lies, or null; groups of few rows are multiplied with it.
   // squares: with a_transposed and C of f32, for the squares of C: sums of all its cells
-  // (engine/square_sums.h), also of groups without rows. Null: none.
+  // (engine/execution/gradient_squares.h), also of groups without rows. Null: none.
   // Throws Error(usage) when a_rows, offsets or workspace don't fit.
   void run(ThreadPool& pool, const void* a, const void* b, void* c, const float* bias,
            const void* residual, std::span<std::byte> workspace, std::int64_t a_rows,

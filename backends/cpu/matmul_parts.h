@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <span>
 
-#include "engine/dtype.h"
-#include "engine/square_cells.h"
+#include "engine/execution/square_cells.h"
+#include "engine/numbers/dtype.h"
 
 namespace ingot::cpu {
 

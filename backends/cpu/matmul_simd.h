@@ -9,7 +9,7 @@
 #include <cstdint>
 
 #include "backends/cpu/isa.h"
-#include "engine/square_cells.h"
+#include "engine/execution/square_cells.h"
 
 namespace ingot::cpu {
 
@@ -22,8 +22,8 @@ struct MatmulOutput {
   const float* bias;     // null: none
   const void* residual;  // null: none
   std::int64_t residual_stride;
-  // Sums of the squares of C's cells (engine/square_cells.h), [rows of cells][squares_stride];
-  // null: none. C is f32 then, and (0, 0) of a tile the start of a cell.
+  // Sums of the squares of C's cells (engine/execution/square_cells.h), [rows of
+  // cells][squares_stride]; null: none. C is f32 then, and (0, 0) of a tile the start of a cell.
   float* squares;
   std::int64_t squares_stride;
 };

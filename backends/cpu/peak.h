@@ -7,7 +7,7 @@
 
 #include "backends/cpu/isa.h"
 #include "backends/cpu/thread_pool.h"
-#include "engine/dtype.h"
+#include "engine/numbers/dtype.h"
 
 namespace ingot::cpu {
 

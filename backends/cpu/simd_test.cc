@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "backends/cpu/simd_test_kernels.h"
-#include "engine/dtype.h"
+#include "engine/numbers/dtype.h"
 
 namespace ingot::cpu {
 namespace {

@@ -1,5 +1,5 @@
 // The sums of squares that products leave beside a weight's gradient.
-#include "engine/square_sums.h"
+#include "engine/execution/gradient_squares.h"
 
 #include <gtest/gtest.h>
 
@@ -13,7 +13,7 @@
 
 #include "backends/cpu/int8_matmul.h"
 #include "backends/cpu/matmul.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 
 namespace ingot::cpu {
 namespace {

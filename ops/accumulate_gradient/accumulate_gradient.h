@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-#include "engine/program.h"
+#include "engine/program/program.h"
 #include "ops/state_forms/state_forms.h"
 
 namespace ingot {
@@ -17,8 +17,8 @@ namespace ingot {
 // the place in it.
 void accumulate_gradient(Program& program, Tensor gradient, const StateTensors& sum);
 
-// How many sums of squares the op leaves (engine/square_sums.h): one for the groups of each of the
-// tiles it works on, of what the update reads: the rounded sum.
+// How many sums of squares the op leaves (engine/execution/gradient_squares.h): one for the groups
+// of each of the tiles it works on, of what the update reads: the rounded sum.
 constexpr std::int64_t kTileOfSquares = 512;  // groups of state_forms.h, one row after the other
 std::int64_t accumulated_square_sums(const Shape& gradient);
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "backends/cpu/elementwise_simd.h"
-#include "engine/random.h"
-#include "engine/square_sums.h"
+#include "engine/execution/gradient_squares.h"
+#include "engine/numbers/random.h"
 #include "ops/accumulate_gradient/accumulate_gradient.h"
 #include "ops/state_forms/state_forms_cpu.h"
 

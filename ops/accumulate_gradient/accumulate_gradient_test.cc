@@ -5,8 +5,8 @@
 #include <cmath>
 #include <vector>
 
-#include "engine/executor.h"
-#include "engine/random.h"
+#include "engine/execution/executor.h"
+#include "engine/numbers/random.h"
 #include "memory/plan.h"
 #include "ops/accumulate_gradient/accumulate_gradient_cpu.h"
 

@@ -5,7 +5,7 @@
 // decoded into the first-level cache, updated in fp32 and encoded.
 #pragma once
 
-#include "engine/program.h"
+#include "engine/program/program.h"
 
 namespace ingot {
 

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "engine/random.h"
+#include "engine/numbers/random.h"
 #include "ops/adamw/adamw_simd.h"
 #include "ops/state_forms/state_forms_cpu.h"
 

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <vector>
 
-#include "engine/random.h"
+#include "engine/numbers/random.h"
 #include "ops/adamw/adamw_cpu.h"
 #include "ops/testing/update_run.h"
 

@@ -1,7 +1,7 @@
 // Sum of two gradients that meet where autodiff could not share a buffer.
 #pragma once
 
-#include "engine/program.h"
+#include "engine/program/program.h"
 
 namespace ingot {
 

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "engine/autodiff.h"
+#include "engine/program/autodiff.h"
 #include "ops/testing/op_check.h"
 
 namespace ingot {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/autodiff.h"
+#include "engine/program/autodiff.h"
 #include "ops/attention/attention_attributes.h"
 
 namespace ingot {

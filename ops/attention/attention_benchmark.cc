@@ -10,8 +10,8 @@
 
 #include "backends/cpu/cpu_backend.h"
 #include "backends/cpu/kernel_clock.h"
-#include "engine/dtype.h"
-#include "engine/executor.h"
+#include "engine/execution/executor.h"
+#include "engine/numbers/dtype.h"
 #include "ops/attention/attention.h"
 #include "ops/attention/attention_cpu.h"
 #include "ops/attention/peak_simd.h"

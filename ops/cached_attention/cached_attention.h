@@ -1,7 +1,7 @@
 // Attention of new tokens over a cache of earlier keys and values, for generation. No gradient.
 #pragma once
 
-#include "engine/program.h"
+#include "engine/program/program.h"
 #include "ops/attention/attention.h"
 
 namespace ingot {

@@ -2,7 +2,7 @@
 // rows[row_of[t, slot]]. The routing weights are already in the rows (ops/swiglu, row_weight).
 #pragma once
 
-#include "engine/program.h"
+#include "engine/program/program.h"
 #include "ops/dispatch/dispatch.h"
 
 namespace ingot {

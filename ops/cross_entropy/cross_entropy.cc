@@ -4,7 +4,7 @@
 #include <bit>
 #include <stdexcept>
 
-#include "engine/autodiff.h"
+#include "engine/program/autodiff.h"
 
 namespace ingot {
 namespace {

@@ -3,7 +3,7 @@
 // ever existing whole. In training the forward op disappears: its gradient op does all the work.
 #pragma once
 
-#include "engine/program.h"
+#include "engine/program/program.h"
 
 namespace ingot {
 
@@ -32,7 +32,7 @@ Tensor cross_entropy(Program& program, Tensor hidden, Tensor weight, Tensor targ
 
 //   cross_entropy            inputs hidden, weight, targets   outputs loss
 //   cross_entropy_backward   inputs hidden, weight, targets   outputs loss, d_hidden?, d_weight?
-//                            and square sums? of d_weight (engine/square_sums.h)
+//                            and square sums? of d_weight (engine/execution/gradient_squares.h)
 //                            attributes accumulate (d_hidden), first (d_weight), int8_wgrad
 //   attributes of both: chunk_rows, mtp_depth, int8 (products by int8_matmul.h), int8_block
 extern const OpKind kCrossEntropy, kCrossEntropyBackward;

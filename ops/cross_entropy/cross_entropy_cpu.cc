@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "compress/quantizer.h"
-#include "engine/square_sums.h"
+#include "engine/execution/gradient_squares.h"
+#include "engine/numbers/quantizer.h"
 #include "ops/cross_entropy/cross_entropy_simd.h"
 #include "ops/cross_entropy/head_product.h"
 

@@ -3,7 +3,7 @@
 // The sort is stable: within an expert, rows follow the tokens. ops/combine is the way back.
 #pragma once
 
-#include "engine/program.h"
+#include "engine/program/program.h"
 #include "ops/router/router.h"
 
 namespace ingot {

@@ -1,7 +1,7 @@
 // Embedding: y[t] = table[ids[t]], the first op of a model.
 #pragma once
 
-#include "engine/program.h"
+#include "engine/program/program.h"
 
 namespace ingot {
 

@@ -4,8 +4,8 @@
 #include <cstring>
 
 #include "backends/cpu/prefetch.h"
-#include "compress/quantizer.h"
 #include "compress/quantizer_simd.h"
+#include "engine/numbers/quantizer.h"
 #include "ops/embedding/embedding_simd.h"
 
 namespace ingot::cpu {

@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "engine/program.h"
+#include "engine/program/program.h"
 
 namespace ingot {
 
@@ -17,7 +17,7 @@ struct GradientNorm {
 
 // gradients: f32 or bf16 tensors. Squares are summed in blocks of fixed size in double, so that the
 // norm does not depend on the number of threads. square_sums: of the squares of other gradients,
-// f32 (engine/square_sums.h). clip_norm 0: no clipping.
+// f32 (engine/execution/gradient_squares.h). clip_norm 0: no clipping.
 GradientNorm gradient_norm(Program& program, const std::vector<Tensor>& gradients,
                            const std::vector<Tensor>& square_sums, double clip_norm);
 

@@ -1,7 +1,7 @@
 // y_e = x_e W_e^T for each expert e and its contiguous rows: the experts' projections as one op.
 #pragma once
 
-#include "engine/program.h"
+#include "engine/program/program.h"
 
 namespace ingot {
 

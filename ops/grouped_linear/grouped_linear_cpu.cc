@@ -1,7 +1,7 @@
 #include "ops/grouped_linear/grouped_linear_cpu.h"
 
 #include "backends/cpu/matmul.h"
-#include "engine/square_sums.h"
+#include "engine/execution/gradient_squares.h"
 #include "ops/linear/int8_product_cpu.h"
 #include "ops/pack_weight/pack_weight.h"
 

@@ -4,7 +4,7 @@
 // No gradient.
 #pragma once
 
-#include "engine/program.h"
+#include "engine/program/program.h"
 #include "ops/attention/attention.h"
 
 namespace ingot {

@@ -1,8 +1,8 @@
 #include "ops/linear/int8_product_cpu.h"
 
 #include "backends/cpu/int8_matmul.h"
-#include "compress/quantizer.h"
-#include "engine/square_sums.h"
+#include "engine/execution/gradient_squares.h"
+#include "engine/numbers/quantizer.h"
 #include "ops/pack_weight/pack_weight.h"
 
 namespace ingot::cpu {

@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "engine/program.h"
+#include "engine/program/program.h"
 
 namespace ingot {
 
@@ -28,7 +28,7 @@ Tensor linear(Program& program, Tensor x, Tensor weight, const LinearOptions& op
 //                                                        attribute first
 //   bias_gradient   inputs dy                            outputs db   attribute first
 // An int8 product's first operand may be codes too, with their scales [rows] as the last input.
-// square sums: of dW, by cell (engine/square_sums.h).
+// square sums: of dW, by cell (engine/execution/gradient_squares.h).
 // first: overwrites in micro-step 0; else, and without it, adds (Gradients::Target).
 // packed: the weight comes packed as well, as the last input (ops/pack_weight).
 // int8: the product is computed in int8, with scales for each int8_block of the depth; stochastic:

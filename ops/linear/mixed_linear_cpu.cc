@@ -5,7 +5,7 @@
 
 #include "backends/cpu/elementwise_simd.h"
 #include "backends/cpu/matmul.h"
-#include "engine/square_sums.h"
+#include "engine/execution/gradient_squares.h"
 
 namespace ingot::cpu {
 namespace {

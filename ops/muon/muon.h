@@ -7,7 +7,7 @@
 // Products are bf16 with fp32 sums, as in the original.
 #pragma once
 
-#include "engine/program.h"
+#include "engine/program/program.h"
 
 namespace ingot {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/random.h"
+#include "engine/numbers/random.h"
 #include "ops/muon/newton_schulz.h"
 #include "ops/state_forms/state_forms_cpu.h"
 

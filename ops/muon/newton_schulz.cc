@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "engine/dtype.h"
+#include "engine/numbers/dtype.h"
 
 namespace ingot::cpu {
 namespace {

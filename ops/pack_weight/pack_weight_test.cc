@@ -5,8 +5,8 @@
 #include <optional>
 
 #include "backends/cpu/join_kernels.h"
+#include "engine/program/rewrite_ops.h"
 #include "memory/plan.h"
-#include "memory/rewrite_ops.h"
 #include "ops/grouped_linear/grouped_linear.h"
 #include "ops/grouped_linear/grouped_linear_cpu.h"
 #include "ops/linear/linear.h"

@@ -1,10 +1,10 @@
-// Tensors stored in 8 bits: codes and scales of compress/quantizer.h, for saved activations,
+// Tensors stored in 8 bits: codes and scales of engine/numbers/quantizer.h, for saved activations,
 // weights and messages. Passes over a finished program insert these ops; no gradient flows through
 // them.
 #pragma once
 
-#include "compress/quantizer.h"
-#include "engine/program.h"
+#include "engine/numbers/quantizer.h"
+#include "engine/program/program.h"
 
 namespace ingot {
 

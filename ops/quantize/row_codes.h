@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "engine/program.h"
+#include "engine/program/program.h"
 
 namespace ingot {
 

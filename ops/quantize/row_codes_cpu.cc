@@ -1,6 +1,6 @@
 #include "ops/quantize/row_codes_cpu.h"
 
-#include "compress/quantizer.h"
+#include "engine/numbers/quantizer.h"
 
 namespace ingot::cpu {
 

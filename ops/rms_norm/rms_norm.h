@@ -2,7 +2,7 @@
 // equal parts of it (per-head norms of Qwen3). Statistics in fp32 (Zhang and Sennrich 2019).
 #pragma once
 
-#include "engine/program.h"
+#include "engine/program/program.h"
 
 namespace ingot {
 

@@ -3,7 +3,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "engine/autodiff.h"
+#include "engine/program/autodiff.h"
 
 namespace ingot {
 namespace {

@@ -3,7 +3,7 @@
 // 2.1.2). All in fp32. Ties go to the lower index.
 #pragma once
 
-#include "engine/program.h"
+#include "engine/program/program.h"
 
 namespace ingot {
 

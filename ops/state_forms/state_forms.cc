@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "compress/quantizer.h"
+#include "engine/numbers/quantizer.h"
 
 namespace ingot {
 namespace {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "backends/cpu/kernel_clock.h"
-#include "engine/random.h"
+#include "engine/numbers/random.h"
 #include "ops/state_forms/state_forms_cpu.h"
 
 namespace ingot::cpu {

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "backends/cpu/thread_pool.h"
-#include "compress/quantizer.h"
+#include "engine/numbers/quantizer.h"
 #include "ops/state_forms/state_forms.h"
 #include "ops/state_forms/state_forms_simd.h"
 

@@ -16,7 +16,7 @@ struct StateGroup {
   std::int64_t group;     // of the whole tensor
   std::int64_t column;    // of the row, the group's first
   int count;              // elements, 1..128
-  std::uint64_t row_key;  // rounding_row_key() of compress/quantizer.h
+  std::uint64_t row_key;  // rounding_row_key() of engine/numbers/quantizer.h
 };
 
 using DecodeGroup = void (*)(const void* values, const void* extra, const StateGroup& group,

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <vector>
 
-#include "engine/random.h"
+#include "engine/numbers/random.h"
 #include "ops/state_forms/state_forms_cpu.h"
 
 namespace ingot {

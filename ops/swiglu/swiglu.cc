@@ -2,7 +2,7 @@
 
 #include <stdexcept>
 
-#include "engine/autodiff.h"
+#include "engine/program/autodiff.h"
 
 namespace ingot {
 namespace {

@@ -3,7 +3,7 @@
 // gradient.
 #pragma once
 
-#include "engine/program.h"
+#include "engine/program/program.h"
 
 namespace ingot {
 

@@ -7,7 +7,7 @@
 #include <stdexcept>
 
 #include "backends/cpu/join_kernels.h"
-#include "engine/autodiff.h"
+#include "engine/program/autodiff.h"
 #include "ops/add/add.h"
 #include "ops/add/add_cpu.h"
 

@@ -17,8 +17,8 @@
 #include <vector>
 
 #include "backends/cpu/cpu_backend.h"
-#include "engine/executor.h"
-#include "engine/program.h"
+#include "engine/execution/executor.h"
+#include "engine/program/program.h"
 
 namespace ingot {
 

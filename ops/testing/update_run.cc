@@ -3,7 +3,7 @@
 #include <cmath>
 #include <utility>
 
-#include "engine/random.h"
+#include "engine/numbers/random.h"
 #include "memory/plan.h"
 
 namespace ingot {

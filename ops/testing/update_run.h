@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "backends/cpu/cpu_backend.h"
-#include "engine/executor.h"
+#include "engine/execution/executor.h"
 #include "ops/state_forms/state_forms.h"
 
 namespace ingot {

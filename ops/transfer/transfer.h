@@ -3,7 +3,7 @@
 // memory/offload.h puts these ops around those that use such tensors.
 #pragma once
 
-#include "engine/program.h"
+#include "engine/program/program.h"
 
 namespace ingot {
 

@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "backends/cpu/join_kernels.h"
-#include "engine/autodiff.h"
-#include "engine/executor.h"
+#include "engine/execution/executor.h"
+#include "engine/program/autodiff.h"
 #include "memory/plan.h"
 #include "ops/add/add.h"
 #include "ops/add/add_cpu.h"

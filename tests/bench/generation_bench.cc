@@ -12,12 +12,12 @@
 #include <vector>
 
 #include "backends/cpu/peak.h"
+#include "engine/execution/profile.h"
 #include "engine/generator.h"
 #include "engine/inference.h"
 #include "engine/initialize.h"
 #include "engine/int8_weights.h"
-#include "engine/profile.h"
-#include "engine/random.h"
+#include "engine/numbers/random.h"
 #include "engine/training_program.h"
 #include "memory/arena.h"
 #include "memory/plan.h"

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "io/checkpoint_files.h"
 #include "io/convert.h"
 #include "io/hash.h"

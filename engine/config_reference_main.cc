@@ -1,6 +1,0 @@
-// Prints docs/config.md.
-#include <iostream>
-
-#include "engine/config.h"
-
-int main() { std::cout << ingot::config_reference(); }

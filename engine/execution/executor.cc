@@ -1,0 +1,97 @@
+#include "engine/execution/executor.h"
+
+#include <stdexcept>
+#include <utility>
+
+namespace ingot {
+
+BoundProgram::BoundProgram(Program& program, Backend& backend) {
+  kernels_.reserve(program.ops().size());
+  for (std::size_t i = 0; i < program.ops().size(); ++i) {
+    Op& op = program.ops()[i];
+    kernels_.push_back(backend.make_kernel(program, op));
+    if (const std::int64_t bytes = kernels_.back()->output_bytes(); bytes > 0) {
+      program.info(op.outputs[0]).shape = {bytes, 1};
+    }
+    const std::int64_t bytes = kernels_.back()->workspace_bytes();
+    if (bytes == 0) continue;
+    TensorInfo info{.name = "workspace of " + op.name + " " + std::string(op.kind->name),
+                    .shape = {bytes},
+                    .dtype = DType::u8,
+                    .role = Role::workspace,
+                    .layer = op.layer};
+    const Tensor workspace = program.add_tensor(std::move(info));
+    program.ops()[i].workspace = workspace;
+  }
+}
+
+Executor::Executor(const Program& program, BoundProgram bound, std::vector<std::int64_t> offsets,
+                   std::int64_t arena_bytes, Backend& backend, const OffloadMemory& offload)
+    : program_(program),
+      bound_(std::move(bound)),
+      offsets_(std::move(offsets)),
+      arena_bytes_(arena_bytes),
+      backend_(backend),
+      arena_(backend.allocate(arena_bytes)) {
+  if (offload.bytes > 0) offload_ = backend.allocate_offload(offload.bytes, offload.folder);
+  std::size_t operands = 0;
+  for (const Op& op : program.ops()) operands += op.inputs.size() + op.outputs.size();
+  pointers_.reserve(operands);  // spans into it must stay valid
+  arguments_.reserve(program.ops().size());
+  const auto point = [this](const std::vector<Tensor>& tensors) {
+    const std::size_t first = pointers_.size();
+    for (const Tensor t : tensors) pointers_.push_back(t ? data(t) : nullptr);
+    return std::span<std::byte* const>(pointers_.data() + first, tensors.size());
+  };
+  for (const Op& op : program.ops()) {
+    KernelArguments arguments{.inputs = point(op.inputs), .outputs = point(op.outputs)};
+    if (op.workspace) {
+      arguments.workspace = {data(op.workspace),
+                             static_cast<std::size_t>(program.info(op.workspace).bytes())};
+    }
+    arguments_.push_back(arguments);
+  }
+  for (const Program::Constant& constant : program.constants()) {
+    write(constant.tensor, constant.values);
+  }
+}
+
+void Executor::run(Part part, const StepState& state) {
+  const std::span<const Op> ops = program_.ops(part);
+  const std::size_t first = ops.data() - program_.ops().data();
+  for (std::size_t i = 0; i < ops.size(); ++i) {
+    if (observer_ != nullptr) observer_->before(ops[i]);
+    bound_.kernel(first + i).run(arguments_[first + i], state);
+    if (observer_ != nullptr) observer_->after(ops[i]);
+  }
+  backend_.synchronize();
+}
+
+std::byte* Executor::data(Tensor t) const {
+  const std::int64_t offset = offsets_[t.id];
+  if (offset < 0) throw std::logic_error(program_.info(t).name + " has no place in the arena");
+  DeviceMemory& memory = program_.info(t).place == Place::arena ? *arena_ : *offload_;
+  return memory.data() + offset + t.column * size_of(program_.dtype(t));
+}
+
+void Executor::write(Tensor t, std::span<const std::byte> host) {
+  if (static_cast<std::int64_t>(host.size()) != program_.info(t).bytes()) {
+    throw std::logic_error("write to " + program_.info(t).name + ": wrong size");
+  }
+  backend_.copy_to_device(data(program_.whole(t.id)), host);
+}
+
+void Executor::read(Tensor t, std::span<std::byte> host) const {
+  if (static_cast<std::int64_t>(host.size()) != program_.info(t).bytes()) {
+    throw std::logic_error("read of " + program_.info(t).name + ": wrong size");
+  }
+  backend_.copy_to_host(host, data(program_.whole(t.id)));
+}
+
+float Executor::read_scalar(Tensor t) const {
+  float value;
+  backend_.copy_to_host({reinterpret_cast<std::byte*>(&value), sizeof value}, data(t));
+  return value;
+}
+
+}  // namespace ingot

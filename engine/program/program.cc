@@ -1,0 +1,250 @@
+#include "engine/program/program.h"
+
+#include <algorithm>
+#include <iterator>
+#include <numeric>
+#include <stdexcept>
+
+namespace ingot {
+
+std::string_view name_of(Role role) {
+  constexpr std::string_view kNames[] = {"weight",          "master",     "gradient",
+                                         "optimizer_state", "activation", "workspace",
+                                         "communication",   "input",      "output"};
+  return kNames[static_cast<int>(role)];
+}
+
+std::string_view name_of(Phase phase) {
+  constexpr std::string_view kNames[] = {"forward", "backward", "update"};
+  return kNames[static_cast<int>(phase)];
+}
+
+std::string_view name_of(Part part) {
+  constexpr std::string_view kNames[] = {"micro_step", "update", "evaluation", "prefill", "decode"};
+  return kNames[static_cast<int>(part)];
+}
+
+Shape::Shape(std::initializer_list<std::int64_t> dims) {
+  if (dims.size() > dims_.size()) throw std::logic_error("a tensor has at most four dimensions");
+  for (const std::int64_t dim : dims) dims_[rank_++] = dim;
+}
+
+std::int64_t Shape::elements() const {
+  std::int64_t product = 1;
+  for (int axis = 0; axis < rank_; ++axis) product *= dims_[axis];
+  return product;
+}
+
+std::string Shape::to_string() const {
+  std::string text = "[";
+  for (int axis = 0; axis < rank_; ++axis) {
+    if (axis > 0) text += ", ";
+    text += std::to_string(dims_[axis]);
+  }
+  return text + "]";
+}
+
+Attributes::Attributes(std::initializer_list<std::pair<std::string_view, double>> values) {
+  for (const auto& [name, value] : values) set(name, value);
+}
+
+bool Attributes::has(std::string_view name) const {
+  return std::any_of(values_.begin(), values_.end(),
+                     [&](const auto& value) { return value.first == name; });
+}
+
+double Attributes::real(std::string_view name) const {
+  for (const auto& [key, value] : values_) {
+    if (key == name) return value;
+  }
+  throw std::logic_error("op has no attribute " + std::string(name));
+}
+
+std::int64_t Attributes::integer(std::string_view name) const {
+  return static_cast<std::int64_t>(real(name));
+}
+
+void Attributes::set(std::string_view name, double value) {
+  for (auto& [key, old] : values_) {
+    if (key == name) {
+      old = value;
+      return;
+    }
+  }
+  values_.emplace_back(name, value);
+}
+
+Tensor Program::add_tensor(TensorInfo info) {
+  if (!scope_.empty()) info.name = scope_ + "." + info.name;
+  return add_tensor_as_named(std::move(info));
+}
+
+Tensor Program::add_tensor_as_named(TensorInfo info) {
+  if (info.layer < 0) info.layer = layer_;
+  tensors_.push_back(std::move(info));
+  return whole(static_cast<int>(tensors_.size()) - 1);
+}
+
+Tensor Program::activation(std::string_view name, Shape shape, DType dtype) {
+  return add_tensor({.name = std::string(name), .shape = shape, .dtype = dtype});
+}
+
+Tensor Program::persistent(std::string_view name, Shape shape, DType dtype, Role role) {
+  return add_tensor({.name = std::string(name),
+                     .shape = shape,
+                     .dtype = dtype,
+                     .role = role,
+                     .lifetime = Lifetime::persistent});
+}
+
+Tensor Program::constant(std::string_view name, Shape shape, DType dtype,
+                         std::span<const std::byte> values) {
+  const Tensor tensor = persistent(name, shape, dtype, Role::input);
+  if (static_cast<std::int64_t>(values.size()) != info(tensor).bytes()) {
+    throw std::logic_error("constant " + info(tensor).name + ": wrong size");
+  }
+  constants_.push_back({tensor, {values.begin(), values.end()}});
+  return tensor;
+}
+
+Tensor Program::find(std::string_view name) const {
+  for (std::size_t id = 0; id < tensors_.size(); ++id) {
+    if (tensors_[id].name == name) return whole(static_cast<int>(id));
+  }
+  return {};
+}
+
+namespace {
+
+Cost every_operand_once(const Program& program, const Op& op) {
+  double bytes = 0;
+  for (const auto* operands : {&op.inputs, &op.outputs}) {
+    for (const Tensor t : *operands) {
+      if (t) bytes += static_cast<double>(program.rows(t) * t.columns * size_of(program.dtype(t)));
+    }
+  }
+  return {0, bytes};
+}
+
+}  // namespace
+
+void set_cost(const Program& program, Op& op) {
+  const Cost cost =
+      op.kind->cost != nullptr ? op.kind->cost(program, op) : every_operand_once(program, op);
+  op.flops = cost.flops;
+  op.bytes = cost.bytes;
+}
+
+Op& Program::append(const OpKind& kind, std::vector<Tensor> inputs, std::vector<Tensor> outputs,
+                    Attributes attributes) {
+  Op op{.kind = &kind,
+        .inputs = std::move(inputs),
+        .outputs = std::move(outputs),
+        .attributes = std::move(attributes),
+        .name = scope_,
+        .phase = phase_,
+        .part = part_,
+        .layer = layer_};
+  set_cost(*this, op);
+  ops_.push_back(std::move(op));
+  return ops_.back();
+}
+
+std::span<const Op> Program::ops(Part part) const {
+  const auto in_part = [part](const Op& op) { return op.part == part; };
+  const auto first = std::find_if(ops_.begin(), ops_.end(), in_part);
+  const auto last = std::find_if_not(first, ops_.end(), in_part);
+  return {first, last};
+}
+
+void Program::remove_ops(std::span<const std::size_t> sorted_indices) {
+  std::size_t next = 0, kept = 0;
+  for (std::size_t i = 0; i < ops_.size(); ++i) {
+    if (next < sorted_indices.size() && sorted_indices[next] == i) {
+      ++next;
+    } else {
+      if (kept != i) ops_[kept] = std::move(ops_[i]);
+      ++kept;
+    }
+  }
+  ops_.resize(kept);
+}
+
+void Program::move_ops(std::size_t begin, std::span<const std::size_t> after) {
+  std::vector<std::size_t> order(after.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return after[a] < after[b]; });
+  std::vector<Op> moved(std::make_move_iterator(ops_.begin() + static_cast<std::ptrdiff_t>(begin)),
+                        std::make_move_iterator(ops_.end()));
+  ops_.resize(begin);
+  std::vector<Op> result;
+  result.reserve(begin + moved.size());
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < begin; ++i) {
+    result.push_back(std::move(ops_[i]));
+    for (; next < order.size() && after[order[next]] == i; ++next) {
+      if (moved[order[next]].part != result.back().part) {
+        throw std::logic_error("an op is moved into another part");
+      }
+      result.push_back(std::move(moved[order[next]]));
+    }
+  }
+  if (next != moved.size()) throw std::logic_error("an op is moved behind none");
+  ops_ = std::move(result);
+}
+
+void Program::begin(Part part) {
+  if (!ops_.empty() && ops_.back().part > part) {
+    throw std::logic_error("program parts out of order");
+  }
+  part_ = part;
+  phase_ = part == Part::update ? Phase::update : Phase::forward;
+  layer_ = -1;
+  scope_.clear();
+}
+
+Weight& Program::add_weight(Weight weight) {
+  weights_.push_back(std::move(weight));
+  return weights_.back();
+}
+
+const Weight* Program::weight_of(Tensor t) const {
+  for (const Weight& weight : weights_) {
+    if (weight.tensor.id == t.id) return &weight;
+  }
+  return nullptr;
+}
+
+std::string describe(const Program& program, const Op& op) {
+  std::string name = op.name;
+  for (const auto* operands : {&op.inputs, &op.outputs}) {
+    for (const Tensor t : *operands) {
+      if (!t) continue;
+      const TensorInfo& info = program.info(t);
+      if (info.role != Role::weight && info.role != Role::gradient) continue;
+      // The update's ops may have every weight as operand: then the scope says more.
+      if (op.phase == Phase::update || !info.name.starts_with(op.name)) continue;
+      constexpr std::string_view kGradient = " gradient";
+      name = info.name;
+      if (name.ends_with(kGradient)) name.resize(name.size() - kGradient.size());
+      break;
+    }
+    if (name != op.name) break;
+  }
+  return name + (name.empty() ? "(" : " (") + std::string(op.kind->name) + ", " +
+         std::string(name_of(op.phase)) + ")";
+}
+
+Scope::Scope(Program& program, std::string_view name, int layer)
+    : program_(program), outer_(program.scope()), outer_layer_(program.layer()) {
+  program_.set_scope(outer_.empty() ? std::string(name) : outer_ + "." + std::string(name));
+  if (layer != -2) program_.set_layer(layer);
+}
+
+Scope::~Scope() {
+  program_.set_scope(std::move(outer_));
+  program_.set_layer(outer_layer_);
+}
+
+}  // namespace ingot
