@@ -7,8 +7,8 @@
 #include <optional>
 #include <string>
 
+#include "backends/host/system_memory.h"
 #include "engine/config/config.h"
-#include "memory/system_memory.h"
 
 namespace ingot {
 

@@ -8,11 +8,11 @@
 #include <nlohmann/json.hpp>
 
 #include "backends/cpu/cpu_backend.h"
+#include "backends/host/system_memory.h"
 #include "engine/calibration_file.h"
 #include "engine/disk_speed.h"
 #include "engine/probe_run.h"
 #include "io/test_folder.h"
-#include "memory/system_memory.h"
 #include "ops/cpu_kernels.h"
 
 namespace ingot {

@@ -4,11 +4,11 @@
 #include <optional>
 #include <utility>
 
+#include "backends/host/system_memory.h"
 #include "engine/base/append_format.h"
 #include "engine/base/error.h"
 #include "engine/calibration.h"
 #include "engine/disk_speed.h"
-#include "memory/system_memory.h"
 
 namespace ingot {
 namespace {

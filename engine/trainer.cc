@@ -5,6 +5,7 @@
 #include <limits>
 #include <memory>
 
+#include "backends/host/system_memory.h"
 #include "data/dataset.h"
 #include "data/loader.h"
 #include "engine/base/error.h"
@@ -22,7 +23,6 @@
 #include "engine/step_timer.h"
 #include "engine/training_engine.h"
 #include "io/atomic_file.h"
-#include "memory/system_memory.h"
 #include "optim/schedule.h"
 
 namespace ingot {

@@ -5,8 +5,8 @@
 #include <chrono>
 #include <thread>
 
+#include "backends/host/system_memory.h"
 #include "engine/checkpoint.h"
-#include "memory/system_memory.h"
 #include "tests/tiny_run.h"
 
 namespace ingot {

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "backends/host/system_memory.h"
 #include "engine/execution/profile.h"
 #include "io/atomic_file.h"
-#include "memory/system_memory.h"
 #include "tools/bench.h"
 #include "tools/command.h"
 #include "tools/flag_checks.h"

@@ -8,9 +8,9 @@
 #include <span>
 
 #include "backends/cpu/peak.h"
+#include "backends/host/arena.h"
 #include "engine/base/error.h"
 #include "engine/calibration.h"
-#include "memory/arena.h"
 #include "ops/cpu_kernels.h"
 #include "tools/command.h"
 

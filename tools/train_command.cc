@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "backends/host/system_memory.h"
 #include "engine/session.h"
 #include "engine/trainer.h"
-#include "memory/system_memory.h"
 #include "tools/command.h"
 #include "tools/flag_checks.h"
 

@@ -4,9 +4,9 @@
 #include <string>
 #include <utility>
 
+#include "backends/host/arena.h"
+#include "backends/host/file_arena.h"
 #include "engine/base/error.h"
-#include "memory/arena.h"
-#include "memory/file_arena.h"
 
 namespace ingot::cpu {
 

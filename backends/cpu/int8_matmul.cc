@@ -7,7 +7,7 @@
 #include "backends/cpu/int8_matmul_simd.h"
 #include "backends/cpu/int8_thin_simd.h"
 #include "backends/cpu/matmul_simd.h"
-#include "compress/quantizer_simd.h"
+#include "backends/cpu/quantizer_simd.h"
 
 namespace ingot::cpu {
 namespace {

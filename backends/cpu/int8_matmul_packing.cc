@@ -6,7 +6,7 @@
 #include "backends/cpu/int8_matmul_blocks.h"
 #include "backends/cpu/int8_matmul_simd.h"
 #include "backends/cpu/matmul_simd.h"
-#include "compress/quantizer_simd.h"
+#include "backends/cpu/quantizer_simd.h"
 #include "engine/numbers/quantizer.h"
 
 namespace ingot::cpu {

@@ -2,8 +2,8 @@
 
 #include "backends/cpu/int8_product_lanes.h"
 #include "backends/cpu/matmul_output_lanes.h"
+#include "backends/cpu/quantizer_lanes.h"
 #include "backends/cpu/simd.h"
-#include "compress/quantizer_lanes.h"
 
 namespace ingot::cpu::INGOT_ISA {
 namespace {

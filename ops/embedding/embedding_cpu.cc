@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "backends/cpu/prefetch.h"
-#include "compress/quantizer_simd.h"
+#include "backends/cpu/quantizer_simd.h"
 #include "engine/numbers/quantizer.h"
 #include "ops/embedding/embedding_simd.h"
 

@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "backends/cpu/cpu_backend.h"
-#include "compress/quantizer_simd.h"
+#include "backends/cpu/quantizer_simd.h"
 #include "ops/quantize/row_codes.h"
 
 namespace ingot::cpu {

@@ -1,7 +1,7 @@
 #include "ops/state_forms/state_forms_simd.h"
 
+#include "backends/cpu/quantizer_lanes.h"
 #include "backends/cpu/simd.h"
-#include "compress/quantizer_lanes.h"
 
 namespace ingot::cpu::INGOT_ISA {
 namespace {

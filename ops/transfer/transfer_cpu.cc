@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "memory/file_arena.h"
+#include "backends/host/file_arena.h"
 
 namespace ingot::cpu {
 namespace {

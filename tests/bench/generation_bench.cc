@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "backends/cpu/peak.h"
+#include "backends/host/arena.h"
 #include "engine/execution/profile.h"
 #include "engine/generator.h"
 #include "engine/inference.h"
@@ -19,7 +20,6 @@
 #include "engine/int8_weights.h"
 #include "engine/numbers/random.h"
 #include "engine/training_program.h"
-#include "memory/arena.h"
 #include "memory/plan.h"
 #include "tools/command.h"
 

@@ -1,4 +1,4 @@
-#include "memory/system_memory.h"
+#include "backends/host/system_memory.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "memory/arena.h"
+#include "backends/host/arena.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -11,9 +11,9 @@
 #include <string>
 #include <utility>
 
+#include "backends/host/system_memory.h"
 #include "engine/base/error.h"
 #include "memory/buffer.h"
-#include "memory/system_memory.h"
 
 namespace ingot {
 namespace {

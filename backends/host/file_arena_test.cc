@@ -1,4 +1,4 @@
-#include "memory/file_arena.h"
+#include "backends/host/file_arena.h"
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -8,8 +8,8 @@
 #include <cstring>
 #include <filesystem>
 
+#include "backends/host/system_memory.h"
 #include "engine/base/error.h"
-#include "memory/system_memory.h"
 
 namespace ingot {
 namespace {

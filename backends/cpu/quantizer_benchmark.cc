@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "backends/cpu/kernel_clock.h"
-#include "compress/quantizer_simd.h"
+#include "backends/cpu/quantizer_simd.h"
 #include "engine/numbers/quantizer.h"
 
 namespace ingot::cpu {

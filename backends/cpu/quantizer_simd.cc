@@ -1,6 +1,6 @@
-#include "compress/quantizer_simd.h"
+#include "backends/cpu/quantizer_simd.h"
 
-#include "compress/quantizer_lanes.h"
+#include "backends/cpu/quantizer_lanes.h"
 
 namespace ingot::cpu::INGOT_ISA {
 namespace {

@@ -1,4 +1,4 @@
-#include "memory/arena.h"
+#include "backends/host/arena.h"
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -9,8 +9,8 @@
 #include <string>
 #include <utility>
 
+#include "backends/host/system_memory.h"
 #include "engine/base/error.h"
-#include "memory/system_memory.h"
 
 namespace ingot {
 namespace {

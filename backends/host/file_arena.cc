@@ -1,4 +1,4 @@
-#include "memory/file_arena.h"
+#include "backends/host/file_arena.h"
 
 #include <fcntl.h>
 #include <linux/magic.h>

@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "compress/quantizer_simd.h"
+#include "backends/cpu/quantizer_simd.h"
 #include "engine/numbers/dtype.h"
 
 namespace ingot {
