@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "data/loader.h"
+#include "data/shards/loader.h"
 #include "engine/config/config.h"
 #include "engine/execution/executor.h"
 #include "engine/plan_record.h"

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "data/loader.h"
+#include "data/shards/loader.h"
 #include "engine/loss_sum.h"
 
 namespace ingot {

@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "data/tokenizer.h"
+#include "data/tokenizer/tokenizer.h"
 #include "engine/config/config.h"
 #include "engine/execution/backend.h"
 #include "engine/execution/executor.h"

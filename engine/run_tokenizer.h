@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "data/tokenizer.h"
+#include "data/tokenizer/tokenizer.h"
 #include "engine/config/config.h"
 #include "engine/training_engine.h"
 

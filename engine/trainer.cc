@@ -6,8 +6,8 @@
 #include <memory>
 
 #include "backends/host/system_memory.h"
-#include "data/dataset.h"
-#include "data/loader.h"
+#include "data/shards/dataset.h"
+#include "data/shards/loader.h"
 #include "engine/base/error.h"
 #include "engine/budget_watch.h"
 #include "engine/checkpoint.h"

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "data/shard_testing.h"
+#include "data/shards/shard_testing.h"
 #include "io/checkpoint_files.h"
 #include "io/directory_lock.h"
 #include "tests/subprocess.h"

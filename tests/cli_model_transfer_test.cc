@@ -6,7 +6,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "data/shard_testing.h"
+#include "data/shards/shard_testing.h"
 #include "engine/numbers/random.h"
 #include "io/checkpoint_files.h"
 #include "io/model_files.h"

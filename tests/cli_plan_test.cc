@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "data/shard_testing.h"
+#include "data/shards/shard_testing.h"
 #include "tests/subprocess.h"
 #include "tests/tiny_run.h"
 

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "data/shard_testing.h"
+#include "data/shards/shard_testing.h"
 #include "tests/subprocess.h"
 #include "tests/tiny_run.h"
 

@@ -9,7 +9,7 @@
 #include <stdexcept>
 #include <thread>
 
-#include "data/shard_testing.h"
+#include "data/shards/shard_testing.h"
 #include "io/test_folder.h"
 #include "tests/subprocess.h"
 

@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "data/shard_testing.h"
+#include "data/shards/shard_testing.h"
 #include "engine/numbers/random.h"
 #include "io/checkpoint_files.h"
 #include "ops/cpu_kernels.h"

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "data/dataset.h"
+#include "data/shards/dataset.h"
 #include "engine/evaluation.h"
 #include "engine/inference.h"
 #include "tools/command.h"

@@ -1,4 +1,4 @@
-#include "data/tokenize_command.h"
+#include "data/tokenizer/tokenize_command.h"
 
 #include <CLI/CLI.hpp>
 #include <iostream>

@@ -17,8 +17,8 @@
 #include <thread>
 #include <vector>
 
-#include "data/bpe_trainer.h"
-#include "data/tokenizer.h"
+#include "data/tokenizer/bpe_trainer.h"
+#include "data/tokenizer/tokenizer.h"
 
 namespace {
 

@@ -1,0 +1,357 @@
+// tokenizer.json -> TokenizerSpec.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <unordered_map>
+
+#include "data/tokenizer/tokenizer_json_reader.h"
+#include "data/tokenizer/tokenizer_spec.h"
+#include "engine/base/error.h"
+
+namespace ingot {
+namespace {
+
+using Json = nlohmann::json;
+
+// Everything but the vocabulary and the merges is short; a DOM of this much text stays small.
+constexpr std::size_t kMaxSectionBytes = 4 << 20;
+
+// A part of the file that is small enough for a DOM, with its name for messages.
+class Section {
+ public:
+  Section(Json json, std::string name, const std::string& where)
+      : json_(std::move(json)), name_(std::move(name)), where_(where) {}
+
+  [[noreturn]] void fail(const std::string& what,
+                         const std::string& mend = "check the file against its origin") const {
+    throw Error(ErrorCode::data, name_ + ": " + what, where_, mend);
+  }
+  [[noreturn]] void unsupported(const std::string& what) const {
+    fail(what + " is not supported",
+         "use the tokenizer of a GPT-2, Llama-3, Qwen or DeepSeek model (byte-level BPE)");
+  }
+
+  const Json& json() const { return json_; }
+  bool is_null() const { return json_.is_null(); }
+
+  std::string string(const char* key) const {
+    return field(key, &Json::is_string, "a string").get<std::string>();
+  }
+  bool boolean(const char* key) const {
+    return field(key, &Json::is_boolean, "true or false").get<bool>();
+  }
+  bool boolean(const char* key, bool fallback) const { return has(key) ? boolean(key) : fallback; }
+  std::uint32_t natural(const char* key) const {
+    const Json& value = field(key, &Json::is_number_unsigned, "a natural number");
+    if (value.get<std::uint64_t>() > 0xFFFFFFFFu) fail(std::string("\"") + key + "\" is too large");
+    return value.get<std::uint32_t>();
+  }
+  bool has(const char* key) const {
+    return json_.is_object() && json_.contains(key) && !json_.at(key).is_null();
+  }
+  std::vector<Section> list(const char* key) const {
+    std::vector<Section> sections;
+    for (const Json& item : field(key, &Json::is_array, "a list")) {
+      sections.emplace_back(item, name_ + "[" + std::to_string(sections.size()) + "]", where_);
+    }
+    return sections;
+  }
+  Section part(const char* key) const {
+    return {field(key, &Json::is_object, "an object"), name_ + "." + key, where_};
+  }
+
+ private:
+  const Json& field(const char* key, bool (Json::*is)() const noexcept, const char* kind) const {
+    if (!json_.is_object()) fail("not an object");
+    const auto at = json_.find(key);
+    if (at == json_.end()) fail(std::string("\"") + key + "\" is missing");
+    if (!((*at).*is)()) fail(std::string("\"") + key + "\" is not " + kind);
+    return *at;
+  }
+
+  Json json_;
+  std::string name_;
+  const std::string& where_;
+};
+
+Section parse_section(std::string_view text, const std::string& name, const std::string& where) {
+  if (text.size() > kMaxSectionBytes) Section({}, name, where).fail("more than 4 MiB");
+  try {
+    return {text.empty() ? Json() : Json::parse(text), name, where};
+  } catch (const Json::exception& error) {
+    Section({}, name, where).fail(error.what());
+  }
+}
+
+void read_normalizer(const Section& section, TokenizerSpec& spec) {
+  if (section.is_null()) return;
+  const std::string type = section.string("type");
+  if (type == "Sequence") {
+    for (const Section& part : section.list("normalizers")) read_normalizer(part, spec);
+  } else if (type == "NFC") {
+    spec.normalization = Normalization::nfc;
+  } else {
+    section.unsupported("\"" + type + "\"");
+  }
+}
+
+SplitBehavior behavior(const Section& section) {
+  const std::string wanted = section.string("behavior");
+  const auto name = std::find(kSplitBehaviorNames.begin(), kSplitBehaviorNames.end(), wanted);
+  if (name != kSplitBehaviorNames.end())
+    return static_cast<SplitBehavior>(name - kSplitBehaviorNames.begin());
+  section.unsupported("behavior \"" + wanted + "\"");
+}
+
+SplitStep split_step(const Section& section) {
+  SplitStep step{.behavior = behavior(section), .invert = section.boolean("invert", false)};
+  const Section pattern = section.part("pattern");
+  const bool literal = pattern.has("String");
+  step.kind = literal ? SplitStep::Kind::literal : SplitStep::Kind::regex;
+  step.pattern = pattern.string(literal ? "String" : "Regex");
+  if (step.pattern.empty()) pattern.fail("empty");
+  return step;
+}
+
+void read_pre_tokenizer(const Section& section, std::vector<SplitStep>& steps) {
+  if (section.is_null()) section.unsupported("null, as of a tokenizer that is not byte-level,");
+  const std::string type = section.string("type");
+  if (type == "Sequence") {
+    for (const Section& part : section.list("pretokenizers")) read_pre_tokenizer(part, steps);
+    return;
+  }
+  if (!steps.empty() && steps.back().kind == SplitStep::Kind::byte_level)
+    section.unsupported("a step after ByteLevel");
+  if (type == "Split") {
+    steps.push_back(split_step(section));
+  } else if (type == "Digits") {
+    const bool each = section.boolean("individual_digits");
+    steps.push_back({.kind = SplitStep::Kind::number,
+                     .behavior = each ? SplitBehavior::isolated : SplitBehavior::contiguous});
+  } else if (type == "Punctuation") {
+    steps.push_back(
+        {.kind = SplitStep::Kind::punctuation,
+         .behavior = section.has("behavior") ? behavior(section) : SplitBehavior::isolated});
+  } else if (type == "WhitespaceSplit") {
+    steps.push_back({.kind = SplitStep::Kind::white_space, .behavior = SplitBehavior::removed});
+  } else if (type == "Whitespace") {
+    steps.push_back(
+        {.kind = SplitStep::Kind::words, .behavior = SplitBehavior::removed, .invert = true});
+  } else if (type == "ByteLevel") {
+    steps.push_back({.kind = SplitStep::Kind::byte_level,
+                     .add_prefix_space = section.boolean("add_prefix_space", true),
+                     .use_regex = section.boolean("use_regex", true)});
+  } else {
+    section.unsupported("\"" + type + "\"");
+  }
+}
+
+void check_decoder(const Section& section) {
+  if (section.is_null()) return;
+  const std::string type = section.string("type");
+  if (type == "Sequence") {
+    for (const Section& part : section.list("decoders")) check_decoder(part);
+  } else if (type != "ByteLevel") {
+    section.unsupported("\"" + type + "\"");
+  }
+}
+
+// The model object with its two long lists left as text.
+struct ModelText {
+  std::string_view vocabulary, merges;
+  std::string others = "{";  // a JSON object of the other fields
+};
+
+ModelText take_model_apart(std::string_view text, const std::string& where) {
+  JsonReader reader(text, where);
+  ModelText model;
+  std::string key;
+  reader.begin_object();
+  while (reader.next_key(key)) {
+    const std::string_view value = reader.value();
+    if (key == "vocab") {
+      model.vocabulary = value;
+    } else if (key == "merges") {
+      model.merges = value;
+    } else if (value.size() <= kMaxSectionBytes && model.others.size() <= kMaxSectionBytes) {
+      if (model.others.size() > 1) model.others += ',';
+      model.others += Json(key).dump() + ":" + std::string(value);
+    }
+  }
+  reader.end();
+  model.others += '}';
+  return model;
+}
+
+class ModelReader {
+ public:
+  ModelReader(const ModelText& text, const std::string& where, TokenizerSpec& spec)
+      : text_(text),
+        where_(where),
+        options_(parse_section(text.others, "model", where)),
+        spec_(spec) {}
+
+  void read() {
+    refuse_other_models();
+    if (text_.vocabulary.empty()) options_.fail("\"vocab\" is missing");
+    if (text_.merges.empty()) options_.fail("\"merges\" is missing");
+    read_vocabulary();
+    read_merges();
+    spec_.options.ignore_merges = options_.boolean("ignore_merges", false);
+    spec_.options.fuse_unknown = options_.boolean("fuse_unk", false);
+    if (options_.has("unk_token")) {
+      if (const auto id = ids_.find(options_.string("unk_token")); id != ids_.end()) {
+        spec_.options.unknown_id = id->second;
+      }
+    }
+  }
+
+  const std::unordered_map<std::string_view, std::uint32_t>& ids() const { return ids_; }
+
+ private:
+  void refuse_other_models() const {
+    if (options_.has("type") && options_.string("type") != "BPE") {
+      options_.unsupported("type \"" + options_.string("type") + "\"");
+    }
+    if (options_.boolean("byte_fallback", false)) options_.unsupported("\"byte_fallback\"");
+    for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
+      if (options_.has(key) && !options_.string(key).empty())
+        options_.unsupported(std::string("\"") + key + "\"");
+    }
+    if (options_.has("dropout") && options_.json().at("dropout") != 0)
+      options_.unsupported("\"dropout\"");
+  }
+
+  void read_vocabulary() {
+    JsonReader reader(text_.vocabulary, where_);
+    std::string token;
+    reader.begin_object();
+    while (reader.next_key(token)) {
+      const std::uint32_t id = reader.unsigned_integer();
+      if (id > kMaxTokenId)
+        options_.fail("the id of '" + token + "' is " + std::to_string(id) + ", above 4194303");
+      spec_.vocabulary.emplace_back(std::move(token), id);
+    }
+    reader.end();
+    auto& vocabulary = spec_.vocabulary;
+    std::sort(vocabulary.begin(), vocabulary.end(),
+              [](const auto& a, const auto& b) { return a.second < b.second; });
+    ids_.reserve(vocabulary.size());
+    for (std::size_t i = 0; i < vocabulary.size(); ++i) {
+      const auto& [content, id] = vocabulary[i];
+      if (i > 0 && vocabulary[i - 1].second == id) {
+        options_.fail("'" + vocabulary[i - 1].first + "' and '" + content + "' have the same id " +
+                      std::to_string(id));
+      }
+      if (!ids_.emplace(content, id).second)
+        options_.fail("the vocabulary has '" + content + "' twice");
+    }
+  }
+
+  std::uint32_t id_of(const std::string& token) const {
+    const auto id = ids_.find(token);
+    if (id == ids_.end()) {
+      options_.fail("merge " + std::to_string(spec_.merges.size()) + " needs '" + token +
+                    "', which is not in the vocabulary");
+    }
+    return id->second;
+  }
+
+  void read_merges() {
+    JsonReader reader(text_.merges, where_);
+    reader.begin_array();
+    while (reader.next_element()) {
+      std::string left, right;
+      if (reader.peek() == '"') {
+        left = reader.string();
+        if (left.starts_with("#version")) continue;
+        const std::size_t space = left.find(' ');
+        if (space == std::string::npos || left.find(' ', space + 1) != std::string::npos) {
+          options_.fail("merge '" + left + "' is not two tokens with a space between");
+        }
+        right = left.substr(space + 1);
+        left.resize(space);
+      } else {
+        read_pair(reader, left, right);
+      }
+      const std::uint32_t left_id = id_of(left), right_id = id_of(right);
+      spec_.merges.push_back({left_id, right_id, id_of(left + right)});
+    }
+    reader.end();
+  }
+
+  void read_pair(JsonReader& reader, std::string& left, std::string& right) const {
+    reader.begin_array();
+    if (reader.next_element()) left = reader.string();
+    if (reader.next_element()) right = reader.string();
+    if (right.empty() || reader.next_element()) options_.fail("a merge is not a pair of tokens");
+  }
+
+  const ModelText& text_;
+  const std::string& where_;
+  Section options_;
+  TokenizerSpec& spec_;
+  std::unordered_map<std::string_view, std::uint32_t> ids_;  // views of spec_.vocabulary
+};
+
+void read_added_tokens(const Section& section,
+                       const std::unordered_map<std::string_view, std::uint32_t>& vocabulary,
+                       const std::string& where, TokenizerSpec& spec) {
+  if (section.is_null()) return;
+  const Section holder(Json{{"added_tokens", section.json()}}, "added_tokens", where);
+  std::unordered_map<std::string, std::uint32_t> ids;
+  std::unordered_map<std::uint32_t, std::string> contents;
+  for (const auto& [content, id] : spec.vocabulary) contents.emplace(id, content);
+  for (const Section& item : holder.list("added_tokens")) {
+    AddedToken token{.id = item.natural("id"), .content = item.string("content")};
+    token.special = item.boolean("special", false);
+    token.single_word = item.boolean("single_word", false);
+    token.lstrip = item.boolean("lstrip", false);
+    token.rstrip = item.boolean("rstrip", false);
+    token.normalized = item.boolean("normalized", !token.special);
+    if (token.content.empty() || token.content.size() > kMaxAddedTokenBytes)
+      item.fail("\"content\" is empty or long");
+    if (token.id > kMaxTokenId) item.fail("id " + std::to_string(token.id) + " is above 4194303");
+    const auto known = vocabulary.find(token.content);
+    const auto [same_id, new_id] = contents.emplace(token.id, token.content);
+    if ((known != vocabulary.end() && known->second != token.id) ||
+        same_id->second != token.content) {
+      item.fail("'" + token.content + "' has id " + std::to_string(token.id) +
+                ", the vocabulary says otherwise");
+    }
+    const auto [same_content, new_content] = ids.emplace(token.content, token.id);
+    if (same_content->second != token.id) item.fail("'" + token.content + "' has two ids");
+    if (new_content) spec.added_tokens.push_back(std::move(token));
+  }
+}
+
+}  // namespace
+
+TokenizerSpec parse_tokenizer_json(std::string_view json, const std::string& where) {
+  JsonReader reader(json, where);
+  std::string_view model, added_tokens, normalizer, pre_tokenizer, decoder;
+  std::string key;
+  reader.begin_object();
+  while (reader.next_key(key)) {
+    const std::string_view value = reader.value();
+    if (key == "model") model = value;
+    if (key == "added_tokens") added_tokens = value;
+    if (key == "normalizer") normalizer = value;
+    if (key == "pre_tokenizer") pre_tokenizer = value;
+    if (key == "decoder") decoder = value;
+  }
+  reader.end();
+  if (model.empty()) reader.fail("\"model\" is missing: not a tokenizer.json");
+
+  TokenizerSpec spec;
+  const ModelText model_text = take_model_apart(model, where);
+  ModelReader model_reader(model_text, where, spec);
+  model_reader.read();
+  read_added_tokens(parse_section(added_tokens, "added_tokens", where), model_reader.ids(), where,
+                    spec);
+  read_normalizer(parse_section(normalizer, "normalizer", where), spec);
+  read_pre_tokenizer(parse_section(pre_tokenizer, "pre_tokenizer", where), spec.split_steps);
+  check_decoder(parse_section(decoder, "decoder", where));
+  return spec;
+}
+
+}  // namespace ingot
