@@ -19,7 +19,7 @@
 #include "engine/numbers/random.h"
 #include "engine/probe_run.h"
 #include "engine/training_program.h"
-#include "memory/activation_policy.h"
+#include "memory/passes/activation_policy.h"
 #include "memory/plan.h"
 #include "ops/transfer/transfer.h"
 

@@ -4,10 +4,10 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "compress/passes/int8_weights.h"
 #include "engine/base/error.h"
 #include "engine/base/json.h"
 #include "engine/checkpoint.h"
-#include "engine/int8_weights.h"
 #include "engine/training_program.h"
 #include "memory/plan.h"
 

@@ -39,7 +39,7 @@ struct InferenceOptions {
   // Generation. texts: written at once; capacity: most tokens of a text, its prompt included, 0: no
   // generation; prompt: tokens of the longest prompt, as far as is known.
   std::int64_t texts = 1, capacity = 0, prompt = 0;
-  bool int8_weights = false;  // engine/int8_weights.h; for generation alone
+  bool int8_weights = false;  // compress/passes/int8_weights.h; for generation alone
 };
 
 // Chunk and capacity for them.

@@ -13,8 +13,8 @@
 #include "engine/execution/backend.h"
 #include "engine/execution/executor.h"
 #include "engine/training_program.h"
-#include "memory/activation_policy.h"
 #include "memory/cost_model.h"
+#include "memory/passes/activation_policy.h"
 
 namespace ingot {
 

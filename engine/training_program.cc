@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <utility>
 
-#include "engine/int8_compute.h"
+#include "compress/passes/fuse_codes.h"
+#include "compress/passes/int8_compute.h"
 #include "engine/program/autodiff.h"
-#include "memory/fuse_codes.h"
-#include "memory/packed_weights.h"
+#include "memory/passes/packed_weights.h"
 #include "ops/cross_entropy/cross_entropy.h"
 #include "optim/gradient_sums.h"
 

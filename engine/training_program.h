@@ -13,8 +13,8 @@
 #include "engine/program/program.h"
 #include "layers/generation.h"
 #include "layers/model.h"
-#include "memory/offload.h"
-#include "memory/saved_activations.h"
+#include "memory/passes/offload.h"
+#include "memory/passes/saved_activations.h"
 #include "optim/update.h"
 
 namespace ingot {

@@ -7,10 +7,10 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "compress/passes/int8_compute.h"
 #include "engine/base/error.h"
 #include "engine/checkpoint.h"
 #include "engine/generator.h"
-#include "engine/int8_compute.h"
 #include "engine/training_engine.h"
 #include "engine/weight_copy.h"
 #include "io/convert.h"

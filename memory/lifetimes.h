@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "engine/program/program.h"
-#include "memory/packing.h"
+#include "memory/packing/packing.h"
 
 namespace ingot {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "memory/lifetimes.h"
-#include "memory/packing.h"
+#include "memory/packing/packing.h"
 #include "memory/timeline.h"
 
 namespace ingot {

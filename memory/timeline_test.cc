@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "engine/base/error.h"
-#include "memory/generated_programs.h"
-#include "memory/packing.h"
+#include "memory/packing/packing.h"
+#include "memory/packing/testing/generated_programs.h"
 
 namespace ingot {
 namespace {

@@ -19,9 +19,9 @@
 #include <vector>
 
 #include "engine/execution/executor.h"
-#include "memory/buffer.h"
 #include "memory/lifetimes.h"
-#include "memory/packing.h"
+#include "memory/packing/buffer.h"
+#include "memory/packing/packing.h"
 #include "memory/plan.h"
 #include "tests/address_poison.h"
 

@@ -1,8 +1,8 @@
 // int8_matmul_benchmark [THREADS [BLOCK]]   int8 products beside the bf16 ones of matmul.h, same
 // operands (bf16), quantization included: GFLOP/s of both, measured in turns, and the ratio; then
 // with the first operand, x or dy, in codes already (Int8MatmulSpec::a_coded), as most products of
-// a step have it (engine/int8_compute.h), its quantization not included. Fastest of many runs; with
-// one thread its CPU time. BLOCK: of the depth; 0 is one scale for all of it.
+// a step have it (compress/passes/int8_compute.h), its quantization not included. Fastest of many
+// runs; with one thread its CPU time. BLOCK: of the depth; 0 is one scale for all of it.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>

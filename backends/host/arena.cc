@@ -13,7 +13,7 @@
 
 #include "backends/host/system_memory.h"
 #include "engine/base/error.h"
-#include "memory/buffer.h"
+#include "memory/packing/buffer.h"
 
 namespace ingot {
 namespace {

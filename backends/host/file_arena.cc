@@ -12,7 +12,7 @@
 
 #include "engine/base/error.h"
 #include "io/file_descriptor.h"
-#include "memory/buffer.h"
+#include "memory/packing/buffer.h"
 
 namespace ingot {
 namespace {

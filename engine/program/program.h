@@ -83,10 +83,10 @@ enum class Lifetime : std::uint8_t {
 // Which memory a tensor lives in.
 enum class Place : std::uint8_t {
   arena,
-  offload,  // the second one (memory/offload.h); only persistent tensors
+  offload,  // the second one (memory/passes/offload.h); only persistent tensors
 };
 
-// How an activation that backward needs may be kept until then (memory/saved_activations.h).
+// How an activation that backward needs may be kept until then (memory/passes/saved_activations.h).
 enum class Saving : std::uint8_t {
   any,         // as it is, in 8 bits, or not at all: computed again
   exact,       // not in fewer bits: the residual stream, and what is small

@@ -22,7 +22,8 @@ Tensor linear(Program& program, Tensor x, Tensor weight, const LinearOptions& op
 
 // Gradient ops, named as kernels know them.
 //   linear          inputs x, weight, bias?, residual?   outputs y
-//                   or x, codes, bias?, residual?, scales (ops/quantize, engine/int8_weights.h)
+//                   or x, codes, bias?, residual?, scales (ops/quantize,
+//                   compress/passes/int8_weights.h)
 //   linear_dgrad    inputs dy, weight                    outputs dx   attribute accumulate
 //   linear_wgrad    inputs dy, x                         outputs dW, square sums?
 //                                                        attribute first
@@ -32,7 +33,7 @@ Tensor linear(Program& program, Tensor x, Tensor weight, const LinearOptions& op
 // first: overwrites in micro-step 0; else, and without it, adds (Gradients::Target).
 // packed: the weight comes packed as well, as the last input (ops/pack_weight).
 // int8: the product is computed in int8, with scales for each int8_block of the depth; stochastic:
-// the first operand is rounded so (int8_product_cpu.h). engine/int8_compute.h sets them.
+// the first operand is rounded so (int8_product_cpu.h). compress/passes/int8_compute.h sets them.
 extern const OpKind kLinear, kLinearDgrad, kLinearWgrad, kBiasGradient;
 
 }  // namespace ingot

@@ -1,7 +1,7 @@
 // Codes as part of row-wise ops (norms, SwiGLU): what such an op reads or writes is quantized or
 // dequantized row by row while a row is in the cache, rather than by an op of its own that moves
-// the whole tensor through memory once more. The bits are the same. memory/fuse_codes.h puts them
-// there; kernels of such ops use ops/quantize/row_codes_cpu.h.
+// the whole tensor through memory once more. The bits are the same. compress/passes/fuse_codes.h
+// puts them there; kernels of such ops use ops/quantize/row_codes_cpu.h.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
 // Moves tensors between the arena and the second memory that offloaded tensors live in
 // (TensorInfo::place; on the CPU a mapped file, on a GPU the host's memory). The pass
-// memory/offload.h puts these ops around those that use such tensors.
+// memory/passes/offload.h puts these ops around those that use such tensors.
 #pragma once
 
 #include "engine/program/program.h"

@@ -13,11 +13,11 @@
 
 #include "backends/cpu/peak.h"
 #include "backends/host/arena.h"
+#include "compress/passes/int8_weights.h"
 #include "engine/execution/profile.h"
 #include "engine/generator.h"
 #include "engine/inference.h"
 #include "engine/initialize.h"
-#include "engine/int8_weights.h"
 #include "engine/numbers/random.h"
 #include "engine/training_program.h"
 #include "memory/plan.h"

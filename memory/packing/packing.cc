@@ -1,4 +1,4 @@
-#include "memory/packing.h"
+#include "memory/packing/packing.h"
 
 #include <algorithm>
 #include <functional>
@@ -8,9 +8,9 @@
 #include <utility>
 
 #include "engine/base/error.h"
-#include "memory/hill_climb.h"
-#include "memory/overlap_check.h"
-#include "memory/time_index.h"
+#include "memory/packing/hill_climb.h"
+#include "memory/packing/overlap_check.h"
+#include "memory/packing/time_index.h"
 
 namespace ingot {
 namespace {

@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "memory/time_index.h"
+#include "memory/packing/time_index.h"
 
 namespace ingot {
 

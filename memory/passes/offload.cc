@@ -1,4 +1,4 @@
-#include "memory/offload.h"
+#include "memory/passes/offload.h"
 
 #include <algorithm>
 #include <tuple>

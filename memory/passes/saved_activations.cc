@@ -1,4 +1,4 @@
-#include "memory/saved_activations.h"
+#include "memory/passes/saved_activations.h"
 
 #include <algorithm>
 #include <map>

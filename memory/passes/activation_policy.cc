@@ -1,4 +1,4 @@
-#include "memory/activation_policy.h"
+#include "memory/passes/activation_policy.h"
 
 namespace ingot {
 namespace {

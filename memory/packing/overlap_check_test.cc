@@ -1,4 +1,4 @@
-#include "memory/overlap_check.h"
+#include "memory/packing/overlap_check.h"
 
 #include <gtest/gtest.h>
 
@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "engine/base/error.h"
-#include "memory/generated_programs.h"
-#include "memory/packing.h"
+#include "memory/packing/packing.h"
+#include "memory/packing/testing/generated_programs.h"
 
 namespace ingot {
 namespace {

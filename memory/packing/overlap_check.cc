@@ -1,4 +1,4 @@
-#include "memory/overlap_check.h"
+#include "memory/packing/overlap_check.h"
 
 #include <algorithm>
 #include <set>

@@ -1,11 +1,11 @@
-#include "memory/hill_climb.h"
+#include "memory/packing/hill_climb.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <numeric>
 
-#include "memory/generated_programs.h"
+#include "memory/packing/testing/generated_programs.h"
 
 namespace ingot {
 namespace {

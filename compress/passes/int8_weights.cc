@@ -1,4 +1,4 @@
-#include "engine/int8_weights.h"
+#include "compress/passes/int8_weights.h"
 
 #include <string_view>
 #include <vector>

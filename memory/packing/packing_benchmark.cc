@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "memory/generated_programs.h"
-#include "memory/packing.h"
+#include "memory/packing/packing.h"
+#include "memory/packing/testing/generated_programs.h"
 
 namespace ingot {
 namespace {

@@ -1,4 +1,4 @@
-#include "memory/fuse_codes.h"
+#include "compress/passes/fuse_codes.h"
 
 #include <gtest/gtest.h>
 
@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "engine/int8_compute.h"
-#include "memory/activation_policy.h"
-#include "memory/saved_activations.h"
+#include "compress/passes/int8_compute.h"
+#include "memory/passes/activation_policy.h"
+#include "memory/passes/saved_activations.h"
 #include "ops/cpu_kernels.h"
 #include "ops/dispatch/dispatch.h"
 #include "ops/grouped_linear/grouped_linear.h"

@@ -1,4 +1,4 @@
-#include "memory/packed_weights.h"
+#include "memory/passes/packed_weights.h"
 
 #include <array>
 #include <optional>

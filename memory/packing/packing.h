@@ -9,7 +9,7 @@
 #include <span>
 #include <vector>
 
-#include "memory/buffer.h"
+#include "memory/packing/buffer.h"
 
 namespace ingot {
 

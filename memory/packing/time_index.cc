@@ -1,4 +1,4 @@
-#include "memory/time_index.h"
+#include "memory/packing/time_index.h"
 
 #include <algorithm>
 

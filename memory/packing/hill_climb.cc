@@ -1,4 +1,4 @@
-#include "memory/hill_climb.h"
+#include "memory/packing/hill_climb.h"
 
 #include <algorithm>
 #include <functional>

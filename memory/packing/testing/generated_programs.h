@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "memory/buffer.h"
+#include "memory/packing/buffer.h"
 
 namespace ingot {
 

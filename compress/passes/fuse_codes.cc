@@ -1,4 +1,4 @@
-#include "memory/fuse_codes.h"
+#include "compress/passes/fuse_codes.h"
 
 #include <algorithm>
 #include <iterator>

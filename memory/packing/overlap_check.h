@@ -8,7 +8,7 @@
 #include <optional>
 #include <span>
 
-#include "memory/buffer.h"
+#include "memory/packing/buffer.h"
 
 namespace ingot {
 

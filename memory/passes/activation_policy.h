@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "memory/saved_activations.h"
+#include "memory/passes/saved_activations.h"
 
 namespace ingot {
 

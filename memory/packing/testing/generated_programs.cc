@@ -1,4 +1,4 @@
-#include "memory/generated_programs.h"
+#include "memory/packing/testing/generated_programs.h"
 
 #include <algorithm>
 #include <map>

@@ -1,11 +1,11 @@
-#include "memory/saved_activations.h"
+#include "memory/passes/saved_activations.h"
 
 #include <gtest/gtest.h>
 
 #include "engine/config/config.h"
 #include "engine/training_program.h"
-#include "memory/activation_policy.h"
 #include "memory/lifetimes.h"
+#include "memory/passes/activation_policy.h"
 
 namespace ingot {
 namespace {

@@ -1,12 +1,12 @@
-#include "engine/int8_compute.h"
+#include "compress/passes/int8_compute.h"
 
 #include <algorithm>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "compress/passes/fuse_codes.h"
 #include "engine/program/rewrite_ops.h"
-#include "memory/fuse_codes.h"
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/dispatch/dispatch.h"
 #include "ops/quantize/quantize.h"
@@ -55,9 +55,9 @@ bool reads(const Op& op, Tensor t) {
 
 // Quantizes the first operand of int8 products in ops of their own: once where several products
 // start from it, a gradient above all; within the op that makes it, where that can do so
-// (memory/fuse_codes.h); and before the rows are sent to their experts, where only products read
-// them there. With blocks along the depth dgrad and wgrad need different codes, so only with scales
-// of whole rows.
+// (compress/passes/fuse_codes.h); and before the rows are sent to their experts, where only
+// products read them there. With blocks along the depth dgrad and wgrad need different codes, so
+// only with scales of whole rows.
 class CodeSharing {
  public:
   explicit CodeSharing(Program& program) : program_(program) {}

@@ -1,4 +1,4 @@
-#include "memory/packed_weights.h"
+#include "memory/passes/packed_weights.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 
 #include "engine/config/config.h"
 #include "engine/training_program.h"
-#include "memory/activation_policy.h"
+#include "memory/passes/activation_policy.h"
 #include "ops/pack_weight/pack_weight.h"
 
 namespace ingot {

@@ -1,4 +1,4 @@
-#include "engine/int8_compute.h"
+#include "compress/passes/int8_compute.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "memory/packing.h"
+#include "memory/packing/packing.h"
 
 #include <gtest/gtest.h>
 
@@ -9,8 +9,8 @@
 #include <string>
 
 #include "engine/base/error.h"
-#include "memory/generated_programs.h"
-#include "memory/overlap_check.h"
+#include "memory/packing/overlap_check.h"
+#include "memory/packing/testing/generated_programs.h"
 
 namespace ingot {
 namespace {
