@@ -15,13 +15,13 @@
 #include "engine/calibration_file.h"
 #include "engine/disk_speed.h"
 #include "engine/execution/executor.h"
-#include "engine/initialize.h"
 #include "engine/numbers/random.h"
 #include "engine/probe_run.h"
 #include "engine/training_program.h"
 #include "memory/passes/activation_policy.h"
 #include "memory/plan.h"
 #include "ops/transfer/transfer.h"
+#include "weights/initialize.h"
 
 namespace ingot {
 namespace {

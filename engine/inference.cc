@@ -7,9 +7,9 @@
 #include "compress/passes/int8_weights.h"
 #include "engine/base/error.h"
 #include "engine/base/json.h"
-#include "engine/checkpoint.h"
 #include "engine/training_program.h"
 #include "memory/plan.h"
+#include "weights/checkpoint.h"
 
 namespace ingot {
 namespace {

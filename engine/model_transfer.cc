@@ -5,12 +5,12 @@
 #include <set>
 
 #include "engine/base/error.h"
-#include "engine/checkpoint.h"
 #include "engine/inference.h"
-#include "engine/stored_state.h"
 #include "engine/training_program.h"
 #include "io/convert.h"
 #include "io/mapped_file.h"
+#include "weights/checkpoint.h"
+#include "weights/stored_state.h"
 
 namespace ingot {
 namespace {

@@ -6,10 +6,10 @@
 #include <optional>
 #include <string>
 
-#include "engine/checkpoint.h"
 #include "engine/run_log.h"
 #include "engine/training_engine.h"
 #include "io/directory_lock.h"
+#include "weights/checkpoint.h"
 
 namespace ingot {
 

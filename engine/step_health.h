@@ -3,11 +3,11 @@
 
 #include <cstdint>
 
-#include "engine/checkpoint.h"
 #include "engine/config/config.h"
 #include "engine/training_engine.h"
 #include "optim/loss_scale.h"
 #include "optim/recent_values.h"
+#include "weights/checkpoint.h"
 
 namespace ingot {
 

@@ -10,10 +10,8 @@
 #include "data/shards/loader.h"
 #include "engine/base/error.h"
 #include "engine/budget_watch.h"
-#include "engine/checkpoint.h"
 #include "engine/evaluation.h"
 #include "engine/execution/nonfinite_hunt.h"
-#include "engine/initialize.h"
 #include "engine/plan_report.h"
 #include "engine/run_checkpoints.h"
 #include "engine/run_log.h"
@@ -24,6 +22,8 @@
 #include "engine/training_engine.h"
 #include "io/atomic_file.h"
 #include "optim/schedule.h"
+#include "weights/checkpoint.h"
+#include "weights/initialize.h"
 
 namespace ingot {
 namespace {

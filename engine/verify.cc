@@ -9,14 +9,14 @@
 
 #include "compress/passes/int8_compute.h"
 #include "engine/base/error.h"
-#include "engine/checkpoint.h"
 #include "engine/generator.h"
 #include "engine/training_engine.h"
-#include "engine/weight_copy.h"
 #include "io/convert.h"
 #include "io/model_files.h"
 #include "io/safetensors.h"
 #include "memory/plan.h"
+#include "weights/checkpoint.h"
+#include "weights/weight_copy.h"
 
 namespace ingot {
 namespace {

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "engine/weight_copy.h"
+#include "weights/weight_copy.h"
 
 namespace ingot::appendix_a {
 

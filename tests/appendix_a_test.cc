@@ -7,9 +7,9 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "engine/weight_copy.h"
 #include "memory/plan.h"
 #include "tests/appendix_a_model.h"
+#include "weights/weight_copy.h"
 
 namespace ingot::appendix_a {
 namespace {

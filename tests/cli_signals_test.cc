@@ -7,10 +7,10 @@
 #include <chrono>
 #include <thread>
 
-#include "engine/checkpoint.h"
 #include "engine/numbers/random.h"
 #include "tests/subprocess.h"
 #include "tests/tiny_run.h"
+#include "weights/checkpoint.h"
 
 namespace ingot {
 namespace {

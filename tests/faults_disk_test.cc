@@ -1,9 +1,9 @@
 // The disk gives out: what was saved stays, and the message says so.
 #include <gtest/gtest.h>
 
-#include "engine/checkpoint.h"
 #include "tests/subprocess.h"
 #include "tests/tiny_run.h"
+#include "weights/checkpoint.h"
 
 namespace ingot {
 namespace {

@@ -6,12 +6,12 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "engine/initialize.h"
 #include "engine/numbers/random.h"
 #include "memory/plan.h"
 #include "tests/learnable_batch.h"
 #include "tests/poison.h"
 #include "tests/tiny_run.h"
+#include "weights/initialize.h"
 
 namespace ingot {
 namespace {

@@ -7,11 +7,11 @@
 #include <cstring>
 #include <memory>
 
-#include "engine/initialize.h"
 #include "memory/plan.h"
 #include "tests/learnable_batch.h"
 #include "tests/poison.h"
 #include "tests/tiny_run.h"
+#include "weights/initialize.h"
 
 namespace ingot {
 namespace {

@@ -4,9 +4,9 @@
 
 #include <cmath>
 
-#include "engine/initialize.h"
 #include "tests/learnable_batch.h"
 #include "tests/tiny_run.h"
+#include "weights/initialize.h"
 
 namespace ingot {
 namespace {

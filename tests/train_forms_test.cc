@@ -5,15 +5,15 @@
 #include <cmath>
 #include <filesystem>
 
-#include "engine/checkpoint.h"
 #include "engine/inference.h"
-#include "engine/initialize.h"
-#include "engine/stored_state.h"
 #include "engine/training_program.h"
 #include "io/convert.h"
 #include "io/model_files.h"
 #include "tests/learnable_batch.h"
 #include "tests/tiny_run.h"
+#include "weights/checkpoint.h"
+#include "weights/initialize.h"
+#include "weights/stored_state.h"
 
 namespace ingot {
 namespace {

@@ -6,10 +6,10 @@
 #include <cstring>
 #include <vector>
 
-#include "engine/initialize.h"
 #include "ops/gradient_norm/gradient_norm.h"
 #include "tests/learnable_batch.h"
 #include "tests/tiny_run.h"
+#include "weights/initialize.h"
 
 namespace ingot {
 namespace {

@@ -6,8 +6,8 @@
 #include <thread>
 
 #include "backends/host/system_memory.h"
-#include "engine/checkpoint.h"
 #include "tests/tiny_run.h"
+#include "weights/checkpoint.h"
 
 namespace ingot {
 namespace {

@@ -4,13 +4,13 @@
 
 #include <cmath>
 
-#include "engine/checkpoint.h"
-#include "engine/initialize.h"
 #include "engine/plan_record.h"
 #include "memory/plan.h"
 #include "tests/learnable_batch.h"
 #include "tests/poison.h"
 #include "tests/tiny_run.h"
+#include "weights/checkpoint.h"
+#include "weights/initialize.h"
 
 namespace ingot {
 namespace {

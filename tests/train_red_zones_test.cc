@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "engine/initialize.h"
 #include "tests/forwarding_backend.h"
 #include "tests/learnable_batch.h"
 #include "tests/red_zones.h"
 #include "tests/tiny_run.h"
+#include "weights/initialize.h"
 
 namespace ingot {
 namespace {

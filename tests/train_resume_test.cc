@@ -3,8 +3,8 @@
 
 #include <fstream>
 
-#include "engine/checkpoint.h"
 #include "tests/tiny_run.h"
+#include "weights/checkpoint.h"
 
 namespace ingot {
 namespace {

@@ -4,10 +4,10 @@
 #include <cmath>
 #include <cstring>
 
-#include "engine/checkpoint.h"
 #include "engine/execution/nonfinite_hunt.h"
-#include "engine/initialize.h"
 #include "tests/tiny_run.h"
+#include "weights/checkpoint.h"
+#include "weights/initialize.h"
 
 namespace ingot {
 namespace {

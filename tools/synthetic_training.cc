@@ -1,7 +1,7 @@
 #include "tools/synthetic_training.h"
 
-#include "engine/initialize.h"
 #include "engine/numbers/random.h"
+#include "weights/initialize.h"
 
 namespace ingot {
 

@@ -17,11 +17,11 @@
 #include "engine/execution/profile.h"
 #include "engine/generator.h"
 #include "engine/inference.h"
-#include "engine/initialize.h"
 #include "engine/numbers/random.h"
 #include "engine/training_program.h"
 #include "memory/plan.h"
 #include "tools/command.h"
+#include "weights/initialize.h"
 
 namespace ingot {
 namespace {

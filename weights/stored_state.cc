@@ -1,4 +1,4 @@
-#include "engine/stored_state.h"
+#include "weights/stored_state.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "engine/checkpoint.h"
+#include "weights/checkpoint.h"
 
 #include <algorithm>
 #include <cstring>
@@ -7,9 +7,9 @@
 
 #include "engine/base/error.h"
 #include "engine/base/json.h"
-#include "engine/stored_state.h"
-#include "engine/weight_copy.h"
 #include "io/convert.h"
+#include "weights/stored_state.h"
+#include "weights/weight_copy.h"
 
 namespace ingot {
 namespace {

@@ -1,4 +1,4 @@
-#include "engine/weight_copy.h"
+#include "weights/weight_copy.h"
 
 #include <algorithm>
 #include <stdexcept>

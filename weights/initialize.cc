@@ -1,4 +1,4 @@
-#include "engine/initialize.h"
+#include "weights/initialize.h"
 
 #include <algorithm>
 #include <atomic>
@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "engine/numbers/random.h"
-#include "engine/weight_copy.h"
+#include "weights/weight_copy.h"
 
 namespace ingot {
 namespace {
