@@ -7,8 +7,8 @@
 #include "compress/passes/int8_weights.h"
 #include "engine/base/error.h"
 #include "engine/base/json.h"
-#include "engine/training_program.h"
 #include "memory/plan.h"
+#include "planning/compile/training_program.h"
 #include "weights/checkpoint.h"
 
 namespace ingot {

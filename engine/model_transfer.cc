@@ -6,9 +6,9 @@
 
 #include "engine/base/error.h"
 #include "engine/inference.h"
-#include "engine/training_program.h"
 #include "io/convert.h"
 #include "io/mapped_file.h"
+#include "planning/compile/training_program.h"
 #include "weights/checkpoint.h"
 #include "weights/stored_state.h"
 

@@ -12,7 +12,6 @@
 #include "engine/budget_watch.h"
 #include "engine/evaluation.h"
 #include "engine/execution/nonfinite_hunt.h"
-#include "engine/plan_report.h"
 #include "engine/run_checkpoints.h"
 #include "engine/run_log.h"
 #include "engine/run_signals.h"
@@ -22,6 +21,7 @@
 #include "engine/training_engine.h"
 #include "io/atomic_file.h"
 #include "optim/schedule.h"
+#include "planning/plan_report.h"
 #include "weights/checkpoint.h"
 #include "weights/initialize.h"
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "engine/loss_sum.h"
-#include "engine/session.h"
+#include "planning/planner.h"
 
 namespace ingot {
 

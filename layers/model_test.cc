@@ -6,7 +6,7 @@
 
 #include <set>
 
-#include "engine/training_program.h"
+#include "planning/compile/training_program.h"
 
 namespace ingot {
 namespace {

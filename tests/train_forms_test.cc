@@ -6,9 +6,9 @@
 #include <filesystem>
 
 #include "engine/inference.h"
-#include "engine/training_program.h"
 #include "io/convert.h"
 #include "io/model_files.h"
+#include "planning/compile/training_program.h"
 #include "tests/learnable_batch.h"
 #include "tests/tiny_run.h"
 #include "weights/checkpoint.h"

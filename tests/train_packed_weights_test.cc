@@ -4,8 +4,8 @@
 
 #include <cmath>
 
-#include "engine/plan_record.h"
 #include "memory/plan.h"
+#include "planning/compile/plan_record.h"
 #include "tests/learnable_batch.h"
 #include "tests/poison.h"
 #include "tests/tiny_run.h"

@@ -5,7 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "engine/session.h"
+#include "planning/planner.h"
 #include "tests/tiny_run.h"
 
 namespace ingot {

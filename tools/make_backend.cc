@@ -10,8 +10,8 @@
 #include "backends/cpu/peak.h"
 #include "backends/host/arena.h"
 #include "engine/base/error.h"
-#include "engine/calibration.h"
 #include "ops/cpu_kernels.h"
+#include "planning/machine/calibration.h"
 #include "tools/command.h"
 
 namespace ingot {

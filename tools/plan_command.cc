@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "engine/plan_drawing.h"
-#include "engine/plan_report.h"
 #include "io/atomic_file.h"
+#include "planning/plan_report.h"
 #include "tools/command.h"
 #include "tools/flag_checks.h"
 

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "backends/host/system_memory.h"
-#include "engine/session.h"
 #include "engine/trainer.h"
+#include "planning/planner.h"
 #include "tools/command.h"
 #include "tools/flag_checks.h"
 

@@ -13,10 +13,10 @@
 #include "data/shards/loader.h"
 #include "engine/config/config.h"
 #include "engine/execution/executor.h"
-#include "engine/plan_record.h"
 #include "io/checkpoint_files.h"
 #include "io/model_files.h"
 #include "optim/loss_scale.h"
+#include "planning/compile/plan_record.h"
 
 namespace ingot {
 

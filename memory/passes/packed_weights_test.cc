@@ -5,9 +5,9 @@
 #include <set>
 
 #include "engine/config/config.h"
-#include "engine/training_program.h"
 #include "memory/passes/activation_policy.h"
 #include "ops/pack_weight/pack_weight.h"
+#include "planning/compile/training_program.h"
 
 namespace ingot {
 namespace {

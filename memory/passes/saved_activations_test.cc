@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "engine/config/config.h"
-#include "engine/training_program.h"
 #include "memory/lifetimes.h"
 #include "memory/passes/activation_policy.h"
+#include "planning/compile/training_program.h"
 
 namespace ingot {
 namespace {

@@ -18,8 +18,8 @@
 #include "engine/generator.h"
 #include "engine/inference.h"
 #include "engine/numbers/random.h"
-#include "engine/training_program.h"
 #include "memory/plan.h"
+#include "planning/compile/training_program.h"
 #include "tools/command.h"
 #include "weights/initialize.h"
 

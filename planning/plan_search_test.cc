@@ -1,4 +1,4 @@
-#include "engine/plan_search.h"
+#include "planning/plan_search.h"
 
 #include <gtest/gtest.h>
 
@@ -6,9 +6,9 @@
 
 #include "backends/cpu/cpu_backend.h"
 #include "engine/base/error.h"
-#include "engine/plan_record.h"
 #include "memory/plan.h"
 #include "ops/cpu_kernels.h"
+#include "planning/compile/plan_record.h"
 
 namespace ingot {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "engine/session.h"
+#include "planning/planner.h"
 
 namespace ingot {
 

@@ -1,4 +1,4 @@
-#include "engine/training_program.h"
+#include "planning/compile/training_program.h"
 
 #include <algorithm>
 #include <utility>

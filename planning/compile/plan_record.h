@@ -6,7 +6,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
-#include "engine/training_program.h"
+#include "planning/compile/training_program.h"
 
 namespace ingot {
 

@@ -1,4 +1,4 @@
-#include "engine/plan_report.h"
+#include "planning/plan_report.h"
 
 #include <gtest/gtest.h>
 

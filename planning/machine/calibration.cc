@@ -1,4 +1,4 @@
-#include "engine/calibration.h"
+#include "planning/machine/calibration.h"
 
 #include <algorithm>
 #include <array>
@@ -12,15 +12,15 @@
 #include <vector>
 
 #include "engine/base/error.h"
-#include "engine/calibration_file.h"
-#include "engine/disk_speed.h"
 #include "engine/execution/executor.h"
 #include "engine/numbers/random.h"
-#include "engine/probe_run.h"
-#include "engine/training_program.h"
 #include "memory/passes/activation_policy.h"
 #include "memory/plan.h"
 #include "ops/transfer/transfer.h"
+#include "planning/compile/training_program.h"
+#include "planning/machine/calibration_file.h"
+#include "planning/machine/disk_speed.h"
+#include "planning/machine/probe_run.h"
 #include "weights/initialize.h"
 
 namespace ingot {

@@ -11,10 +11,10 @@
 #include "engine/config/config.h"
 #include "engine/execution/backend.h"
 #include "engine/execution/executor.h"
-#include "engine/plan_record.h"
-#include "engine/plan_search.h"
-#include "engine/training_program.h"
 #include "memory/plan.h"
+#include "planning/compile/plan_record.h"
+#include "planning/compile/training_program.h"
+#include "planning/plan_search.h"
 
 namespace ingot {
 

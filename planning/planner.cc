@@ -1,4 +1,4 @@
-#include "engine/session.h"
+#include "planning/planner.h"
 
 #include <algorithm>
 #include <optional>
@@ -7,8 +7,8 @@
 #include "backends/host/system_memory.h"
 #include "engine/base/append_format.h"
 #include "engine/base/error.h"
-#include "engine/calibration.h"
-#include "engine/disk_speed.h"
+#include "planning/machine/calibration.h"
+#include "planning/machine/disk_speed.h"
 
 namespace ingot {
 namespace {

@@ -1,4 +1,4 @@
-#include "engine/probe_run.h"
+#include "planning/machine/probe_run.h"
 
 #include <cstdint>
 #include <fstream>

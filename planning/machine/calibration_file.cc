@@ -1,4 +1,4 @@
-#include "engine/calibration_file.h"
+#include "planning/machine/calibration_file.h"
 
 #include <algorithm>
 #include <cstdint>

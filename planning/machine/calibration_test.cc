@@ -1,4 +1,4 @@
-#include "engine/calibration.h"
+#include "planning/machine/calibration.h"
 
 #include <gtest/gtest.h>
 
@@ -9,11 +9,11 @@
 
 #include "backends/cpu/cpu_backend.h"
 #include "backends/host/system_memory.h"
-#include "engine/calibration_file.h"
-#include "engine/disk_speed.h"
-#include "engine/probe_run.h"
 #include "io/test_folder.h"
 #include "ops/cpu_kernels.h"
+#include "planning/machine/calibration_file.h"
+#include "planning/machine/disk_speed.h"
+#include "planning/machine/probe_run.h"
 
 namespace ingot {
 namespace {

@@ -1,4 +1,4 @@
-#include "engine/plan_record.h"
+#include "planning/compile/plan_record.h"
 
 #include <nlohmann/json.hpp>
 

@@ -12,9 +12,9 @@
 #include "engine/config/config.h"
 #include "engine/execution/backend.h"
 #include "engine/execution/executor.h"
-#include "engine/training_program.h"
 #include "memory/cost_model.h"
 #include "memory/passes/activation_policy.h"
+#include "planning/compile/training_program.h"
 
 namespace ingot {
 

@@ -1,4 +1,4 @@
-#include "engine/disk_speed.h"
+#include "planning/machine/disk_speed.h"
 
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -13,8 +13,8 @@
 #include <optional>
 #include <vector>
 
-#include "engine/calibration_file.h"
 #include "io/file_descriptor.h"
+#include "planning/machine/calibration_file.h"
 
 namespace ingot {
 namespace {

@@ -1,4 +1,4 @@
-#include "engine/plan_search.h"
+#include "planning/plan_search.h"
 
 #include <algorithm>
 #include <cmath>
