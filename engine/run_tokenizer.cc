@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "engine/base/error.h"
-#include "engine/generator.h"
+#include "inference/generator.h"
 #include "io/mapped_file.h"
 
 namespace ingot {

@@ -9,7 +9,7 @@
 #include <span>
 #include <vector>
 
-#include "engine/loss_sum.h"
+#include "inference/loss_sum.h"
 #include "planning/planner.h"
 
 namespace ingot {

@@ -9,8 +9,8 @@
 
 #include "compress/passes/int8_compute.h"
 #include "engine/base/error.h"
-#include "engine/generator.h"
 #include "engine/training_engine.h"
+#include "inference/generator.h"
 #include "io/convert.h"
 #include "io/model_files.h"
 #include "io/safetensors.h"

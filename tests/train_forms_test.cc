@@ -5,7 +5,7 @@
 #include <cmath>
 #include <filesystem>
 
-#include "engine/inference.h"
+#include "inference/inference_model.h"
 #include "io/convert.h"
 #include "io/model_files.h"
 #include "planning/compile/training_program.h"

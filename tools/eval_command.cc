@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "data/shards/dataset.h"
-#include "engine/evaluation.h"
-#include "engine/inference.h"
+#include "inference/evaluation.h"
+#include "inference/inference_model.h"
 #include "tools/command.h"
 #include "tools/flag_checks.h"
 

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "engine/base/error.h"
-#include "engine/generator.h"
-#include "engine/inference.h"
+#include "inference/generator.h"
+#include "inference/inference_model.h"
 #include "tools/command.h"
 #include "tools/flag_checks.h"
 

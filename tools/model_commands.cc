@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "engine/inference.h"
+#include "inference/inference_model.h"
 #include "tools/command.h"
 
 namespace ingot {

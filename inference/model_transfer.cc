@@ -5,7 +5,7 @@
 #include <set>
 
 #include "engine/base/error.h"
-#include "engine/inference.h"
+#include "inference/inference_model.h"
 #include "io/convert.h"
 #include "io/mapped_file.h"
 #include "planning/compile/training_program.h"

@@ -1,4 +1,4 @@
-#include "engine/generator.h"
+#include "inference/generator.h"
 
 #include <gtest/gtest.h>
 
@@ -10,7 +10,7 @@
 
 #include "backends/cpu/cpu_backend.h"
 #include "engine/base/error.h"
-#include "engine/inference.h"
+#include "inference/inference_model.h"
 #include "ops/cpu_kernels.h"
 
 namespace ingot {

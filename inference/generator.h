@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "engine/execution/executor.h"
-#include "engine/sampler.h"
+#include "inference/sampler.h"
 #include "layers/generation.h"
 
 namespace ingot {

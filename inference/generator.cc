@@ -1,4 +1,4 @@
-#include "engine/generator.h"
+#include "inference/generator.h"
 
 #include <algorithm>
 #include <stdexcept>

@@ -1,4 +1,4 @@
-#include "engine/evaluation.h"
+#include "inference/evaluation.h"
 
 #include <utility>
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "data/shards/loader.h"
-#include "engine/loss_sum.h"
+#include "inference/loss_sum.h"
 
 namespace ingot {
 

@@ -1,4 +1,4 @@
-#include "engine/loss_sum.h"
+#include "inference/loss_sum.h"
 
 namespace ingot {
 

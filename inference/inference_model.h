@@ -12,7 +12,7 @@
 #include "engine/config/config.h"
 #include "engine/execution/backend.h"
 #include "engine/execution/executor.h"
-#include "engine/loss_sum.h"
+#include "inference/loss_sum.h"
 #include "layers/generation.h"
 #include "layers/model.h"
 

@@ -1,4 +1,4 @@
-#include "engine/inference.h"
+#include "inference/inference_model.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
