@@ -9,12 +9,12 @@
 
 #include "compress/passes/int8_compute.h"
 #include "engine/base/error.h"
-#include "engine/training_engine.h"
 #include "inference/generator.h"
 #include "io/convert.h"
 #include "io/model_files.h"
 #include "io/safetensors.h"
 #include "memory/plan.h"
+#include "training/steps/training_engine.h"
 #include "weights/checkpoint.h"
 #include "weights/weight_copy.h"
 

@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/training_engine.h"
 #include "tests/tiny_run.h"
+#include "training/steps/training_engine.h"
 
 namespace ingot::appendix_a {
 

@@ -9,9 +9,9 @@
 
 #include "backends/cpu/cpu_backend.h"
 #include "engine/config/config.h"
-#include "engine/trainer.h"
-#include "engine/training_engine.h"
 #include "io/test_folder.h"
+#include "training/steps/training_engine.h"
+#include "training/trainer.h"
 
 namespace ingot {
 

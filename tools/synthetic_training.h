@@ -1,7 +1,7 @@
 // A training run on random tokens, without files: for benchmarks.
 #pragma once
 
-#include "engine/training_engine.h"
+#include "training/steps/training_engine.h"
 
 namespace ingot {
 

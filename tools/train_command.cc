@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "backends/host/system_memory.h"
-#include "engine/trainer.h"
 #include "planning/planner.h"
 #include "tools/command.h"
 #include "tools/flag_checks.h"
+#include "training/trainer.h"
 
 namespace ingot {
 

@@ -8,7 +8,7 @@
 
 #include "data/tokenizer/tokenizer.h"
 #include "engine/config/config.h"
-#include "engine/training_engine.h"
+#include "training/steps/training_engine.h"
 
 namespace ingot {
 

@@ -9,7 +9,7 @@
 
 #include "engine/config/config.h"
 #include "engine/execution/backend.h"
-#include "engine/step_profile.h"
+#include "training/run/step_profile.h"
 
 namespace ingot {
 

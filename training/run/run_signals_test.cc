@@ -1,4 +1,4 @@
-#include "engine/run_signals.h"
+#include "training/run/run_signals.h"
 
 #include <gtest/gtest.h>
 #include <pthread.h>

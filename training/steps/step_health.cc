@@ -1,4 +1,4 @@
-#include "engine/step_health.h"
+#include "training/steps/step_health.h"
 
 #include <cmath>
 #include <limits>

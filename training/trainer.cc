@@ -1,4 +1,4 @@
-#include "engine/trainer.h"
+#include "training/trainer.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -9,19 +9,19 @@
 #include "data/shards/dataset.h"
 #include "data/shards/loader.h"
 #include "engine/base/error.h"
-#include "engine/budget_watch.h"
 #include "engine/execution/nonfinite_hunt.h"
-#include "engine/run_checkpoints.h"
-#include "engine/run_log.h"
-#include "engine/run_signals.h"
-#include "engine/run_tokenizer.h"
-#include "engine/step_health.h"
-#include "engine/step_timer.h"
-#include "engine/training_engine.h"
 #include "inference/evaluation.h"
 #include "io/atomic_file.h"
 #include "optim/schedule.h"
 #include "planning/plan_report.h"
+#include "training/run/budget_watch.h"
+#include "training/run/run_checkpoints.h"
+#include "training/run/run_log.h"
+#include "training/run/run_signals.h"
+#include "training/run/run_tokenizer.h"
+#include "training/steps/step_health.h"
+#include "training/steps/step_timer.h"
+#include "training/steps/training_engine.h"
 #include "weights/checkpoint.h"
 #include "weights/initialize.h"
 

@@ -1,9 +1,9 @@
-#include "engine/step_profile.h"
+#include "training/run/step_profile.h"
 
 #include <algorithm>
 
-#include "engine/step_timer.h"
 #include "io/atomic_file.h"
+#include "training/steps/step_timer.h"
 
 namespace ingot {
 

@@ -1,4 +1,4 @@
-#include "engine/run_log.h"
+#include "training/run/run_log.h"
 
 #include <cmath>
 #include <cstdio>

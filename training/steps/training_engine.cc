@@ -1,4 +1,4 @@
-#include "engine/training_engine.h"
+#include "training/steps/training_engine.h"
 
 #include <algorithm>
 #include <cmath>

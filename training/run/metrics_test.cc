@@ -1,4 +1,4 @@
-#include "engine/metrics.h"
+#include "training/run/metrics.h"
 
 #include <gtest/gtest.h>
 

@@ -6,9 +6,9 @@
 #include <optional>
 #include <string>
 
-#include "engine/run_log.h"
-#include "engine/training_engine.h"
 #include "io/directory_lock.h"
+#include "training/run/run_log.h"
+#include "training/steps/training_engine.h"
 #include "weights/checkpoint.h"
 
 namespace ingot {

@@ -4,9 +4,9 @@
 #include <cstdint>
 
 #include "engine/config/config.h"
-#include "engine/training_engine.h"
 #include "optim/loss_scale.h"
 #include "optim/recent_values.h"
+#include "training/steps/training_engine.h"
 #include "weights/checkpoint.h"
 
 namespace ingot {

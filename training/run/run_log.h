@@ -6,7 +6,7 @@
 #include <optional>
 #include <string_view>
 
-#include "engine/metrics.h"
+#include "training/run/metrics.h"
 
 namespace ingot {
 

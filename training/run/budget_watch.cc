@@ -1,4 +1,4 @@
-#include "engine/budget_watch.h"
+#include "training/run/budget_watch.h"
 
 #include <utility>
 

@@ -1,4 +1,4 @@
-#include "engine/run_tokenizer.h"
+#include "training/run/run_tokenizer.h"
 
 #include <filesystem>
 #include <vector>

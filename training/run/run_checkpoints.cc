@@ -1,4 +1,4 @@
-#include "engine/run_checkpoints.h"
+#include "training/run/run_checkpoints.h"
 
 #include <algorithm>
 #include <chrono>

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "engine/execution/profile.h"
-#include "engine/run_log.h"
+#include "training/run/run_log.h"
 
 namespace ingot {
 
