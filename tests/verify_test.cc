@@ -1,5 +1,5 @@
 // Reference runs of real Hugging Face models, with the tolerances of tests/golden/README.md.
-#include "engine/verify.h"
+#include "tools/verify/verify.h"
 
 #include <gtest/gtest.h>
 

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "engine/svg.h"
+#include "tools/plan/svg.h"
 
 namespace ingot {
 namespace {

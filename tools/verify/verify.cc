@@ -1,4 +1,4 @@
-#include "engine/verify.h"
+#include "tools/verify/verify.h"
 
 #include <algorithm>
 #include <cmath>

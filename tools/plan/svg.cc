@@ -1,4 +1,4 @@
-#include "engine/svg.h"
+#include "tools/plan/svg.h"
 
 #include <cmath>
 #include <cstdint>

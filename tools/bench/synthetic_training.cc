@@ -1,4 +1,4 @@
-#include "tools/synthetic_training.h"
+#include "tools/bench/synthetic_training.h"
 
 #include "engine/numbers/random.h"
 #include "weights/initialize.h"

@@ -13,7 +13,7 @@
 #include "memory/plan.h"
 #include "ops/grouped_linear/grouped_linear.h"
 #include "ops/linear/linear.h"
-#include "tools/bench.h"
+#include "tools/bench/bench.h"
 #include "tools/flag_checks.h"
 
 namespace ingot {

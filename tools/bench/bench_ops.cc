@@ -6,9 +6,9 @@
 #include <utility>
 #include <vector>
 
-#include "tools/bench.h"
+#include "tools/bench/bench.h"
+#include "tools/bench/synthetic_training.h"
 #include "tools/flag_checks.h"
-#include "tools/synthetic_training.h"
 
 namespace ingot {
 namespace {

@@ -1,4 +1,4 @@
-#include "engine/plan_drawing.h"
+#include "tools/plan/plan_drawing.h"
 
 #include <algorithm>
 #include <array>
@@ -6,9 +6,9 @@
 #include <cstdio>
 #include <vector>
 
-#include "engine/svg.h"
 #include "memory/lifetimes.h"
 #include "memory/timeline.h"
+#include "tools/plan/svg.h"
 
 namespace ingot {
 namespace {

@@ -3,8 +3,8 @@
 #include <memory>
 #include <string>
 
-#include "engine/verify.h"
 #include "tools/command.h"
+#include "tools/verify/verify.h"
 
 namespace ingot {
 

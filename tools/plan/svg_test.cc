@@ -1,4 +1,4 @@
-#include "engine/svg.h"
+#include "tools/plan/svg.h"
 
 #include <gtest/gtest.h>
 

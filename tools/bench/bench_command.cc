@@ -10,10 +10,10 @@
 #include "backends/host/system_memory.h"
 #include "engine/execution/profile.h"
 #include "io/atomic_file.h"
-#include "tools/bench.h"
+#include "tools/bench/bench.h"
+#include "tools/bench/synthetic_training.h"
 #include "tools/command.h"
 #include "tools/flag_checks.h"
-#include "tools/synthetic_training.h"
 
 namespace ingot {
 namespace {

@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "engine/plan_drawing.h"
 #include "io/atomic_file.h"
 #include "planning/plan_report.h"
 #include "tools/command.h"
 #include "tools/flag_checks.h"
+#include "tools/plan/plan_drawing.h"
 
 namespace ingot {
 namespace {
