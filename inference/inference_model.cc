@@ -5,10 +5,7 @@
 #include <utility>
 
 #include "compress/passes/int8_weights.h"
-#include "engine/base/error.h"
-#include "engine/base/json.h"
 #include "memory/plan.h"
-#include "planning/compile/training_program.h"
 #include "weights/checkpoint.h"
 
 namespace ingot {
@@ -18,21 +15,7 @@ namespace {
 // speed, few enough for the activations to stay small.
 constexpr std::int64_t kPrefillTokens = 2048, kChunkUnit = 64;
 
-RunConfig config_of_checkpoint(const CheckpointReader& reader) {
-  const std::string where = (reader.path() / "manifest.json").string();
-  const nlohmann::json manifest = parse_json(reader.manifest_text(), where, ErrorCode::data);
-  const auto config = manifest.find("config");
-  if (config == manifest.end()) {
-    throw Error(ErrorCode::data, "the manifest has no config", where, "use another checkpoint");
-  }
-  return parse_run_config(config->dump(), where, reader.path());
-}
-
 }  // namespace
-
-ComputeType inference_compute(const ModelConfig& model) {
-  return model.dtype == DType::f32 ? ComputeType::fp32 : ComputeType::bf16;
-}
 
 GenerationOptions generation_options(const InferenceOptions& options, DType dtype) {
   const auto round_up = [](std::int64_t n, std::int64_t unit) {
@@ -45,33 +28,6 @@ GenerationOptions generation_options(const InferenceOptions& options, DType dtyp
           .chunk = chunk,
           .capacity = round_up(options.capacity, chunk),
           .dtype = dtype};
-}
-
-ModelSource find_model(const std::filesystem::path& path, const OnDamaged& on_damaged) {
-  if (std::filesystem::exists(path / "manifest.json")) {
-    return {.folder = path, .config = config_of_checkpoint(CheckpointReader::open(path))};
-  }
-  if (std::filesystem::exists(path / "config.json")) {
-    ModelSource source{.folder = path, .hugging_face = true};
-    source.config.model = load_model_config(path, ErrorCode::data);
-    source.config.precision.compute = inference_compute(source.config.model);
-    return source;
-  }
-  std::string damaged;
-  std::vector<std::string> lines;
-  const auto newest = CheckpointReader::find_newest_good(
-      path, [&](const std::string& name, const std::string& reason) {
-        damaged += "; " + name + " is damaged: " + reason;
-        lines.push_back("damaged checkpoint " + name + " passed over: " + reason);
-      });
-  if (!newest) {
-    throw Error(ErrorCode::data, "no checkpoint and no model here" + damaged, path.string(),
-                "name a checkpoint, a run's directory or a Hugging Face folder");
-  }
-  for (const std::string& line : lines) {
-    if (on_damaged) on_damaged(line);
-  }
-  return {.folder = newest->path(), .config = config_of_checkpoint(*newest)};
 }
 
 InferenceModel::InferenceModel(const ModelSource& source, const InferenceOptions& options,
@@ -91,9 +47,8 @@ InferenceModel::InferenceModel(const ModelSource& source, const InferenceOptions
   }
   if (options.int8_weights) store_weights_in_int8(program_);
   BoundProgram bound(program_, backend);
-  const MemoryPlan plan = plan_memory(program_);
-  executor_ = std::make_unique<Executor>(program_, std::move(bound), plan.offsets, plan.arena_bytes,
-                                         backend);
+  const MemoryPlan plan = plan_memory(program_, bound);
+  executor_ = std::make_unique<Executor>(program_, std::move(bound), plan.placement, backend);
   if (source.hugging_face) {
     load_model_files(ModelFiles::open(source.folder), config_, *executor_);
   } else {

@@ -11,7 +11,21 @@ using Interval = std::pair<std::int64_t, std::int64_t>;
 
 }  // namespace
 
-Lifetimes lifetimes(const Program& program) {
+Role role_of(const Program& program, BufferOwner owner) {
+  return owner.tensor < 0 ? Role::workspace : program.tensors()[owner.tensor].role;
+}
+
+DType dtype_of(const Program& program, BufferOwner owner) {
+  return owner.tensor < 0 ? DType::u8 : program.tensors()[owner.tensor].dtype;
+}
+
+std::string name_of(const Program& program, BufferOwner owner) {
+  if (owner.tensor >= 0) return program.tensors()[owner.tensor].name;
+  const Op& op = program.ops()[owner.op];
+  return "workspace of " + op.name + " " + std::string(op.kind->name);
+}
+
+Lifetimes lifetimes(const Program& program, const BoundProgram* bound) {
   const auto ops = program.ops();
   const auto count = static_cast<std::int64_t>(ops.size());
   std::array<Interval, kPartCount> parts;
@@ -30,7 +44,6 @@ Lifetimes lifetimes(const Program& program) {
     for (const Tensor t : op.outputs) {
       if (t) extend(used[t.id], i);
     }
-    if (op.workspace) extend(used[op.workspace.id], i);
   }
 
   Lifetimes result;
@@ -47,9 +60,17 @@ Lifetimes lifetimes(const Program& program) {
       first = parts[static_cast<int>(ops[first].part)].first;
       last = parts[static_cast<int>(ops[last].part)].second;
     }
-    result.tensors.push_back(static_cast<int>(id));
+    const auto tensor = static_cast<int>(id);
+    const std::int64_t bytes = bound != nullptr ? bound->bytes(tensor) : info.bytes();
+    result.owners.push_back({.tensor = tensor});
     result.buffers.push_back(
-        {.bytes = std::max<std::int64_t>(info.bytes(), 1), .first = first, .last = last});
+        {.bytes = std::max<std::int64_t>(bytes, 1), .first = first, .last = last});
+  }
+  for (std::int64_t i = 0; bound != nullptr && i < count; ++i) {
+    const std::int64_t bytes = bound->workspace_bytes(i);
+    if (bytes == 0) continue;
+    result.owners.push_back({.op = static_cast<int>(i)});
+    result.buffers.push_back({.bytes = bytes, .first = i, .last = i});
   }
   return result;
 }

@@ -1,19 +1,31 @@
 // When each tensor of a program is alive: the input of the arena's packing.
 #pragma once
 
+#include <string>
 #include <vector>
 
+#include "engine/execution/executor.h"
 #include "engine/program/program.h"
 #include "memory/packing/packing.h"
 
 namespace ingot {
 
+// Who owns a buffer: a tensor, or an op whose workspace it is.
+struct BufferOwner {
+  int tensor = -1, op = -1;
+};
+Role role_of(const Program& program, BufferOwner owner);
+DType dtype_of(const Program& program, BufferOwner owner);
+// "gradient of layers.3.mlp", "workspace of layers.3.mlp linear".
+std::string name_of(const Program& program, BufferOwner owner);
+
 struct Lifetimes {
-  std::vector<int> tensors;     // ids of the tensors that need a place, one for each buffer
-  std::vector<Buffer> buffers;  // live in [first, last], indices into program.ops()
+  std::vector<BufferOwner> owners;  // of each buffer: tensors by id, then workspaces by op
+  std::vector<Buffer> buffers;      // live in [first, last], indices into program.ops()
 };
 
-// Tensors that no op uses get no buffer, unless they are persistent.
-Lifetimes lifetimes(const Program& program);
+// Tensors that no op uses get no buffer, unless they are persistent. bound: the backend's sizes and
+// workspaces; without it sizes are the program's and there are no workspaces.
+Lifetimes lifetimes(const Program& program, const BoundProgram* bound = nullptr);
 
 }  // namespace ingot

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/base/align.h"
 #include "memory/lifetimes.h"
 #include "memory/packing/packing.h"
 #include "memory/timeline.h"
@@ -15,8 +16,8 @@ constexpr std::int64_t kOffloadAlignment = 4096;
 
 void describe_peak(const Program& program, const Lifetimes& lives, MemoryPlan& plan) {
   std::vector<int> roles;
-  for (const int id : lives.tensors) {
-    roles.push_back(static_cast<int>(program.tensors()[id].role));
+  for (const BufferOwner owner : lives.owners) {
+    roles.push_back(static_cast<int>(role_of(program, owner)));
   }
   const Timeline timeline = make_timeline(lives.buffers, roles, kRoleCount,
                                           static_cast<std::int64_t>(program.ops().size()));
@@ -24,14 +25,14 @@ void describe_peak(const Program& program, const Lifetimes& lives, MemoryPlan& p
   const auto at_peak = timeline.roles_at(timeline.peak_op);
   std::copy(at_peak.begin(), at_peak.end(), plan.by_role.begin());
   for (const std::size_t i : largest_live(lives.buffers, timeline.peak_op, kLargestShown)) {
-    plan.largest.push_back(lives.tensors[i]);
+    plan.largest.push_back({lives.owners[i], lives.buffers[i].bytes});
   }
 }
 
 }  // namespace
 
-MemoryPlan plan_memory(const Program& program, bool reuse) {
-  Lifetimes lives = lifetimes(program);
+MemoryPlan plan_memory(const Program& program, const BoundProgram& bound, bool reuse) {
+  Lifetimes lives = lifetimes(program, &bound);
   if (!reuse) {
     for (Buffer& buffer : lives.buffers) {
       buffer.first = 0;
@@ -40,24 +41,33 @@ MemoryPlan plan_memory(const Program& program, bool reuse) {
   }
   const Packing packing = pack(lives.buffers);
   MemoryPlan plan;
-  plan.offsets.assign(program.tensors().size(), -1);
-  for (std::size_t i = 0; i < lives.tensors.size(); ++i) {
-    plan.offsets[lives.tensors[i]] = packing.offsets[i];
+  Placement& placement = plan.placement;
+  placement.offsets.assign(program.tensors().size(), -1);
+  placement.workspaces.assign(program.ops().size(), -1);
+  for (std::size_t i = 0; i < lives.owners.size(); ++i) {
+    const auto [tensor, op] = lives.owners[i];
+    (tensor >= 0 ? placement.offsets[tensor] : placement.workspaces[op]) = packing.offsets[i];
   }
-  plan.arena_bytes = packing.total_bytes;
-  for (std::size_t id = 0; id < plan.offsets.size(); ++id) {
-    const TensorInfo& info = program.tensors()[id];
-    if (info.place != Place::offload) continue;
-    plan.offsets[id] = plan.offload_bytes;
-    plan.offload_bytes += align_up(info.bytes(), kOffloadAlignment);
+  placement.bytes[static_cast<int>(Place::arena)] = packing.total_bytes;
+  std::int64_t& offloaded = placement.bytes[static_cast<int>(Place::offload)];
+  for (std::size_t id = 0; id < placement.offsets.size(); ++id) {
+    if (program.tensors()[id].place != Place::offload) continue;
+    placement.offsets[id] = offloaded;
+    offloaded += align_up(bound.bytes(static_cast<int>(id)), kOffloadAlignment);
   }
   plan.lower_bound_bytes = packing.lower_bound_bytes;
   describe_peak(program, lives, plan);
   return plan;
 }
 
-std::int64_t least_arena_bytes(const Program& program) {
-  return lower_bound(lifetimes(program).buffers);
+std::string shape_text(const Program& program, const MemoryPlan::Large& large) {
+  const Shape shape =
+      large.owner.tensor >= 0 ? program.tensors()[large.owner.tensor].shape : Shape{large.bytes};
+  return std::string(name_of(dtype_of(program, large.owner))) + " " + shape.to_string();
+}
+
+std::int64_t least_arena_bytes(const Program& program, const BoundProgram& bound) {
+  return lower_bound(lifetimes(program, &bound).buffers);
 }
 
 }  // namespace ingot

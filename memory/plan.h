@@ -6,29 +6,38 @@
 #include <string>
 #include <vector>
 
+#include "engine/execution/placement.h"
 #include "engine/program/program.h"
+#include "memory/lifetimes.h"
 
 namespace ingot {
 
 struct MemoryPlan {
-  // By tensor id, bytes from the start of the arena, or of the other memory for offloaded tensors;
-  // -1: no place.
-  std::vector<std::int64_t> offsets;
-  std::int64_t arena_bytes = 0;
-  std::int64_t offload_bytes = 0;
+  Placement placement;
   std::int64_t lower_bound_bytes = 0;  // most bytes alive at any op: no packing can be smaller
 
   std::size_t peak_op = 0;                         // the op at which most bytes are alive
   std::array<std::int64_t, kRoleCount> by_role{};  // bytes alive at that op
-  std::vector<int> largest;                        // the ten largest tensors alive there, by id
+  // The ten largest tensors and workspaces alive there.
+  struct Large {
+    BufferOwner owner;
+    std::int64_t bytes = 0;
+  };
+  std::vector<Large> largest;
+
+  std::int64_t arena_bytes() const { return placement.arena_bytes(); }
+  std::int64_t offload_bytes() const { return placement.offload_bytes(); }
 };
 
-// Packs the program, whose workspaces are known (BoundProgram); pack() proves that no two live
-// tensors overlap. A pure function of the program. reuse = false gives every tensor its own place:
-// slower to fit, for tests that compare a packed run with.
-MemoryPlan plan_memory(const Program& program, bool reuse = true);
+// Packs the program; pack() proves that no two live tensors overlap. A pure function of the program
+// and of the sizes its backend asks for. reuse = false gives every tensor its own place: slower to
+// fit, for tests that compare a packed run with.
+MemoryPlan plan_memory(const Program& program, const BoundProgram& bound, bool reuse = true);
+
+// "bf16 [4, 512]"; of a workspace "u8 [BYTES]".
+std::string shape_text(const Program& program, const MemoryPlan::Large& large);
 
 // The lower bound alone, which takes a fraction of the time.
-std::int64_t least_arena_bytes(const Program& program);
+std::int64_t least_arena_bytes(const Program& program, const BoundProgram& bound);
 
 }  // namespace ingot

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "engine/base/align.h"
 #include "engine/base/error.h"
 
 namespace ingot {

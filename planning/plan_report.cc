@@ -122,13 +122,13 @@ std::string memory_report(const PlannedTraining& plan) {
     append_format(text, "  %-20s %10.1f\n", std::string(name_of(static_cast<Role>(role))).c_str(),
                   mib(memory.by_role[role]));
   }
-  const double gap = memory.lower_bound_bytes == 0
-                         ? 0
-                         : 100.0 *
-                               static_cast<double>(memory.arena_bytes - memory.lower_bound_bytes) /
-                               static_cast<double>(memory.lower_bound_bytes);
+  const double gap =
+      memory.lower_bound_bytes == 0
+          ? 0
+          : 100.0 * static_cast<double>(memory.arena_bytes() - memory.lower_bound_bytes) /
+                static_cast<double>(memory.lower_bound_bytes);
   append_format(text, "  %-20s %10.1f   lower bound %.1f, gap %.3f %%\n", "arena",
-                mib(memory.arena_bytes), mib(memory.lower_bound_bytes), gap);
+                mib(memory.arena_bytes()), mib(memory.lower_bound_bytes), gap);
   append_format(text, "  activations: %s\n", activations_summary(*plan.compiled).c_str());
   append_format(text, "  head: %lld tokens at a time\n",
                 static_cast<long long>(plan.choices.head_chunk));
@@ -136,21 +136,20 @@ std::string memory_report(const PlannedTraining& plan) {
     append_format(text, "  packed once a step: %d weights, %.1f MiB\n", packed.copies,
                   mib(packed.bytes));
   }
-  if (plan.memory.offload_bytes > 0) {
+  if (plan.memory.offload_bytes() > 0) {
     append_format(text, "  offloaded: %s, %.1f MiB in a file\n",
                   std::string(name_of(plan.choices.offload)).c_str(),
-                  mib(plan.memory.offload_bytes));
+                  mib(plan.memory.offload_bytes()));
   }
   if (plan.step_seconds > 0) append_format(text, "  predicted step: %.3f s\n", plan.step_seconds);
   append_format(text, "  %-20s %10.1f   with the process itself, of a budget of %.1f\n",
                 "predicted peak", mib(plan.predicted_peak_bytes()), mib(plan.budget_bytes));
   append_format(text, "  peak at %s; largest tensors alive there:\n",
                 describe(program, program.ops()[memory.peak_op]).c_str());
-  for (const int id : memory.largest) {
-    const TensorInfo& info = program.tensors()[id];
-    append_format(text, "    %10.1f  %-16s %s %s %s\n", mib(info.bytes()),
-                  std::string(name_of(info.role)).c_str(), std::string(name_of(info.dtype)).c_str(),
-                  info.shape.to_string().c_str(), info.name.c_str());
+  for (const MemoryPlan::Large& large : memory.largest) {
+    append_format(text, "    %10.1f  %-16s %s %s\n", mib(large.bytes),
+                  std::string(name_of(role_of(program, large.owner))).c_str(),
+                  shape_text(program, large).c_str(), name_of(program, large.owner).c_str());
   }
   text += alternatives_report(plan);
   text.pop_back();
@@ -177,18 +176,17 @@ std::string memory_report_json(const PlannedTraining& plan, const RunConfig& con
                         {"why", other.why}});
   }
   nlohmann::json largest = nlohmann::json::array();
-  for (const int id : memory.largest) {
-    const TensorInfo& info = program.tensors()[id];
-    largest.push_back({{"name", info.name},
-                       {"role", name_of(info.role)},
-                       {"dtype", name_of(info.dtype)},
-                       {"bytes", info.bytes()}});
+  for (const MemoryPlan::Large& large : memory.largest) {
+    largest.push_back({{"name", name_of(program, large.owner)},
+                       {"role", name_of(role_of(program, large.owner))},
+                       {"dtype", name_of(dtype_of(program, large.owner))},
+                       {"bytes", large.bytes}});
   }
   const nlohmann::json json = {
       {"parameters",
        {{"total", parameters.total + parameters.mtp},
         {"active", parameters.active + parameters.active_mtp}}},
-      {"arena_bytes", memory.arena_bytes},
+      {"arena_bytes", memory.arena_bytes()},
       {"lower_bound_bytes", memory.lower_bound_bytes},
       {"breakdown", breakdown},
       {"predicted_peak_rss_bytes", plan.predicted_peak_bytes()},

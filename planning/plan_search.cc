@@ -118,7 +118,7 @@ class Search {
   PlanOption evaluate(const PlanChoices& choices) {
     TrainingProgram compiled = compile_chosen(config_, choices, &costs_);
     const BoundProgram bound(compiled.program, backend_);
-    PlanOption option{choices, least_arena_bytes(compiled.program),
+    PlanOption option{choices, least_arena_bytes(compiled.program, bound),
                       ingot::step_seconds(config_, compiled, costs_)};
     option.choices.head_chunk = compiled.head_chunk;
     option.choices.pack_weights = compiled.packed_weights > 0;

@@ -158,7 +158,7 @@ class Planner {
     plan_.choices.pack_weights = compiled.packed_weights > 0;
     plan_.compiled = std::make_unique<TrainingProgram>(std::move(compiled));
     plan_.bound = std::make_unique<BoundProgram>(plan_.compiled->program, backend_);
-    plan_.memory = plan_memory(plan_.compiled->program);
+    plan_.memory = plan_memory(plan_.compiled->program, *plan_.bound);
     plan_.process_bytes = process_bytes();
   }
 
@@ -209,7 +209,7 @@ class Planner {
   }
 
   [[noreturn]] void fail(const PlanSearchResult& found) {
-    std::int64_t smallest_arena = plan_.memory.arena_bytes;
+    std::int64_t smallest_arena = plan_.memory.arena_bytes();
     for (const PlanOption& option : found.rejected) {
       smallest_arena = std::min(smallest_arena, option.arena_bytes);
     }
@@ -269,7 +269,7 @@ std::string doubt_prediction(const PlannedTraining& plan, const RunConfig& confi
   constexpr double kContradicted = 0.5;
   if (fastest_step_seconds >= kContradicted * plan.step_seconds) return "";
   bool again = doubt_costs(config, backend);
-  if (plan.memory.offload_bytes > 0) again |= doubt_disk(plan.offload_folder);
+  if (plan.memory.offload_bytes() > 0) again |= doubt_disk(plan.offload_folder);
   if (!again) return "";
   std::string line;
   append_format(line,
@@ -281,8 +281,7 @@ std::string doubt_prediction(const PlannedTraining& plan, const RunConfig& confi
 
 std::unique_ptr<Executor> make_executor(PlannedTraining& plan, Backend& backend) {
   return std::make_unique<Executor>(plan.compiled->program, std::move(*plan.bound),
-                                    plan.memory.offsets, plan.memory.arena_bytes, backend,
-                                    OffloadMemory{plan.memory.offload_bytes, plan.offload_folder});
+                                    plan.memory.placement, backend, plan.offload_folder);
 }
 
 }  // namespace ingot

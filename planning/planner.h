@@ -45,7 +45,7 @@ struct PlannedTraining {
   std::vector<RejectedPlan> rejected;
   std::vector<OtherBudget> other_budgets;  // 1 GiB less and more, when time was predicted
 
-  std::int64_t predicted_peak_bytes() const { return memory.arena_bytes + process_bytes; }
+  std::int64_t predicted_peak_bytes() const { return memory.arena_bytes() + process_bytes; }
 };
 
 // Where a plan starts from.

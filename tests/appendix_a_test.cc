@@ -102,8 +102,8 @@ std::vector<float> logits_of(const ModelConfig& model, const Data& data) {
   const Tensor logits = model_logits(b, model_hidden(b, inputs.tokens, routers));
   program.info(logits).lifetime = Lifetime::parts;
   BoundProgram bound(program, backend);
-  const MemoryPlan plan = plan_memory(program);
-  Executor executor(program, std::move(bound), plan.offsets, plan.arena_bytes, backend);
+  const MemoryPlan plan = plan_memory(program, bound);
+  Executor executor(program, std::move(bound), plan.placement, backend);
   fill_weights(executor);
   executor.write(inputs.tokens, std::as_bytes(std::span(data.tokens)));
   executor.run(Part::evaluation, StepState{});

@@ -67,11 +67,11 @@ Outcome run(Watch watch, Mischief what) {
       {"first", fill_output}, {"second", fill_output}, {"third", fill_output}};
   cpu::CpuBackend backend(1, kKernels);
   BoundProgram bound(program, backend);
-  MemoryPlan plan = plan_memory(program);
-  if (watch == Watch::operands_only) add_red_zones(program, plan);
-  Executor executor(program, std::move(bound), plan.offsets, plan.arena_bytes, backend);
+  Placement placement = plan_memory(program, bound).placement;
+  if (watch == Watch::operands_only) add_red_zones(program, bound, placement);
+  Executor executor(program, std::move(bound), placement, backend);
   Poison poison(executor);
-  OperandsOnly operands_only(executor, plan.offsets);
+  OperandsOnly operands_only(executor, placement.offsets);
   executor.set_observer(watch == Watch::poison ? static_cast<OpObserver*>(&poison)
                                                : &operands_only);
   executor.run(Part::micro_step, {});

@@ -17,7 +17,7 @@ namespace ingot {
 class Poison final : public OpObserver {
  public:
   explicit Poison(const Executor& executor)
-      : executor_(executor), lives_(lifetimes(executor.program())) {}
+      : executor_(executor), lives_(lifetimes(executor.program(), &executor.bound())) {}
 
   void before(const Op& op) override {
     const std::span<const Op> part = executor_.program().ops(op.part);
@@ -54,15 +54,19 @@ class Poison final : public OpObserver {
     ++filled_;
   }
 
-  // Of the transient tensors.
+  // Of the transient tensors and workspaces.
   template <class Which, class Act>
   void for_each(Which which, Act act) {
     const Program& program = executor_.program();
-    for (std::size_t i = 0; i < lives_.tensors.size(); ++i) {
-      const TensorInfo& info = program.tensors()[lives_.tensors[i]];
-      if (info.lifetime != Lifetime::transient || !which(lives_.buffers[i])) continue;
-      act({executor_.data(program.whole(lives_.tensors[i])),
-           static_cast<std::size_t>(info.bytes())});
+    for (std::size_t i = 0; i < lives_.owners.size(); ++i) {
+      const auto [tensor, op] = lives_.owners[i];
+      if (!which(lives_.buffers[i])) continue;
+      if (tensor < 0) {
+        act(executor_.workspace(program.ops()[op]));
+      } else if (program.tensors()[tensor].lifetime == Lifetime::transient) {
+        const Tensor whole = program.whole(tensor);
+        act(std::span(executor_.data(whole), static_cast<std::size_t>(executor_.bytes(whole))));
+      }
     }
   }
 

@@ -80,7 +80,7 @@ struct Outcome {
 Outcome outcome_of(const RunConfig& config, bool packed) {
   cpu::CpuBackend backend = tiny_backend(2);
   PlannedTraining plan = plan_training(config, backend);
-  if (!packed) plan.memory = plan_memory(plan.compiled->program, /*reuse=*/false);
+  if (!packed) plan.memory = plan_memory(plan.compiled->program, *plan.bound, /*reuse=*/false);
   TrainingEngine engine(std::move(plan), backend, config);
   initialize_weights(engine.executor(), 1, 1);
   engine.state().learning_rate = 1e-2;

@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/align.h"
 #include "engine/execution/executor.h"
 #include "memory/lifetimes.h"
 #include "memory/packing/buffer.h"
@@ -31,9 +32,9 @@ inline constexpr std::int64_t kFencePage = 4096;
 
 // Packs a program again, memory used again as ever, but in whole pages with a free one behind each
 // tensor. A tensor ends where its pages end, or less than 64 bytes (the kernels' alignment) before.
-inline void add_red_zones(const Program& program, MemoryPlan& plan) {
+inline void add_red_zones(const Program& program, const BoundProgram& bound, Placement& placement) {
   constexpr std::int64_t kAlignment = 64;
-  Lifetimes lives = lifetimes(program);
+  Lifetimes lives = lifetimes(program, &bound);
   std::vector<std::int64_t> heads;
   for (Buffer& buffer : lives.buffers) {
     const std::int64_t pages = align_up(buffer.bytes, kFencePage);
@@ -41,10 +42,12 @@ inline void add_red_zones(const Program& program, MemoryPlan& plan) {
     buffer.bytes = pages + kFencePage;
   }
   const Packing packing = pack(lives.buffers, {.alignment = kFencePage});
-  for (std::size_t i = 0; i < lives.tensors.size(); ++i) {
-    plan.offsets[lives.tensors[i]] = packing.offsets[i] + heads[i];
+  for (std::size_t i = 0; i < lives.owners.size(); ++i) {
+    const auto [tensor, op] = lives.owners[i];
+    (tensor >= 0 ? placement.offsets[tensor] : placement.workspaces[op]) =
+        packing.offsets[i] + heads[i];
   }
-  plan.arena_bytes = packing.total_bytes;
+  placement.bytes[static_cast<int>(Place::arena)] = packing.total_bytes;
 }
 
 // While an op runs, only the pages of its own operands are open; between ops everything is. Tensors
@@ -104,19 +107,21 @@ class OperandsOnly final : public OpObserver {
   template <class Act>
   void for_each_operand(const Op& op, Act act) const {
     const Program& program = executor_.program();
-    const auto visit = [&](Tensor t) {
-      if (!t || program.info(t).place != Place::arena) return;
-      const std::span<std::byte> tensor(executor_.data(program.whole(t.id)),
-                                        static_cast<std::size_t>(program.info(t).bytes()));
+    const auto visit_bytes = [&](std::span<std::byte> tensor) {
       const std::int64_t begin = (tensor.data() - arena_.data()) / kFencePage * kFencePage;
       const std::int64_t end = align_up(tensor.data() + tensor.size() - arena_.data(), kFencePage);
       act(Room{
           arena_.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)),
           tensor});
     };
+    const auto visit = [&](Tensor t) {
+      if (!t || program.info(t).place != Place::arena) return;
+      visit_bytes(
+          {executor_.data(program.whole(t.id)), static_cast<std::size_t>(executor_.bytes(t))});
+    };
     std::ranges::for_each(op.inputs, visit);
     std::ranges::for_each(op.outputs, visit);
-    visit(op.workspace);
+    if (const auto workspace = executor_.workspace(op); !workspace.empty()) visit_bytes(workspace);
   }
 
   void close_arena() const { kAddressSanitizer ? poison(arena_) : protect(arena_, PROT_NONE); }

@@ -131,7 +131,8 @@ std::map<std::string, std::string> checkpoint_contents(const std::filesystem::pa
     contents.emplace(
         name, std::string(reinterpret_cast<const char*>(entry->bytes.data()), entry->bytes.size()));
   }
-  contents["trainer"] = json::parse(reader.manifest_text()).at("trainer").dump();
+  const json manifest = json::parse(reader.manifest_text());
+  if (manifest.contains("trainer")) contents["trainer"] = manifest["trainer"].dump();
   return contents;
 }
 

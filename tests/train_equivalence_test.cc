@@ -7,6 +7,7 @@
 #include <cstring>
 #include <memory>
 
+#include "engine/base/align.h"
 #include "memory/plan.h"
 #include "tests/learnable_batch.h"
 #include "tests/poison.h"
@@ -47,8 +48,8 @@ std::string all_of(const Executor& executor, Tensor Weight::*which) {
 std::unique_ptr<TrainingEngine> make_engine(const RunConfig& config, Backend& backend,
                                             bool reuse = true) {
   PlannedTraining plan = plan_training(config, backend);
-  if (!reuse) plan.memory = plan_memory(plan.compiled->program, /*reuse=*/false);
-  EXPECT_EQ(plan.memory.offload_bytes > 0, config.memory.offload > OffloadPolicy::none);
+  if (!reuse) plan.memory = plan_memory(plan.compiled->program, *plan.bound, /*reuse=*/false);
+  EXPECT_EQ(plan.memory.offload_bytes() > 0, config.memory.offload > OffloadPolicy::none);
   auto engine = std::make_unique<TrainingEngine>(std::move(plan), backend, config);
   initialize_weights(engine->executor(), 1, 1);
   engine->state().learning_rate = 1e-2;
@@ -132,26 +133,29 @@ TEST(Guards, NoOpWritesOutsideItsTensors) {
     const RunConfig config = run.config("run");
     cpu::CpuBackend backend = tiny_backend(2);
     PlannedTraining plan = plan_training(config, backend);
-    const std::span<const TensorInfo> tensors = plan.compiled->program.tensors();
+    Placement& placement = plan.memory.placement;
     std::int64_t end = kGuard;
-    for (std::size_t id = 0; id < tensors.size(); ++id) {
-      plan.memory.offsets[id] = end;
-      end += (tensors[id].bytes() + kAlignment - 1) / kAlignment * kAlignment + kGuard;
+    std::vector<std::int64_t> guards;  // where each tensor and each workspace ends
+    const auto place = [&](std::int64_t bytes) {
+      const std::int64_t offset = end;
+      guards.push_back(offset + bytes);
+      end = align_up(offset + bytes, kAlignment) + kGuard;
+      return offset;
+    };
+    for (std::size_t id = 0; id < placement.offsets.size(); ++id) {
+      placement.offsets[id] = place(plan.bound->bytes(static_cast<int>(id)));
     }
-    plan.memory.arena_bytes = end;
-    const std::vector<std::int64_t> offsets = plan.memory.offsets;
+    for (std::size_t op = 0; op < placement.workspaces.size(); ++op) {
+      placement.workspaces[op] = place(plan.bound->workspace_bytes(op));
+    }
+    placement.bytes[static_cast<int>(Place::arena)] = end;
+    const std::int64_t first = placement.offsets[0];
     TrainingEngine engine(std::move(plan), backend, config);
     Executor& executor = engine.executor();
     const Program& program = executor.program();
-    std::byte* const arena = executor.data(program.whole(0)) - offsets[0];
-    const auto guard_of = [&](std::size_t id) {
-      const std::int64_t first = offsets[id] + program.tensors()[id].bytes();
-      const std::int64_t last = id + 1 < offsets.size() ? offsets[id + 1] : end;
-      return std::span(arena + first, last - first);
-    };
-    for (std::size_t id = 0; id < offsets.size(); ++id) {
-      std::ranges::fill(guard_of(id), std::byte{0xA5});
-    }
+    std::byte* const arena = executor.data(program.whole(0)) - first;
+    const auto guard = [&](std::size_t i) { return std::span(arena + guards[i], kGuard); };
+    for (std::size_t i = 0; i < guards.size(); ++i) std::ranges::fill(guard(i), std::byte{0xA5});
     initialize_weights(executor, 1, 1);
     engine.state().learning_rate = 1e-2;
     engine.state().mtp_weight = 0.3;
@@ -164,10 +168,12 @@ TEST(Guards, NoOpWritesOutsideItsTensors) {
     }
     const Batch batch = batch_of(2, 3);
     engine.evaluate(batch.tokens, batch.targets);
-    for (std::size_t id = 0; id < offsets.size(); ++id) {
-      EXPECT_TRUE(
-          std::ranges::all_of(guard_of(id), [](std::byte b) { return b == std::byte{0xA5}; }))
-          << "behind " << program.tensors()[id].name;
+    const std::size_t tensors = program.tensors().size();
+    for (std::size_t i = 0; i < guards.size(); ++i) {
+      EXPECT_TRUE(std::ranges::all_of(guard(i), [](std::byte b) { return b == std::byte{0xA5}; }))
+          << "behind "
+          << (i < tensors ? program.tensors()[i].name
+                          : describe(program, program.ops()[i - tensors]));
     }
   }
 }

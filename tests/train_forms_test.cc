@@ -13,6 +13,7 @@
 #include "tests/tiny_run.h"
 #include "weights/checkpoint.h"
 #include "weights/initialize.h"
+#include "weights/model_transfer.h"
 #include "weights/stored_state.h"
 
 namespace ingot {

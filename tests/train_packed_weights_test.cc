@@ -42,7 +42,8 @@ PlannedTraining plan_of(const RunConfig& config, Backend& backend, const Options
     plan = plan_training(config, backend, {.record = &record});
     EXPECT_EQ(plan.compiled->packed_weights, 0);
   }
-  if (!options.reuse) plan.memory = plan_memory(plan.compiled->program, /*reuse=*/false);
+  if (!options.reuse)
+    plan.memory = plan_memory(plan.compiled->program, *plan.bound, /*reuse=*/false);
   return plan;
 }
 

@@ -26,8 +26,10 @@ struct Outcome {
 // Two steps and an evaluation; every number that comes out.
 Outcome outcome_of(const RunConfig& config, Backend& backend, Layout layout) {
   PlannedTraining plan = plan_training(config, backend);
-  if (layout == Layout::red_zones) add_red_zones(plan.compiled->program, plan.memory);
-  const std::vector<std::int64_t> offsets = plan.memory.offsets;
+  if (layout == Layout::red_zones) {
+    add_red_zones(plan.compiled->program, *plan.bound, plan.memory.placement);
+  }
+  const std::vector<std::int64_t> offsets = plan.memory.placement.offsets;
   TrainingEngine engine(std::move(plan), backend, config);
   std::optional<OperandsOnly> watch;
   if (layout == Layout::red_zones) {

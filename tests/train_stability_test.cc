@@ -6,6 +6,7 @@
 
 #include "engine/execution/nonfinite_hunt.h"
 #include "tests/tiny_run.h"
+#include "training/steps/trainer_state.h"
 #include "weights/checkpoint.h"
 #include "weights/initialize.h"
 
@@ -20,7 +21,7 @@ std::map<std::string, std::string> weights_of(const std::filesystem::path& check
 }
 
 TrainerState state_of(const std::filesystem::path& checkpoint) {
-  return load_trainer_state(CheckpointReader::open(checkpoint));
+  return load_trainer_state(CheckpointReader::open(checkpoint)).value();
 }
 
 // Weights of a standard deviation of 1 make gradients that 65536 times their size do not fit fp16.

@@ -5,8 +5,8 @@
 #include <optional>
 #include <string>
 
-#include "inference/inference_model.h"
 #include "tools/command.h"
+#include "weights/model_transfer.h"
 
 namespace ingot {
 

@@ -13,6 +13,7 @@
 #include "inference/evaluation.h"
 #include "io/atomic_file.h"
 #include "optim/schedule.h"
+#include "planning/compile/plan_record.h"
 #include "planning/plan_report.h"
 #include "training/run/budget_watch.h"
 #include "training/run/run_checkpoints.h"
@@ -21,6 +22,7 @@
 #include "training/run/run_tokenizer.h"
 #include "training/steps/step_health.h"
 #include "training/steps/step_timer.h"
+#include "training/steps/trainer_state.h"
 #include "training/steps/training_engine.h"
 #include "weights/checkpoint.h"
 #include "weights/initialize.h"
@@ -129,8 +131,10 @@ void Trainer::use_plan(PlannedTraining plan) {
 void Trainer::start() {
   if (found_) {
     load_checkpoint(*found_, engine_->executor());
-    state_ = load_trainer_state(*found_);
-    health_.restore(state_);
+    if (const auto state = load_trainer_state(*found_)) {
+      state_ = *state;
+      health_.restore(state_);
+    }
     log_.say("resumed from " + found_->path().string());
     found_.reset();
   } else {

@@ -6,8 +6,8 @@
 #include <set>
 
 #include "engine/base/error.h"
-#include "engine/base/json.h"
 #include "io/convert.h"
+#include "weights/manifest.h"
 #include "weights/stored_state.h"
 #include "weights/weight_copy.h"
 
@@ -121,23 +121,6 @@ void append_tensor(CheckpointWriter& writer, const Executor& executor, const std
   }
 }
 
-nlohmann::json state_to_json(const TrainerState& state) {
-  return {{"step", state.step},
-          {"updates", state.updates},
-          {"tokens", state.tokens},
-          {"data", {{"epoch", state.data.epoch}, {"sample", state.data.sample}}},
-          {"loss_scale", state.loss_scale.scale},
-          {"loss_scale_good_steps", state.loss_scale.good_steps},
-          {"recent_losses", state.recent_losses},
-          {"recent_norms", state.recent_norms},
-          {"previous_norm", state.previous_norm}};
-}
-
-nlohmann::json manifest_of(const CheckpointReader& reader) {
-  return parse_json(reader.manifest_text(), (reader.path() / "manifest.json").string(),
-                    ErrorCode::data);
-}
-
 void check_shape(const std::string& name, const std::vector<std::int64_t>& found,
                  const std::vector<std::int64_t>& wanted, const std::string& where) {
   if (found == wanted) return;
@@ -214,11 +197,11 @@ void clear_state(Executor& executor, const Stored& stored) {
 }
 
 void check_version(const CheckpointReader& reader) {
-  const nlohmann::json manifest = manifest_of(reader);
+  const nlohmann::json manifest = read_manifest(reader);
   const auto version = manifest.find("state_forms");
   if (version == manifest.end() || *version == kStateFormsVersion) return;
   throw Error(ErrorCode::data, "its 8-bit states are of version " + version->dump(),
-              (reader.path() / "manifest.json").string(),
+              manifest_path(reader),
               "this program reads version " + std::to_string(kStateFormsVersion));
 }
 
@@ -236,23 +219,17 @@ std::uint64_t checkpoint_bytes(const Program& program) {
   return bytes;
 }
 
-void save_checkpoint(const Executor& executor, const TrainerState& state, const RunConfig& config,
-                     const SaveOptions& options) {
+void save_checkpoint(const Executor& executor, std::int64_t step, const RunConfig& config,
+                     const nlohmann::json& sections, const SaveOptions& options) {
   const RawTensors tensors(executor.program());
-  CheckpointWriter writer(options.directory, state.step, tensors.declarations,
+  CheckpointWriter writer(options.directory, step, tensors.declarations,
                           {.keep = static_cast<std::size_t>(options.keep), .warn = options.warn});
   std::vector<std::byte> buffer(kChunkBytes);
   for (const TensorDeclaration& tensor : writer.order()) {
     append_tensor(writer, executor, tensor.name, tensors.sources.at(tensor.name), buffer);
   }
   if (!options.tokenizer_json.empty()) writer.add_file("tokenizer.json", options.tokenizer_json);
-  const nlohmann::json manifest = {{"config", to_json(config)},
-                                   {"seed", config.seed},
-                                   {"mesh", {{"ranks", 1}}},
-                                   {"plan", to_json(options.plan)},
-                                   {"state_forms", kStateFormsVersion},
-                                   {"trainer", state_to_json(state)}};
-  writer.commit(manifest.dump());
+  writer.commit(manifest_text(config, sections));
 }
 
 void load_checkpoint(const CheckpointReader& reader, Executor& executor) {
@@ -264,43 +241,6 @@ void load_checkpoint(const CheckpointReader& reader, Executor& executor) {
       load_state(reader, executor, name, stored);
     }
   }
-}
-
-TrainerState load_trainer_state(const CheckpointReader& reader) {
-  const nlohmann::json manifest = manifest_of(reader);
-  try {
-    const nlohmann::json& from = manifest.at("trainer");
-    return {.step = from.at("step").get<std::int64_t>(),
-            .updates = from.at("updates").get<std::int64_t>(),
-            .tokens = from.at("tokens").get<std::int64_t>(),
-            .data = {.epoch = from.at("data").at("epoch").get<std::int64_t>(),
-                     .sample = from.at("data").at("sample").get<std::int64_t>()},
-            .loss_scale = {.scale = from.at("loss_scale").get<double>(),
-                           .good_steps = from.at("loss_scale_good_steps").get<std::int64_t>()},
-            .recent_losses = from.at("recent_losses").get<std::vector<double>>(),
-            .recent_norms = from.at("recent_norms").get<std::vector<double>>(),
-            .previous_norm = from.value("previous_norm", 0.0f)};
-  } catch (const nlohmann::json::exception&) {
-    throw Error(ErrorCode::data, "the trainer's state is missing or malformed",
-                (reader.path() / "manifest.json").string(), "use another checkpoint");
-  }
-}
-
-std::optional<PlanRecord> load_plan_record(const CheckpointReader& reader) {
-  const nlohmann::json manifest = manifest_of(reader);
-  const auto plan = manifest.find("plan");
-  if (plan == manifest.end()) return std::nullopt;
-  return parse_plan_record(*plan, (reader.path() / "manifest.json").string());
-}
-
-ModelConfig checkpoint_model(const CheckpointReader& reader) {
-  const std::string where = (reader.path() / "manifest.json").string();
-  const nlohmann::json manifest = manifest_of(reader);
-  const auto config = manifest.find("config");
-  if (config == manifest.end() || !config->is_object() || !config->contains("model")) {
-    throw Error(ErrorCode::data, "no model config", where, "use another checkpoint");
-  }
-  return parse_model_config(config->at("model"), where, ErrorCode::data);
 }
 
 std::vector<std::string> load_model_files(const ModelFiles& files, const ModelConfig& config,

@@ -12,8 +12,8 @@
 #include <utility>
 
 #include "backends/host/system_memory.h"
+#include "engine/base/align.h"
 #include "engine/base/error.h"
-#include "memory/packing/buffer.h"
 
 namespace ingot {
 namespace {

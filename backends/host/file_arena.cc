@@ -10,9 +10,9 @@
 #include <string>
 #include <utility>
 
+#include "engine/base/align.h"
 #include "engine/base/error.h"
 #include "io/file_descriptor.h"
-#include "memory/packing/buffer.h"
 
 namespace ingot {
 namespace {

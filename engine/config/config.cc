@@ -288,4 +288,22 @@ Json to_json(const RunConfig& config) {
   return json;
 }
 
+std::string_view name_of(OptimizerState state) {
+  constexpr std::string_view kNames[] = {"fp32", "bf16", "int8", "auto"};
+  return kNames[static_cast<int>(state)];
+}
+
+DType storage_dtype(ComputeType compute) {
+  switch (compute) {
+    case ComputeType::fp32:
+      return DType::f32;
+    case ComputeType::bf16:
+    case ComputeType::int8:
+      return DType::bf16;
+    case ComputeType::fp16:
+      return DType::f16;
+  }
+  return DType::f32;
+}
+
 }  // namespace ingot

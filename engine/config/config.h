@@ -184,6 +184,11 @@ RunConfig parse_run_config(std::string_view text, const std::string& name,
 // wherever the text lies.
 nlohmann::json to_json(const RunConfig& config);
 
+std::string_view name_of(OptimizerState state);
+
+// The dtype that activations and matrices are stored in.
+DType storage_dtype(ComputeType compute);
+
 // docs/config.md, whole.
 std::string config_reference();
 

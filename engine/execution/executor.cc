@@ -5,35 +5,28 @@
 
 namespace ingot {
 
-BoundProgram::BoundProgram(Program& program, Backend& backend) {
+BoundProgram::BoundProgram(const Program& program, Backend& backend) {
+  bytes_.reserve(program.tensors().size());
+  for (const TensorInfo& info : program.tensors()) bytes_.push_back(info.bytes());
   kernels_.reserve(program.ops().size());
-  for (std::size_t i = 0; i < program.ops().size(); ++i) {
-    Op& op = program.ops()[i];
+  for (const Op& op : program.ops()) {
     kernels_.push_back(backend.make_kernel(program, op));
     if (const std::int64_t bytes = kernels_.back()->output_bytes(); bytes > 0) {
-      program.info(op.outputs[0]).shape = {bytes, 1};
+      bytes_[op.outputs[0].id] = bytes;
     }
-    const std::int64_t bytes = kernels_.back()->workspace_bytes();
-    if (bytes == 0) continue;
-    TensorInfo info{.name = "workspace of " + op.name + " " + std::string(op.kind->name),
-                    .shape = {bytes},
-                    .dtype = DType::u8,
-                    .role = Role::workspace,
-                    .layer = op.layer};
-    const Tensor workspace = program.add_tensor(std::move(info));
-    program.ops()[i].workspace = workspace;
   }
 }
 
-Executor::Executor(const Program& program, BoundProgram bound, std::vector<std::int64_t> offsets,
-                   std::int64_t arena_bytes, Backend& backend, const OffloadMemory& offload)
+Executor::Executor(const Program& program, BoundProgram bound, Placement placement,
+                   Backend& backend, const std::filesystem::path& offload_folder)
     : program_(program),
       bound_(std::move(bound)),
-      offsets_(std::move(offsets)),
-      arena_bytes_(arena_bytes),
+      placement_(std::move(placement)),
       backend_(backend),
-      arena_(backend.allocate(arena_bytes)) {
-  if (offload.bytes > 0) offload_ = backend.allocate_offload(offload.bytes, offload.folder);
+      arena_(backend.allocate(placement_.arena_bytes())) {
+  if (placement_.offload_bytes() > 0) {
+    offload_ = backend.allocate_offload(placement_.offload_bytes(), offload_folder);
+  }
   std::size_t operands = 0;
   for (const Op& op : program.ops()) operands += op.inputs.size() + op.outputs.size();
   pointers_.reserve(operands);  // spans into it must stay valid
@@ -44,12 +37,8 @@ Executor::Executor(const Program& program, BoundProgram bound, std::vector<std::
     return std::span<std::byte* const>(pointers_.data() + first, tensors.size());
   };
   for (const Op& op : program.ops()) {
-    KernelArguments arguments{.inputs = point(op.inputs), .outputs = point(op.outputs)};
-    if (op.workspace) {
-      arguments.workspace = {data(op.workspace),
-                             static_cast<std::size_t>(program.info(op.workspace).bytes())};
-    }
-    arguments_.push_back(arguments);
+    arguments_.push_back(
+        {.inputs = point(op.inputs), .outputs = point(op.outputs), .workspace = workspace(op)});
   }
   for (const Program::Constant& constant : program.constants()) {
     write(constant.tensor, constant.values);
@@ -68,21 +57,28 @@ void Executor::run(Part part, const StepState& state) {
 }
 
 std::byte* Executor::data(Tensor t) const {
-  const std::int64_t offset = offsets_[t.id];
+  const std::int64_t offset = placement_.offsets[t.id];
   if (offset < 0) throw std::logic_error(program_.info(t).name + " has no place in the arena");
   DeviceMemory& memory = program_.info(t).place == Place::arena ? *arena_ : *offload_;
   return memory.data() + offset + t.column * size_of(program_.dtype(t));
 }
 
+std::span<std::byte> Executor::workspace(const Op& op) const {
+  const std::size_t index = &op - program_.ops().data();
+  const std::int64_t bytes = bound_.workspace_bytes(index);
+  if (bytes == 0) return {};
+  return {arena_->data() + placement_.workspaces[index], static_cast<std::size_t>(bytes)};
+}
+
 void Executor::write(Tensor t, std::span<const std::byte> host) {
-  if (static_cast<std::int64_t>(host.size()) != program_.info(t).bytes()) {
+  if (static_cast<std::int64_t>(host.size()) != bytes(t)) {
     throw std::logic_error("write to " + program_.info(t).name + ": wrong size");
   }
   backend_.copy_to_device(data(program_.whole(t.id)), host);
 }
 
 void Executor::read(Tensor t, std::span<std::byte> host) const {
-  if (static_cast<std::int64_t>(host.size()) != program_.info(t).bytes()) {
+  if (static_cast<std::int64_t>(host.size()) != bytes(t)) {
     throw std::logic_error("read of " + program_.info(t).name + ": wrong size");
   }
   backend_.copy_to_host(host, data(program_.whole(t.id)));

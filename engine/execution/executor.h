@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/execution/backend.h"
+#include "engine/execution/placement.h"
 #include "engine/program/program.h"
 
 namespace ingot {
@@ -19,29 +20,27 @@ class OpObserver {
   virtual void after(const Op& op) = 0;
 };
 
-// The kernels of a program on one backend. Making it sets Op::workspace and the bytes of tensors
-// in a layout of the backend's own, so it comes before the memory plan.
+// The kernels of a program on one backend, and what they make of its memory: workspaces, and the
+// size of tensors in a layout of the backend's own. The program stays as it is, so it can be bound
+// to several backends.
 class BoundProgram {
  public:
-  BoundProgram(Program& program, Backend& backend);
+  BoundProgram(const Program& program, Backend& backend);
   Kernel& kernel(std::size_t op) const { return *kernels_[op]; }
+  std::int64_t workspace_bytes(std::size_t op) const { return kernels_[op]->workspace_bytes(); }
+  std::int64_t bytes(int tensor) const { return bytes_[tensor]; }
 
  private:
   std::vector<std::unique_ptr<Kernel>> kernels_;
-};
-
-// The second memory, for tensors with Place::offload.
-struct OffloadMemory {
-  std::int64_t bytes = 0;
-  std::filesystem::path folder;  // on the CPU: where its file lies
+  std::vector<std::int64_t> bytes_;  // by tensor id
 };
 
 class Executor {
  public:
-  // offsets[id]: place of each tensor in an arena of arena_bytes, or in the offload memory;
-  // memory/plan.h makes them.
-  Executor(const Program& program, BoundProgram bound, std::vector<std::int64_t> offsets,
-           std::int64_t arena_bytes, Backend& backend, const OffloadMemory& offload = {});
+  // placement: of memory/plan.h, or separate_places(). offload_folder: on the CPU, where the file
+  // of offloaded tensors lies.
+  Executor(const Program& program, BoundProgram bound, Placement placement, Backend& backend,
+           const std::filesystem::path& offload_folder = {});
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 
@@ -57,13 +56,17 @@ class Executor {
   float read_scalar(Tensor t) const;  // first element of an fp32 tensor
   const Program& program() const { return program_; }
   Backend& backend() const { return backend_; }
-  std::int64_t arena_bytes() const { return arena_bytes_; }
+  std::int64_t arena_bytes() const { return placement_.arena_bytes(); }
+  const BoundProgram& bound() const { return bound_; }
+  // Bytes of a whole tensor as the backend keeps it.
+  std::int64_t bytes(Tensor t) const { return bound_.bytes(t.id); }
+  // Of an op of the program; empty where it wants none.
+  std::span<std::byte> workspace(const Op& op) const;
 
  private:
   const Program& program_;
   BoundProgram bound_;
-  std::vector<std::int64_t> offsets_;
-  std::int64_t arena_bytes_;
+  Placement placement_;
   Backend& backend_;
   std::unique_ptr<DeviceMemory> arena_, offload_;
   OpObserver* observer_ = nullptr;

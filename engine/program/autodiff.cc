@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "ops/add/add.h"
-
 namespace ingot {
 
 Gradients::Buffer& Gradients::buffer_of(Tensor t) {
@@ -68,17 +66,14 @@ Gradients::Target Gradients::into(Tensor input) {
   return {{buffer.tensor.id, input.column, input.columns}, accumulate};
 }
 
-void Gradients::pass_through(Tensor output, Tensor input) {
+bool Gradients::share(Tensor output, Tensor input) {
   const Tensor gradient = of(output);
-  if (!gradient || !wanted(input)) return;
-  if (!buffer_of(input).tensor && program_.is_whole(input) && program_.is_whole(output)) {
-    Buffer& buffer = buffer_of(input);
-    buffer.tensor = gradient;
-    buffer.written = {{0, input.columns}};
-    return;
-  }
-  const Target target = into(input);
-  add_into(program_, gradient, target.tensor, target.accumulate);
+  if (!gradient || !wanted(input)) return true;
+  Buffer& buffer = buffer_of(input);
+  if (buffer.tensor || !program_.is_whole(input) || !program_.is_whole(output)) return false;
+  buffer.tensor = gradient;
+  buffer.written = {{0, input.columns}};
+  return true;
 }
 
 void differentiate(Program& program) {

@@ -39,10 +39,11 @@ class Gradients {
   // The gradient buffer of an input. Marks its columns as written. Null when not wanted().
   Target into(Tensor input);
 
-  // The gradient of `input` is that of `output`, unchanged (the identity branch of a residual):
-  // the buffer is shared, so it costs neither memory nor time. Call it after the ops of this rule
-  // that read of(output) were appended.
-  void pass_through(Tensor output, Tensor input);
+  // Lets the gradient of `input`, where it is that of `output` unchanged, be the same buffer, which
+  // costs neither memory nor time. False where it can't be: then it has to be added
+  // (pass_gradient() in ops/add does both). Call it after the ops of this rule that read of(output)
+  // were appended.
+  bool share(Tensor output, Tensor input);
 
  private:
   friend void differentiate(Program& program);

@@ -85,6 +85,7 @@ enum class Place : std::uint8_t {
   arena,
   offload,  // the second one (memory/passes/offload.h); only persistent tensors
 };
+constexpr int kPlaceCount = 2;
 
 // How an activation that backward needs may be kept until then (memory/passes/saved_activations.h).
 enum class Saving : std::uint8_t {
@@ -135,7 +136,6 @@ struct Op {
   int layer = -1;
   double flops = 0;  // of this op, 2 per multiply-add
   double bytes = 0;  // that must move at least
-  Tensor workspace;  // set when a backend bound the program
 };
 
 struct Cost {

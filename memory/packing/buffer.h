@@ -12,9 +12,4 @@ struct Buffer {
   std::int64_t last;   // index of the last op that touches it, >= first; alive in both
 };
 
-// The smallest multiple of alignment (> 0) that holds bytes.
-constexpr std::int64_t align_up(std::int64_t bytes, std::int64_t alignment) {
-  return (bytes + alignment - 1) / alignment * alignment;
-}
-
 }  // namespace ingot

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "engine/base/align.h"
 #include "engine/base/error.h"
 #include "memory/packing/hill_climb.h"
 #include "memory/packing/overlap_check.h"

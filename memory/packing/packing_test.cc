@@ -8,6 +8,7 @@
 #include <numeric>
 #include <string>
 
+#include "engine/base/align.h"
 #include "engine/base/error.h"
 #include "memory/packing/overlap_check.h"
 #include "memory/packing/testing/generated_programs.h"

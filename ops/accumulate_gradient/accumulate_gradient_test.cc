@@ -7,7 +7,6 @@
 
 #include "engine/execution/executor.h"
 #include "engine/numbers/random.h"
-#include "memory/plan.h"
 #include "ops/accumulate_gradient/accumulate_gradient_cpu.h"
 
 namespace ingot {
@@ -34,8 +33,8 @@ double error_after(StateForm form, int micro_steps, int threads = 2) {
   accumulate_gradient(program, gradient, sum);
   cpu::CpuBackend backend(threads, cpu::accumulate_gradient_cpu_kernels());
   BoundProgram bound(program, backend);
-  const MemoryPlan plan = plan_memory(program);
-  Executor executor(program, std::move(bound), plan.offsets, plan.arena_bytes, backend);
+  Placement placement = separate_places(program, bound);
+  Executor executor(program, std::move(bound), std::move(placement), backend);
   const std::int64_t count = 8 * 300;
   std::vector<double> exact(count);
   StepState state;
@@ -89,8 +88,8 @@ TEST(AccumulateGradient, LeavesTheSquaresOfWhatItStores) {
     program.ops().back().outputs.push_back(squares);
     cpu::CpuBackend backend(3, cpu::accumulate_gradient_cpu_kernels());
     BoundProgram bound(program, backend);
-    const MemoryPlan plan = plan_memory(program);
-    Executor executor(program, std::move(bound), plan.offsets, plan.arena_bytes, backend);
+    Placement placement = separate_places(program, bound);
+    Executor executor(program, std::move(bound), std::move(placement), backend);
     StepState state;
     state.micro_steps = 2;
     std::vector<float> sums(5);

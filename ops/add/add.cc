@@ -14,4 +14,10 @@ void add_into(Program& program, Tensor x, Tensor into, bool accumulate) {
   program.append(kAddInto, {x}, {into}, {{"accumulate", accumulate}});
 }
 
+void pass_gradient(Gradients& gradients, Tensor output, Tensor input) {
+  if (gradients.share(output, input)) return;
+  const Gradients::Target target = gradients.into(input);
+  add_into(gradients.program(), gradients.of(output), target.tensor, target.accumulate);
+}
+
 }  // namespace ingot

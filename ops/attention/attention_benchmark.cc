@@ -87,13 +87,8 @@ void benchmark(const Setting& s, DType dtype, int threads, double seconds) {
 
   cpu::CpuBackend backend(threads, cpu::attention_cpu_kernels());
   BoundProgram bound(program, backend);
-  std::vector<std::int64_t> offsets;
-  std::int64_t bytes = 0;
-  for (const TensorInfo& info : program.tensors()) {
-    offsets.push_back(bytes);
-    bytes += (info.bytes() + 4095) / 4096 * 4096;
-  }
-  Executor executor(program, std::move(bound), std::move(offsets), bytes, backend);
+  Placement placement = separate_places(program, bound);
+  Executor executor(program, std::move(bound), std::move(placement), backend);
   std::uint64_t random = 1;
   for (const Tensor t : inputs) {
     std::vector<std::byte> host(program.info(t).bytes());

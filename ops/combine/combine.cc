@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "engine/program/autodiff.h"
+#include "ops/add/add.h"
 
 namespace ingot {
 namespace {
@@ -17,7 +18,7 @@ void combine_gradient(Gradients& gradients, const Op& op) {
         kPermute, {dy, slot_of, row_count, row_of}, {d_rows.tensor},
         {{"slots", static_cast<double>(row_of.columns)}, {"accumulate", d_rows.accumulate}});
   }
-  gradients.pass_through(y, residual);
+  pass_gradient(gradients, y, residual);
 }
 
 }  // namespace

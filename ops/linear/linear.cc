@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "engine/program/autodiff.h"
+#include "ops/add/add.h"
 
 namespace ingot {
 namespace {
@@ -52,7 +53,7 @@ void linear_gradient(Gradients& gradients, const Op& op) {
   if (const auto dx = gradients.into(x)) {
     program.append(kLinearDgrad, {dy, weight}, {dx.tensor}, {{"accumulate", dx.accumulate}});
   }
-  gradients.pass_through(y, residual);
+  pass_gradient(gradients, y, residual);
 }
 
 }  // namespace

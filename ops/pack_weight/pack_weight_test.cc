@@ -6,7 +6,6 @@
 
 #include "backends/cpu/join_kernels.h"
 #include "engine/program/rewrite_ops.h"
-#include "memory/plan.h"
 #include "ops/grouped_linear/grouped_linear.h"
 #include "ops/grouped_linear/grouped_linear_cpu.h"
 #include "ops/linear/linear.h"
@@ -124,9 +123,9 @@ TEST(PackWeight, IsDoneInTheFirstMicroStepOfEachStep) {
   const Tensor packed = pack_weight(program, weight, PackedFor::dgrad);
   cpu::CpuBackend backend(2, cpu::pack_weight_cpu_kernels());
   BoundProgram bound(program, backend);
-  EXPECT_GE(program.info(packed).bytes(), program.info(weight).bytes());
-  const MemoryPlan plan = plan_memory(program);
-  Executor executor(program, std::move(bound), plan.offsets, plan.arena_bytes, backend);
+  EXPECT_GE(bound.bytes(packed.id), program.info(weight).bytes());
+  Placement placement = separate_places(program, bound);
+  Executor executor(program, std::move(bound), std::move(placement), backend);
   const auto run = [&](float value, std::int64_t micro_step) {
     const std::vector<float> values(shape.elements(), value);
     executor.write(weight, std::as_bytes(std::span(values)));

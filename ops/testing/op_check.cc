@@ -155,14 +155,9 @@ void OpCheck::run() {
   differentiate(program_);
   if (pass_) pass_(program_);
   BoundProgram bound(program_, backend_);
-  std::vector<std::int64_t> offsets;
-  std::int64_t bytes = 0;
-  for (const TensorInfo& info : program_.tensors()) {
-    offsets.push_back(bytes);
-    bytes += (info.bytes() + 511) / 256 * 256;
-  }
+  Placement placement = separate_places(program_, bound);
   executor_ =
-      std::make_unique<Executor>(program_, std::move(bound), std::move(offsets), bytes, backend_);
+      std::make_unique<Executor>(program_, std::move(bound), std::move(placement), backend_);
   for (const auto& [tensor, values] : filled_) fill(tensor, values);
   spoil_unused_gradients();
   executor_->run(Part::micro_step, state_);
@@ -194,7 +189,7 @@ void OpCheck::fill(Tensor t, const std::vector<double>& values) {
 }
 
 std::vector<std::byte> OpCheck::bytes(Tensor t) const {
-  std::vector<std::byte> host(program_.info(t).bytes());
+  std::vector<std::byte> host(executor_->bytes(t));
   executor_->read(program_.whole(t.id), host);
   return host;
 }

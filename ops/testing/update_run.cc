@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "engine/numbers/random.h"
-#include "memory/plan.h"
 
 namespace ingot {
 
@@ -38,9 +37,9 @@ UpdateRun::UpdateRun(const UpdateForms& forms, const Shape& shape, std::vector<W
   skipped_ = program_.persistent("skipped", {1}, DType::f32, Role::input);
   append(program_, weight_, scale_, skipped_);
   BoundProgram bound(program_, backend_);
-  const MemoryPlan plan = plan_memory(program_);
-  executor_ = std::make_unique<Executor>(program_, std::move(bound), plan.offsets, plan.arena_bytes,
-                                         backend_);
+  Placement placement = separate_places(program_, bound);
+  executor_ =
+      std::make_unique<Executor>(program_, std::move(bound), std::move(placement), backend_);
   scale_gradients_by(1);
 }
 

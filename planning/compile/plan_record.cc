@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/base/error.h"
+#include "weights/manifest.h"
 
 namespace ingot {
 namespace {
@@ -97,6 +98,13 @@ PlanRecord parse_plan_record(const nlohmann::json& json, const std::string& wher
   } catch (const nlohmann::json::exception&) {
     refuse("is malformed", where);
   }
+}
+
+std::optional<PlanRecord> load_plan_record(const CheckpointReader& reader) {
+  const nlohmann::json manifest = read_manifest(reader);
+  const auto plan = manifest.find("plan");
+  if (plan == manifest.end()) return std::nullopt;
+  return parse_plan_record(*plan, manifest_path(reader));
 }
 
 }  // namespace ingot

@@ -4,8 +4,10 @@
 
 #include <map>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 
+#include "io/checkpoint_files.h"
 #include "planning/compile/training_program.h"
 
 namespace ingot {
@@ -29,5 +31,9 @@ TrainingProgram compile_recorded(const RunConfig& config, const PlanRecord& reco
 nlohmann::json to_json(const PlanRecord& record);
 // Throws Error(data) naming `where` when it is malformed.
 PlanRecord parse_plan_record(const nlohmann::json& json, const std::string& where);
+
+// The plan of the run that saved a checkpoint: the manifest's section "plan". Nothing where none
+// was recorded.
+std::optional<PlanRecord> load_plan_record(const CheckpointReader& reader);
 
 }  // namespace ingot

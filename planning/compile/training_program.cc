@@ -61,24 +61,6 @@ std::pair<StateForm, StateForm> moment_forms(OptimizerState state) {
 
 }  // namespace
 
-std::string_view name_of(OptimizerState state) {
-  constexpr std::string_view kNames[] = {"fp32", "bf16", "int8", "auto"};
-  return kNames[static_cast<int>(state)];
-}
-
-DType storage_dtype(ComputeType compute) {
-  switch (compute) {
-    case ComputeType::fp32:
-      return DType::f32;
-    case ComputeType::bf16:
-    case ComputeType::int8:
-      return DType::bf16;
-    case ComputeType::fp16:
-      return DType::f16;
-  }
-  return DType::f32;
-}
-
 std::vector<std::int64_t> micro_batch_choices(const RunConfig& config) {
   if (config.batch.micro_batch) return {*config.batch.micro_batch};
   const std::int64_t sequences = config.batch.tokens_per_step / config.data.sequence_length;

@@ -51,11 +51,6 @@ struct TrainingOptions {
 
 TrainingProgram compile_training(const RunConfig& config, const TrainingOptions& options);
 
-std::string_view name_of(OptimizerState state);
-
-// The dtype that activations and matrices are stored in.
-DType storage_dtype(ComputeType compute);
-
 // Of each step, with so many sequences in a micro-step.
 std::int64_t micro_steps(const RunConfig& config, std::int64_t batch);
 

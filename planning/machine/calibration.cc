@@ -126,9 +126,8 @@ class Probe {
         const std::filesystem::path& folder = {})
       : compiled_(std::move(compiled)), stopwatch_(compiled_.program) {
     BoundProgram bound(compiled_.program, backend);
-    const MemoryPlan plan = plan_memory(compiled_.program);
-    Executor executor(compiled_.program, std::move(bound), plan.offsets, plan.arena_bytes, backend,
-                      {plan.offload_bytes, folder});
+    const MemoryPlan plan = plan_memory(compiled_.program, bound);
+    Executor executor(compiled_.program, std::move(bound), plan.placement, backend, folder);
     initialize_weights(executor, 1, 1);
     write_random_tokens(executor, compiled_.inputs.tokens, config.model.vocab_size);
     write_random_tokens(executor, compiled_.inputs.targets, config.model.vocab_size);
@@ -209,7 +208,7 @@ int width_within(const RunConfig& config, Backend& backend, std::int64_t bytes) 
     for (const std::string& model : {dense_model(width), expert_model(width)}) {
       TrainingProgram compiled = compile_probe(probe_config(config, model, kSizes.back()));
       const BoundProgram bound(compiled.program, backend);
-      most = std::max(most, least_arena_bytes(compiled.program));
+      most = std::max(most, least_arena_bytes(compiled.program, bound));
     }
     if (most <= bytes) return width;
   }

@@ -145,8 +145,8 @@ void measure(const Size& size) {
   Program program = block(size);
   cpu::CpuBackend backend(cpu::default_threads(), kernels());
   BoundProgram bound(program, backend);
-  const MemoryPlan plan = plan_memory(program);
-  Executor executor(program, std::move(bound), plan.offsets, plan.arena_bytes, backend);
+  const MemoryPlan plan = plan_memory(program, bound);
+  Executor executor(program, std::move(bound), plan.placement, backend);
   fill_noise(executor, program);
   StepState state;
   state.balance_weight = 1e-4;

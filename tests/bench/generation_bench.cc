@@ -109,8 +109,8 @@ int run(const std::string& path, std::int64_t batch, int repeats, bool with_prof
                          storage_dtype(config.precision.compute)));
   if (int8) store_weights_in_int8(program);
   BoundProgram bound(program, *backend);
-  const MemoryPlan plan = plan_memory(program);
-  Executor executor(program, std::move(bound), plan.offsets, plan.arena_bytes, *backend);
+  const MemoryPlan plan = plan_memory(program, bound);
+  Executor executor(program, std::move(bound), plan.placement, *backend);
   initialize_weights(executor, 1, threads);
 
   std::vector<std::vector<std::int32_t>> prompts(batch, std::vector<std::int32_t>(kPrompt));

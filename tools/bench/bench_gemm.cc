@@ -146,8 +146,8 @@ std::vector<double> measure(const Layer& layer, const Compute& compute, Backend&
                             double patience) {
   Products products = make_products(layer, compute);
   BoundProgram bound(products.program, backend);
-  const MemoryPlan plan = plan_memory(products.program);
-  Executor executor(products.program, std::move(bound), plan.offsets, plan.arena_bytes, backend);
+  const MemoryPlan plan = plan_memory(products.program, bound);
+  Executor executor(products.program, std::move(bound), plan.placement, backend);
   for (const Tensor tensor : products.operands) fill(executor, tensor);
   if (products.offsets) fill_offsets(executor, layer, products.offsets);
   Fastest fastest(products.program);

@@ -59,8 +59,9 @@ void add_plan(CLI::App& app, Command& command) {
       const auto backend = make_backend(config.device, threads);
       const PlannedTraining planned = plan_training(config, *backend, {.predict_time = true});
       if (!flags->svg_file.empty()) {
-        write_text_file(flags->svg_file, memory_drawing(planned.compiled->program, planned.memory,
-                                                        subtitle(flags->config, planned)));
+        write_text_file(flags->svg_file,
+                        memory_drawing(planned.compiled->program, *planned.bound, planned.memory,
+                                       subtitle(flags->config, planned)));
       }
       std::puts(
           (flags->json ? memory_report_json(planned, config) : memory_report(planned)).c_str());

@@ -100,7 +100,8 @@ std::vector<Stretch> stretches(const Program& program) {
 
 class Drawing {
  public:
-  Drawing(const Program& program, const MemoryPlan& plan, std::string_view subtitle);
+  Drawing(const Program& program, const BoundProgram& bound, const MemoryPlan& plan,
+          std::string_view subtitle);
   std::string finish() &&;
 
  private:
@@ -131,21 +132,22 @@ class Drawing {
   Svg svg_;
 };
 
-Timeline timeline_of(const Program& program) {
-  const Lifetimes lives = lifetimes(program);
+Timeline timeline_of(const Program& program, const BoundProgram& bound) {
+  const Lifetimes lives = lifetimes(program, &bound);
   std::vector<int> roles;
-  for (const int id : lives.tensors) {
-    roles.push_back(static_cast<int>(program.tensors()[id].role));
+  for (const BufferOwner owner : lives.owners) {
+    roles.push_back(static_cast<int>(role_of(program, owner)));
   }
   return make_timeline(lives.buffers, roles, kRoleCount,
                        static_cast<std::int64_t>(program.ops().size()));
 }
 
-Drawing::Drawing(const Program& program, const MemoryPlan& plan, std::string_view subtitle)
+Drawing::Drawing(const Program& program, const BoundProgram& bound, const MemoryPlan& plan,
+                 std::string_view subtitle)
     : program_(program),
       plan_(plan),
       ops_(static_cast<double>(program.ops().size())),
-      timeline_(timeline_of(program)),
+      timeline_(timeline_of(program, bound)),
       unit_(unit_for(timeline_.peak_bytes)),
       ticks_(round_ticks(1.04 * static_cast<double>(timeline_.peak_bytes) / unit_.bytes, 6)),
       top_(ticks_.back()),
@@ -270,7 +272,7 @@ void Drawing::legend() {
     svg_.text(kWidth - 24, y, amount(bytes), right);
   };
   total("live", timeline_.peak_bytes, {.size = 13, .bold = true});
-  total("arena, packed", plan_.arena_bytes, {.size = 13, .color = kGrey});
+  total("arena, packed", plan_.arena_bytes(), {.size = 13, .color = kGrey});
 }
 
 void Drawing::largest() {
@@ -282,20 +284,19 @@ void Drawing::largest() {
       {.size = 13, .color = kRed});
   if (plan_.largest.empty()) return;
   constexpr double kBar = 150;
-  const auto most = static_cast<double>(program_.tensors()[plan_.largest[0]].bytes());
+  const auto most = static_cast<double>(plan_.largest[0].bytes);
   double y = kTableTop + 5;
-  for (const int id : plan_.largest) {
-    const TensorInfo& info = program_.tensors()[id];
-    const RoleStyle& style = style_of(info.role);
+  for (const MemoryPlan::Large& large : plan_.largest) {
+    const RoleStyle& style = style_of(role_of(program_, large.owner));
     y += kRowHeight;
-    const double bar = kBar * static_cast<double>(info.bytes()) / std::max(most, 1.0);
-    svg_.text(kLeft + 66, y, amount(info.bytes()), {.anchor = "end", .size = 12.5});
+    const double bar = kBar * static_cast<double>(large.bytes) / std::max(most, 1.0);
+    svg_.text(kLeft + 66, y, amount(large.bytes), {.anchor = "end", .size = 12.5});
     svg_.rectangle(kLeft + 78, y - 11, std::max(bar, 1.0), 13, style.color);
     svg_.text(kLeft + 92 + kBar, y, style.words, {.size = 12.5, .color = kGrey});
-    svg_.text(kLeft + 212 + kBar, y,
-              std::string(name_of(info.dtype)) + " " + info.shape.to_string(),
+    svg_.text(kLeft + 212 + kBar, y, shape_text(program_, large),
               {.size = 12, .color = kGrey, .fixed_width = true});
-    svg_.text(kLeft + 400 + kBar, y, shortened(info.name, 76), {.size = 12, .fixed_width = true});
+    svg_.text(kLeft + 400 + kBar, y, shortened(name_of(program_, large.owner), 76),
+              {.size = 12, .fixed_width = true});
   }
 }
 
@@ -303,9 +304,9 @@ std::string Drawing::finish() && { return std::move(svg_).finish(); }
 
 }  // namespace
 
-std::string memory_drawing(const Program& program, const MemoryPlan& plan,
-                           std::string_view subtitle) {
-  return Drawing(program, plan, subtitle).finish();
+std::string memory_drawing(const Program& program, const BoundProgram& bound,
+                           const MemoryPlan& plan, std::string_view subtitle) {
+  return Drawing(program, bound, plan, subtitle).finish();
 }
 
 }  // namespace ingot

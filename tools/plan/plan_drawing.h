@@ -9,9 +9,8 @@
 
 namespace ingot {
 
-// An SVG document. `subtitle` says which run it is. The program's workspaces are known
-// (BoundProgram) and it has at least one op.
-std::string memory_drawing(const Program& program, const MemoryPlan& plan,
-                           std::string_view subtitle);
+// An SVG document. `subtitle` says which run it is. The program has at least one op.
+std::string memory_drawing(const Program& program, const BoundProgram& bound,
+                           const MemoryPlan& plan, std::string_view subtitle);
 
 }  // namespace ingot

@@ -217,8 +217,8 @@ class Verification {
                            .dtype = dtype});
     mark_int8_compute(program, {.compute = compute_});
     BoundProgram bound(program, backend_);
-    const MemoryPlan plan = plan_memory(program);
-    Executor executor(program, std::move(bound), plan.offsets, plan.arena_bytes, backend_);
+    const MemoryPlan plan = plan_memory(program, bound);
+    Executor executor(program, std::move(bound), plan.placement, backend_);
     load_model_files(files_, model_, executor);
 
     const auto rows = golden_.tokens("tokens", model_.vocab_size);
@@ -255,7 +255,7 @@ class Verification {
       plan.compiled->program.info(t).lifetime = Lifetime::parts;
     }
     plan.bound = std::make_unique<BoundProgram>(plan.compiled->program, backend_);
-    plan.memory = plan_memory(plan.compiled->program);
+    plan.memory = plan_memory(plan.compiled->program, *plan.bound);
     TrainingEngine engine(std::move(plan), backend_, config);
     load_model_files(files_, model_, engine.executor());
 

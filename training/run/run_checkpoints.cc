@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "engine/base/error.h"
+#include "planning/compile/plan_record.h"
+#include "training/steps/trainer_state.h"
 
 namespace ingot {
 
@@ -61,11 +64,12 @@ void RunCheckpoints::save(TrainingEngine& engine, const TrainerState& state,
                           const RunConfig& config, const std::string& tokenizer_json) {
   if (saved_step_ == state.step) return;
   const auto start = std::chrono::steady_clock::now();
-  save_checkpoint(engine.executor(), state, config,
+  const nlohmann::json sections = {{"plan", to_json(record_of(engine.compiled()))},
+                                   {"trainer", to_json(state)}};
+  save_checkpoint(engine.executor(), state.step, config, sections,
                   {.directory = directory_,
                    .keep = keep_,
                    .tokenizer_json = tokenizer_json,
-                   .plan = record_of(engine.compiled()),
                    .warn = [this](const std::string& line) { log_.say("warning: " + line); }});
   saved_step_ = state.step;
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;

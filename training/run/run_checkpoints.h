@@ -8,6 +8,7 @@
 
 #include "io/directory_lock.h"
 #include "training/run/run_log.h"
+#include "training/steps/trainer_state.h"
 #include "training/steps/training_engine.h"
 #include "weights/checkpoint.h"
 

@@ -6,8 +6,8 @@
 #include "engine/config/config.h"
 #include "optim/loss_scale.h"
 #include "optim/recent_values.h"
+#include "training/steps/trainer_state.h"
 #include "training/steps/training_engine.h"
-#include "weights/checkpoint.h"
 
 namespace ingot {
 

@@ -99,8 +99,9 @@ TEST(Lifetimes, CoverEveryUseAndWholePartsWhereAsked) {
   const Tensor d = linear(program, x, w);
   const Lifetimes lives = lifetimes(program);
   const auto life_of = [&](Tensor t) {
-    for (std::size_t i = 0; i < lives.tensors.size(); ++i) {
-      if (lives.tensors[i] == t.id) return std::pair(lives.buffers[i].first, lives.buffers[i].last);
+    for (std::size_t i = 0; i < lives.owners.size(); ++i) {
+      if (lives.owners[i].tensor == t.id)
+        return std::pair(lives.buffers[i].first, lives.buffers[i].last);
     }
     return std::pair<std::int64_t, std::int64_t>(-1, -1);
   };

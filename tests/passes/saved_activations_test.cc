@@ -49,8 +49,8 @@ Taken taken(const std::string& model, int layers, ActivationLevel level) {
   }
   result.forward_and_backward_flops += result.forward_flops;
   const Lifetimes lives = lifetimes(program);
-  for (std::size_t i = 0; i < lives.tensors.size(); ++i) {
-    const TensorInfo& info = program.tensors()[lives.tensors[i]];
+  for (std::size_t i = 0; i < lives.owners.size(); ++i) {
+    const TensorInfo& info = program.tensors()[lives.owners[i].tensor];
     const bool crosses = lives.buffers[i].first < turn && lives.buffers[i].last >= turn;
     if (crosses && info.lifetime == Lifetime::transient) {
       result.saved_bytes += static_cast<double>(info.bytes());

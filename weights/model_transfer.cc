@@ -1,15 +1,17 @@
-// import_model and export_model: between Hugging Face folders and checkpoints, a piece at a time.
+#include "weights/model_transfer.h"
+
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "engine/base/error.h"
-#include "inference/inference_model.h"
+#include "io/checkpoint_files.h"
 #include "io/convert.h"
 #include "io/mapped_file.h"
-#include "planning/compile/training_program.h"
-#include "weights/checkpoint.h"
+#include "io/model_files.h"
+#include "layers/model.h"
+#include "weights/manifest.h"
 #include "weights/stored_state.h"
 
 namespace ingot {
@@ -19,14 +21,12 @@ constexpr std::int64_t kChunk = 1 << 20;  // elements
 
 // Names and shapes of all tensors of a model, MTP modules included.
 std::vector<TensorDeclaration> model_tensors(const ModelConfig& model, StoredType type) {
-  RunConfig config;
-  config.model = model;
-  config.data.sequence_length = 1;
-  config.batch.tokens_per_step = 1;
-  config.precision.compute = ComputeType::fp32;
-  const TrainingProgram compiled = compile_training(config, {});
+  Program program;
+  program.begin(Part::micro_step);
+  Builder builder(program, model, {.trainable = true});
+  model_losses(builder, model_inputs(builder, /*with_mtp=*/true));
   std::vector<TensorDeclaration> tensors;
-  for (const Weight& weight : compiled.program.weights()) {
+  for (const Weight& weight : program.weights()) {
     for (const WeightPart& part : weight.parts) {
       TensorDeclaration tensor{.name = part.name, .type = type};
       // Only the selection bias is not trained by gradient; it stays fp32 (spec 4.1).
@@ -138,20 +138,7 @@ std::vector<std::string> import_model(const std::filesystem::path& model_folder,
     writer.add_file("tokenizer.json",
                     {reinterpret_cast<const char*>(text.bytes().data()), text.bytes().size()});
   }
-  const nlohmann::json trainer = {{"step", 0},
-                                  {"updates", 0},
-                                  {"tokens", 0},
-                                  {"data", {{"epoch", 0}, {"sample", 0}}},
-                                  {"loss_scale", 1.0},
-                                  {"loss_scale_good_steps", 0},
-                                  {"recent_losses", nlohmann::json::array()},
-                                  {"recent_norms", nlohmann::json::array()}};
-  writer.commit(nlohmann::json{
-      {"config", to_json(config)},
-      {"seed", config.seed},
-      {"mesh", {{"ranks", 1}}},
-      {"trainer",
-       trainer}}.dump());
+  writer.commit(manifest_text(config, nlohmann::json::object()));
   std::vector<std::string> unused;
   for (const auto& [name, tensor] : files.tensors()) {
     if (wanted.count(name) == 0) unused.push_back(name);
