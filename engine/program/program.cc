@@ -5,6 +5,8 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "engine/numbers/random.h"
+
 namespace ingot {
 
 std::string_view name_of(Role role) {
@@ -81,6 +83,11 @@ Tensor Program::add_tensor(TensorInfo info) {
 
 Tensor Program::add_tensor_as_named(TensorInfo info) {
   if (info.layer < 0) info.layer = layer_;
+  const int others = names_[info.name]++;
+  if (info.stream == 0) {
+    info.stream =
+        random_stream(others == 0 ? info.name : info.name + " " + std::to_string(others + 1));
+  }
   tensors_.push_back(std::move(info));
   return whole(static_cast<int>(tensors_.size()) - 1);
 }

@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -104,6 +105,10 @@ struct TensorInfo {
   int layer = -1;
   Saving saving = Saving::any;
   Place place = Place::arena;
+  // What random numbers that belong to this tensor are drawn by: from its name, and its how-manieth
+  // of that name it is, so that other tensors of the program change nothing. 0: add_tensor() sets
+  // it.
+  std::uint64_t stream = 0;
 
   std::int64_t bytes() const { return shape.elements() * size_of(dtype); }
 };
@@ -191,6 +196,10 @@ class Program {
   Tensor activation(std::string_view name, Shape shape, DType dtype);
   Tensor persistent(std::string_view name, Shape shape, DType dtype, Role role);
   const TensorInfo& info(Tensor t) const { return tensors_[t.id]; }
+  // Of the view: of random numbers that are drawn by row and by column from its first one.
+  std::uint64_t stream(Tensor t) const {
+    return tensors_[t.id].stream ^ static_cast<std::uint64_t>(t.column);
+  }
   TensorInfo& info(Tensor t) { return tensors_[t.id]; }
   Tensor whole(int id) const { return {id, 0, tensors_[id].shape.last()}; }
   std::span<const TensorInfo> tensors() const { return tensors_; }
@@ -243,6 +252,7 @@ class Program {
 
  private:
   std::vector<TensorInfo> tensors_;
+  std::unordered_map<std::string, int> names_;  // how many tensors have each
   std::vector<Op> ops_;
   std::vector<Weight> weights_;
   std::vector<Constant> constants_;

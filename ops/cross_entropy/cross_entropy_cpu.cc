@@ -144,7 +144,7 @@ std::unique_ptr<Kernel> make_cross_entropy_backward(const Program& program, cons
   const bool wants_hidden = static_cast<bool>(d_hidden), wants_weight = static_cast<bool>(d_weight);
   const GradientStart starts_now(op);
   const SquareSums squares(op, 3);
-  const auto tensor = static_cast<std::uint64_t>(op.inputs[0].id);
+  const std::uint64_t stream = program.stream(op.inputs[0]);
   ThreadPool& pool = context.pool;
   return make_kernel(
       head.losses_bytes + head.logits_bytes + scratch,
@@ -159,7 +159,7 @@ std::unique_ptr<Kernel> make_cross_entropy_backward(const Program& program, cons
           const std::int64_t rows = std::min(head.chunk, head.tokens - first);
           const std::byte* hidden = arguments.inputs[0] + first * head.hidden_bytes();
           const std::uint64_t key = rounding_row_key(
-              rounding_key(state.seed, state.step, state.micro_step, tensor), first);
+              rounding_key(state.seed, state.step, state.micro_step, stream), first);
           head.logits.run(pool, hidden, arguments.inputs[1], logits, rest, rows, 0);
           pool.parallel_for(rows, [&](std::int64_t row, int) {
             const std::int32_t target = targets[first + row];

@@ -20,7 +20,7 @@ std::unique_ptr<Kernel> make_grouped(const Program& program, const Op& op, const
   spec.groups = static_cast<int>(experts);
   spec.threads = context.pool.threads();
   if (spec.b == DType::i8 || op.attributes.flag("int8")) {
-    return make_int8_product(op, context, spec, a_rows, true);
+    return make_int8_product(program, op, context, spec, a_rows, true);
   }
   spec.b_packed = static_cast<bool>(packed_weight_of(op));
   const int weight = weight_input_of(op);

@@ -7,7 +7,8 @@
 
 namespace ingot::cpu {
 
-std::unique_ptr<Kernel> make_int8_product(const Op& op, const Context& context, MatmulSpec spec,
+std::unique_ptr<Kernel> make_int8_product(const Program& program, const Op& op,
+                                          const Context& context, MatmulSpec spec,
                                           std::int64_t a_rows, bool offsets) {
   spec.threads = context.pool.threads();
   spec.b_packed = static_cast<bool>(packed_weight_of(op));
@@ -24,7 +25,7 @@ std::unique_ptr<Kernel> make_int8_product(const Op& op, const Context& context, 
   const Int8Matmul starting = op.attributes.flag("first") ? matmul.overwriting() : matmul;
   const GradientStart starts_now(op);
   const SquareSums squares(op, 1);
-  const auto tensor = static_cast<std::uint64_t>(op.inputs[0].id);
+  const std::uint64_t stream = program.stream(op.inputs[0]);
   const std::int64_t bounds = offsets ? spec.groups + 1 : 0;
   ThreadPool& pool = context.pool;
   return make_kernel(matmul.workspace_bytes(), [=, &pool](const KernelArguments& arguments,
@@ -34,7 +35,7 @@ std::unique_ptr<Kernel> make_int8_product(const Op& op, const Context& context, 
     now.run(pool, arguments.inputs[0], arguments.inputs[weight], arguments.outputs[0],
             spec.bias ? arguments.input<float>(2) : nullptr,
             spec.residual ? arguments.inputs[3] : nullptr, arguments.workspace, a_rows, offsets_now,
-            rounding_key(state.seed, state.step, state.micro_step, tensor),
+            rounding_key(state.seed, state.step, state.micro_step, stream),
             coded ? arguments.input<float>(scales) : nullptr, squares(arguments, state));
   });
 }

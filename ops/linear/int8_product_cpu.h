@@ -16,7 +16,8 @@ namespace ingot::cpu {
 // first (overwrites in micro-step 0).
 // If A or B is codes, the last input has their scales. A second output gets the sums of squares of
 // the first, if there is one.
-std::unique_ptr<Kernel> make_int8_product(const Op& op, const Context& context, MatmulSpec spec,
+std::unique_ptr<Kernel> make_int8_product(const Program& program, const Op& op,
+                                          const Context& context, MatmulSpec spec,
                                           std::int64_t a_rows, bool offsets);
 
 }  // namespace ingot::cpu

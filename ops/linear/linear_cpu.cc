@@ -11,10 +11,10 @@ namespace ingot::cpu {
 namespace {
 
 // The kernel of an op whose operands are those of the product: A, B, bias?, residual? -> C.
-std::unique_ptr<Kernel> product(MatmulSpec spec, std::int64_t rows, const Op& op,
-                                const Context& context) {
+std::unique_ptr<Kernel> product(MatmulSpec spec, std::int64_t rows, const Program& program,
+                                const Op& op, const Context& context) {
   if (spec.b == DType::i8 || op.attributes.flag("int8"))
-    return make_int8_product(op, context, spec, rows, false);
+    return make_int8_product(program, op, context, spec, rows, false);
   spec.threads = context.pool.threads();
   spec.b_packed = static_cast<bool>(packed_weight_of(op));
   const Matmul matmul(spec, context.isa);
@@ -48,7 +48,7 @@ std::unique_ptr<Kernel> make_linear(const Program& program, const Op& op, const 
                   .residual_stride = residual ? program.row_stride(residual) : 0,
                   .bias = static_cast<bool>(op.inputs[2]),
                   .residual = static_cast<bool>(residual)},
-                 program.rows(x), op, context);
+                 program.rows(x), program, op, context);
 }
 
 std::unique_ptr<Kernel> make_dgrad(const Program& program, const Op& op, const Context& context) {
@@ -63,7 +63,7 @@ std::unique_ptr<Kernel> make_dgrad(const Program& program, const Op& op, const C
                   .a_stride = program.row_stride(dy),
                   .c_stride = program.row_stride(dx),
                   .accumulate = op.attributes.flag("accumulate")},
-                 program.rows(dy), op, context);
+                 program.rows(dy), program, op, context);
 }
 
 std::unique_ptr<Kernel> make_wgrad(const Program& program, const Op& op, const Context& context) {
@@ -84,7 +84,7 @@ std::unique_ptr<Kernel> make_wgrad(const Program& program, const Op& op, const C
                         .b_stride = program.row_stride(x),
                         .accumulate = true,
                         .threads = context.pool.threads()};
-  if (op.attributes.flag("int8")) return make_int8_product(op, context, spec, rows, false);
+  if (op.attributes.flag("int8")) return make_int8_product(program, op, context, spec, rows, false);
   const Matmul adding(spec, context.isa);
   const Matmul starting = op.attributes.flag("first") ? adding.overwriting() : adding;
   const GradientStart starts_now(op);

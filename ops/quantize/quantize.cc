@@ -43,11 +43,10 @@ Quantized quantize(Program& program, Tensor values, const QuantizeOptions& optio
 void quantize(Program& program, Tensor values, const Quantized& into,
               const QuantizeOptions& options) {
   check(program, values, into, options.group);
-  const std::int64_t key = values.id + (values.column << 32);
-  program.append(kQuantize, {values}, {into.codes, into.scales},
-                 {{"group", static_cast<double>(options.group)},
-                  {"stochastic", options.stochastic},
-                  {"key", static_cast<double>(key)}});
+  program.info(into.codes).stream = program.stream(values);
+  program.append(
+      kQuantize, {values}, {into.codes, into.scales},
+      {{"group", static_cast<double>(options.group)}, {"stochastic", options.stochastic}});
 }
 
 void dequantize(Program& program, const Quantized& quantized, Tensor values, std::int64_t group) {

@@ -16,7 +16,7 @@ struct Quantized {
 struct QuantizeOptions {
   std::int64_t group = kQuantizerGroup;  // neighbours in a row that share a scale; a multiple of 32
   // Round up or down at random, without bias: for gradients and what wgrad reads. The draws depend
-  // on seed, step, micro-step, the id of the values' tensor and the place in it, nothing else.
+  // on seed, step, micro-step, the stream of the values' tensor and the place in it, nothing else.
   bool stochastic = false;
 };
 
@@ -31,9 +31,9 @@ void quantize(Program& program, Tensor values, const Quantized& into,
 void dequantize(Program& program, const Quantized& quantized, Tensor values,
                 std::int64_t group = kQuantizerGroup);
 
-//   quantize     inputs values          outputs codes, scales   attributes group, stochastic, key
+//   quantize     inputs values          outputs codes, scales   attributes group, stochastic
 //   dequantize   inputs codes, scales   outputs values          attribute group
-// key: the number that stands for the values in the draws: id and first column of their tensor.
+// Codes take over the stream of their values (TensorInfo::stream): draws are made by it.
 extern const OpKind kQuantize, kDequantize;
 
 }  // namespace ingot

@@ -94,6 +94,21 @@ TEST(Quantize, StochasticCodesDependOnStepAndTensorButNotOnThreads) {
   }
 }
 
+// A pass that adds tensors, another plan or a model with one op more: nothing that is drawn
+// changes.
+TEST(Quantize, DrawsBelongToNamesWhateverElseTheProgramHas) {
+  const auto codes = [](bool others) {
+    OpCheck check(DType::bf16, cpu::quantize_cpu_kernels());
+    if (others) check.constants("other", {3}, {1, 2, 3});
+    const Tensor x = check.leaf("x", {5, 64}, std::vector<double>(5 * 64, 0.3), DType::bf16);
+    const Quantized quantized = quantize(check.program(), x, {.stochastic = true});
+    check.result(quantized.codes);
+    check.run();
+    return codes_of(check, quantized.codes);
+  };
+  EXPECT_EQ(codes(true), codes(false));
+}
+
 TEST(Quantize, RefusesWhatDoesNotFit) {
   Program program;
   const Tensor x = program.activation("x", {4, 100}, DType::bf16);

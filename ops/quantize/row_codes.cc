@@ -17,22 +17,19 @@ std::string attribute(CodesOf which, const char* name) {
 
 RowCodes codes_of(const Op& quantize) {
   return {.group = quantize.attributes.integer("group"),
-          .stochastic = quantize.attributes.flag("stochastic"),
-          .key = static_cast<std::uint64_t>(quantize.attributes.integer("key"))};
+          .stochastic = quantize.attributes.flag("stochastic")};
 }
 
 std::optional<RowCodes> codes_of(const Op& op, CodesOf which) {
   if (!op.attributes.has(attribute(which, "codes"))) return std::nullopt;
-  return RowCodes{
-      .codes = static_cast<int>(op.attributes.integer(attribute(which, "codes"))),
-      .group = op.attributes.integer(attribute(which, "group")),
-      .stochastic = op.attributes.flag(attribute(which, "stochastic")),
-      .key = static_cast<std::uint64_t>(op.attributes.integer(attribute(which, "key")))};
+  return RowCodes{.codes = static_cast<int>(op.attributes.integer(attribute(which, "codes"))),
+                  .group = op.attributes.integer(attribute(which, "group")),
+                  .stochastic = op.attributes.flag(attribute(which, "stochastic"))};
 }
 
 void add_codes(Op& op, CodesOf which, const Op& quantize) {
   op.attributes.set(attribute(which, "codes"), static_cast<double>(op.outputs.size()));
-  for (const char* name : {"group", "stochastic", "key"}) {
+  for (const char* name : {"group", "stochastic"}) {
     op.attributes.set(attribute(which, name), quantize.attributes.real(name));
   }
   op.outputs.insert(op.outputs.end(), quantize.outputs.begin(), quantize.outputs.end());

@@ -20,7 +20,6 @@ struct RowCodes {
   int codes = 0;           // index in the op's outputs; the scales follow
   std::int64_t group = 0;  // as in QuantizeOptions
   bool stochastic = false;
-  std::uint64_t key = 0;  // stands for the tensor in the draws
 };
 
 // What a kQuantize op writes.

@@ -9,6 +9,7 @@ RowQuantizer::RowQuantizer(const Program& program, const Op& op,
   if (!codes) return;
   spec_ = *codes;
   const Tensor to = op.outputs[spec_.codes], scales = op.outputs[spec_.codes + 1];
+  stream_ = program.stream(to);
   columns_ = to.columns;
   codes_stride_ = program.row_stride(to);
   scales_stride_ = program.row_stride(scales);
@@ -17,7 +18,7 @@ RowQuantizer::RowQuantizer(const Program& program, const Op& op,
 }
 
 std::uint64_t RowQuantizer::key(const StepState& state) const {
-  return rounding_key(state.seed, state.step, state.micro_step, spec_.key);
+  return rounding_key(state.seed, state.step, state.micro_step, stream_);
 }
 
 void RowQuantizer::operator()(const KernelArguments& arguments, std::uint64_t key, std::int64_t row,

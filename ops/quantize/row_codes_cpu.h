@@ -27,6 +27,7 @@ class RowQuantizer {
 
  private:
   RowCodes spec_;
+  std::uint64_t stream_ = 0;
   std::int64_t columns_ = 0, codes_stride_ = 0, scales_stride_ = 0;
   QuantizerKernels::Quantize nearest_ = nullptr;
   QuantizerKernels::QuantizeStochastic stochastic_ = nullptr;
