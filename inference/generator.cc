@@ -25,7 +25,7 @@ void Generator::run(const GenerationStep& step, Part part) {
   executor_.write(step.tokens, std::as_bytes(std::span(tokens_).first(count)));
   executor_.write(step.positions, std::as_bytes(std::span(positions_).first(count)));
   executor_.write(step.last_rows, std::as_bytes(std::span(last_rows_)));
-  executor_.run(part, StepState{});
+  executor_.run(part);
   executor_.read(step.logits, std::as_writable_bytes(std::span(step_logits_)));
 }
 

@@ -60,7 +60,7 @@ LossSum InferenceModel::evaluate(std::span<const std::int32_t> tokens,
                                  std::span<const std::int32_t> targets) {
   executor_->write(inputs_.tokens, std::as_bytes(tokens));
   executor_->write(inputs_.targets, std::as_bytes(targets));
-  executor_->run(Part::evaluation, StepState{});
+  executor_->run(Part::evaluation);
   return read_loss(*executor_, losses_.loss);
 }
 

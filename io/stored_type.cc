@@ -60,6 +60,12 @@ StoredType stored_type_of(DType dtype) {
       return StoredType::i32;
     case DType::i64:
       return StoredType::i64;
+    case DType::f64:
+      return StoredType::f64;
+    case DType::f8_e4m3:
+      return StoredType::f8_e4m3;
+    case DType::f8_e5m2:
+      return StoredType::f8_e5m2;
   }
   return StoredType::f32;
 }

@@ -62,6 +62,8 @@ Tensor head_table(Builder& b) {
 
 }  // namespace
 
+std::string mtp_factor_slot(std::int64_t depth) { return "mtp factor " + std::to_string(depth); }
+
 ModelInputs model_inputs(Builder& b, bool with_mtp) {
   const Shape shape{b.options.batch, b.options.sequence};
   const auto input = [&](const std::string& name) {
@@ -103,8 +105,9 @@ ModelLosses model_losses(Builder& b, const ModelInputs& inputs) {
   const Scope scope(b.program, "lm_head");
   losses.loss = cross_entropy(b.program, hidden, head_table(b), inputs.targets);
   for (std::size_t i = 0; i < deeper.size(); ++i) {
+    const std::string factor = mtp_factor_slot(static_cast<std::int64_t>(i) + 1);
     losses.mtp.push_back(cross_entropy(b.program, deeper[i], head_table(b), inputs.mtp_targets[i],
-                                       {.mtp_depth = static_cast<int>(i) + 1}));
+                                       {.factor = factor}));
   }
   return losses;
 }

@@ -2,6 +2,7 @@
 // modules of DeepSeek-V3 (arXiv 2412.19437, section 2.2).
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "layers/builder.h"
@@ -23,6 +24,9 @@ struct ModelLosses {
   std::vector<RouterOutputs> routers;
   std::vector<Tensor> hidden;  // [tokens, hidden_size] before each layer, then after the final norm
 };
+
+// The step's slot with the weight of each token's loss of the module at that depth (from 1).
+std::string mtp_factor_slot(std::int64_t depth);
 
 // Input tensors by name; the same ones for every part of a program with this batch and sequence.
 ModelInputs model_inputs(Builder& b, bool with_mtp);

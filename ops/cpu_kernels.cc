@@ -17,6 +17,7 @@
 #include "ops/muon/muon_cpu.h"
 #include "ops/pack_weight/pack_weight_cpu.h"
 #include "ops/quantize/quantize_cpu.h"
+#include "ops/report/report_cpu.h"
 #include "ops/rms_norm/rms_norm_cpu.h"
 #include "ops/rope/rope_cpu.h"
 #include "ops/router/router_cpu.h"
@@ -43,6 +44,7 @@ std::vector<KernelEntry> all_cpu_kernels() {
                        muon_cpu_kernels(),
                        pack_weight_cpu_kernels(),
                        quantize_cpu_kernels(),
+                       report_cpu_kernels(),
                        rms_norm_cpu_kernels(),
                        rope_cpu_kernels(),
                        router_cpu_kernels(),

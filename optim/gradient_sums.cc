@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/execution/backend.h"
+#include "engine/program/gradient_start.h"
 #include "ops/accumulate_gradient/accumulate_gradient.h"
 
 namespace ingot {

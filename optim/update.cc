@@ -3,6 +3,7 @@
 #include "ops/adamw/adamw.h"
 #include "ops/gradient_norm/gradient_norm.h"
 #include "ops/muon/muon.h"
+#include "ops/report/report.h"
 #include "ops/router/router.h"
 #include "ops/weight_norm/weight_norm.h"
 #include "optim/square_sums.h"
@@ -46,50 +47,51 @@ void append_weight_update(Program& program, const Weight& weight, Tensor scale, 
       {.beta1 = options.beta1, .beta2 = options.beta2, .epsilon = options.epsilon, .decay = decay});
 }
 
-// The norm of all gradients first, then every weight.
-UpdateOutputs update_afterwards(Program& program, const UpdateOptions& options) {
+// The norm of all gradients first, then every weight. Returns `skipped`.
+Tensor update_afterwards(Program& program, const UpdateOptions& options) {
   program.begin(Part::update);
   std::vector<Tensor> gradients;
   for (const Weight& weight : program.weights()) {
     if (weight.gradient) gradients.push_back(weight.gradient);
   }
   const NormOperands operands = leave_square_sums(program, gradients);
-  const GradientNorm norm =
-      gradient_norm(program, operands.gradients, operands.sums, options.clip_norm);
+  const Tensor squares = sum_squares(program, operands.gradients, operands.sums);
+  const Decision decision = decide(program, squares, options.clip_norm);
   for (const Weight& weight : program.weights()) {
     if (!weight.gradient) continue;
     const Scope scope(program, program.info(weight.tensor).name, program.info(weight.tensor).layer);
-    append_weight_update(program, weight, norm.scale, norm.skipped, options);
+    append_weight_update(program, weight, decision.scale, decision.skipped, options);
   }
-  return {.norm = norm.norm, .skipped = norm.skipped};
+  return decision.skipped;
 }
 
-UpdateOutputs update_meanwhile(Program& program, const UpdateOptions& options) {
+Tensor update_meanwhile(Program& program, const UpdateOptions& options) {
   const std::vector<Tensor> norms = update_in_backward(
       program, options.clip_norm, [&](const Weight& weight, Tensor scale, Tensor skipped) {
         append_weight_update(program, weight, scale, skipped, options);
       });
   program.begin(Part::update);
-  const TotalNorm total = total_norm(program, norms);
-  return {.norm = total.norm, .skipped = total.skipped};
+  return total_norm(program, norms);
 }
 
 }  // namespace
 
-UpdateOutputs append_update(Program& program, const UpdateOptions& options,
-                            const std::vector<RouterUpdate>& routers) {
+void append_update(Program& program, const UpdateOptions& options,
+                   const std::vector<RouterUpdate>& routers) {
   for (Weight& weight : program.weights()) {
     if (weight.gradient) add_moments(program, weight, options);
   }
   program.set_layer(-1);
-  UpdateOutputs outputs = options.in_backward ? update_meanwhile(program, options)
-                                              : update_afterwards(program, options);
+  const Tensor skipped = options.in_backward ? update_meanwhile(program, options)
+                                             : update_afterwards(program, options);
+  std::vector<ReportItem> loads;
   for (const RouterUpdate& router : routers) {
     const Scope scope(program, program.info(router.load).name, program.info(router.load).layer);
-    outputs.load_ratios.push_back(
-        bias_update(program, router.selection_bias, router.load, outputs.skipped));
+    const Tensor ratio = bias_update(program, router.selection_bias, router.load, skipped);
+    loads.push_back({report_slot::kLoad, ratio, ReportRule::most});
   }
-  return outputs;
+  report(program, loads);
+  advance(program, skipped);
 }
 
 }  // namespace ingot

@@ -27,17 +27,12 @@ struct RouterUpdate {
   Tensor selection_bias;  // [experts] f32, or none: then the load is only reported and zeroed
 };
 
-struct UpdateOutputs {
-  Tensor norm;                      // [1] f32: of all gradients, loss scale divided out, unclipped
-  Tensor skipped;                   // [1] f32: 1 when the update was not applied
-  std::vector<Tensor> load_ratios;  // [1] f32 for each router: largest load over the mean
-};
-
 // Makes the moments of every weight with a gradient, begins Part::update and appends its ops (or,
-// in backward, appends the weights' updates to the micro-step). The update is skipped when the norm
-// is not finite, exceeds StepState::norm_limit, or StepState::skip_update is set; in backward it is
-// skipped for each weight whose own gradient is not finite, and `skipped` says that there was one.
-UpdateOutputs append_update(Program& program, const UpdateOptions& options,
-                            const std::vector<RouterUpdate>& routers);
+// in backward, appends the weights' updates to the micro-step). What the update decides is told in
+// the report: norm, skipped and the largest load of a router. It is skipped when the step's loss or
+// norm is not finite or exceeds the step's limits (ops/gradient_norm); in backward it is skipped
+// for each weight whose own gradient is not finite, and `skipped` says that there was one.
+void append_update(Program& program, const UpdateOptions& options,
+                   const std::vector<RouterUpdate>& routers);
 
 }  // namespace ingot

@@ -146,10 +146,12 @@ Reference::Reference(const json& model) : backend_(tiny_backend(2)), config_(run
 }
 
 TrainingEngine::MicroStepLosses Reference::micro_step() {
-  engine_->prepare_step(1);
-  engine_->state().target_tokens = kBatch * (kSequence - 1);
-  engine_->state().mtp_targets[0] = kBatch * (kSequence - 2);
-  return engine_->micro_step(data_.tokens, data_.targets);
+  engine_->begin_step(1);
+  engine_->set_slot(step_slot::kLossFactor, 1.0 / (kBatch * (kSequence - 1)));
+  engine_->set_slot(mtp_factor_slot(1),
+                    engine_->settings().mtp_weight / (kBatch * (kSequence - 2)));
+  engine_->micro_step(data_.tokens, data_.targets);
+  return engine_->losses();
 }
 
 std::vector<float> Reference::gradient(const std::string& name) const {

@@ -35,7 +35,7 @@ const std::byte* dead = nullptr;  // what the first op wrote: nobody's when the 
 std::unique_ptr<Kernel> fill_output(const Program& program, const Op& op, const cpu::Context&) {
   const auto bytes = static_cast<std::size_t>(program.info(op.outputs.front()).bytes());
   const bool first = op.kind == &kFirst, third = op.kind == &kThird;
-  return cpu::make_kernel(0, [=](const KernelArguments& arguments, const StepState&) {
+  return cpu::make_kernel(0, [=](const KernelArguments& arguments, const Turn&) {
     std::byte* const output = arguments.output<std::byte>(0);
     std::memset(output, 1, bytes);
     if (first) dead = output;
@@ -75,7 +75,7 @@ Outcome run(Watch watch, Mischief what) {
   executor.set_observer(watch == Watch::poison ? static_cast<OpObserver*>(&poison)
                                                : &operands_only);
   executor.run(Part::micro_step, {});
-  return {*executor.data(z), operands_only.stray()};
+  return {*executor.host(z), operands_only.stray()};
 }
 
 TEST(DeadMemory, AnHonestProgramIsLeftInPeace) {

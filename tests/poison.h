@@ -65,7 +65,7 @@ class Poison final : public OpObserver {
         act(executor_.workspace(program.ops()[op]));
       } else if (program.tensors()[tensor].lifetime == Lifetime::transient) {
         const Tensor whole = program.whole(tensor);
-        act(std::span(executor_.data(whole), static_cast<std::size_t>(executor_.bytes(whole))));
+        act(std::span(executor_.host(whole), static_cast<std::size_t>(executor_.bytes(whole))));
       }
     }
   }

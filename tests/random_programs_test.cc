@@ -83,15 +83,14 @@ Outcome outcome_of(const RunConfig& config, bool packed) {
   if (!packed) plan.memory = plan_memory(plan.compiled->program, *plan.bound, /*reuse=*/false);
   TrainingEngine engine(std::move(plan), backend, config);
   initialize_weights(engine.executor(), 1, 1);
-  engine.state().learning_rate = 1e-2;
-  engine.state().mtp_weight = 0.3;
+  engine.settings().learning_rate = 1e-2;
+  engine.settings().mtp_weight = 0.3;
   Poison poison(engine.executor());
   if (packed) engine.executor().set_observer(&poison);
   Outcome outcome;
   for (int step = 0; step < 2; ++step) {
     const StepReport report = engine.step(
         1, [step](auto tokens, auto targets) { learnable_batch(step, tokens, targets); });
-    ++engine.state().updates;
     outcome.numbers.insert(outcome.numbers.end(), {report.loss, report.grad_norm});
   }
   const Executor& executor = engine.executor();

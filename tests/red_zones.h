@@ -60,7 +60,7 @@ class OperandsOnly final : public OpObserver {
     const std::span<const TensorInfo> tensors = executor.program().tensors();
     for (std::size_t id = 0; id < tensors.size() && arena_.empty(); ++id) {
       if (offsets[id] < 0 || tensors[id].place != Place::arena) continue;
-      std::byte* const place = executor.data(executor.program().whole(static_cast<int>(id)));
+      std::byte* const place = executor.host(executor.program().whole(static_cast<int>(id)));
       arena_ = {place - offsets[id], static_cast<std::size_t>(executor.arena_bytes())};
     }
   }
@@ -117,10 +117,11 @@ class OperandsOnly final : public OpObserver {
     const auto visit = [&](Tensor t) {
       if (!t || program.info(t).place != Place::arena) return;
       visit_bytes(
-          {executor_.data(program.whole(t.id)), static_cast<std::size_t>(executor_.bytes(t))});
+          {executor_.host(program.whole(t.id)), static_cast<std::size_t>(executor_.bytes(t))});
     };
     std::ranges::for_each(op.inputs, visit);
     std::ranges::for_each(op.outputs, visit);
+    if (op.kind->reads_step) visit(program.step());
     if (const auto workspace = executor_.workspace(op); !workspace.empty()) visit_bytes(workspace);
   }
 

@@ -52,10 +52,10 @@ std::unique_ptr<TrainingEngine> make_engine(const RunConfig& config, Backend& ba
   EXPECT_EQ(plan.memory.offload_bytes() > 0, config.memory.offload > OffloadPolicy::none);
   auto engine = std::make_unique<TrainingEngine>(std::move(plan), backend, config);
   initialize_weights(engine->executor(), 1, 1);
-  engine->state().learning_rate = 1e-2;
-  engine->state().mtp_weight = 0.3;
-  engine->state().balance_weight = 0.01;
-  engine->state().bias_update_rate = 0.001;
+  engine->settings().learning_rate = 1e-2;
+  engine->settings().mtp_weight = 0.3;
+  engine->settings().balance_weight = 0.01;
+  engine->settings().bias_update_rate = 0.001;
   return engine;
 }
 
@@ -82,18 +82,17 @@ Outcome outcome_of(const RunConfig& config, const Options& options) {
   if (options.poisoned) engine->executor().set_observer(&poison);
   Outcome outcome;
   for (std::int64_t step = 0; step < 3; ++step) {
-    engine->prepare_step(2);
+    engine->begin_step(2);
     for (std::int64_t micro = 0; micro < 2; ++micro) {
-      engine->state().micro_step = micro;
       const Batch batch = batch_of(2, 100 * step + 10 * micro);
-      const auto losses = engine->micro_step(batch.tokens, batch.targets);
+      engine->micro_step(batch.tokens, batch.targets);
+      const auto losses = engine->losses();
       outcome.numbers.insert(outcome.numbers.end(),
                              {losses.main.loss, losses.mtp.loss, losses.balance});
     }
     outcome.gradients += all_of(engine->executor(), &Weight::gradient);
     if (step == 0) outcome.first_gradients = outcome.gradients;
     outcome.numbers.push_back(engine->finish_step().grad_norm);
-    ++engine->state().updates;
     const Batch held_back = batch_of(2, 7);
     outcome.numbers.push_back(engine->evaluate(held_back.tokens, held_back.targets).loss);
   }
@@ -153,12 +152,12 @@ TEST(Guards, NoOpWritesOutsideItsTensors) {
     TrainingEngine engine(std::move(plan), backend, config);
     Executor& executor = engine.executor();
     const Program& program = executor.program();
-    std::byte* const arena = executor.data(program.whole(0)) - first;
+    std::byte* const arena = executor.host(program.whole(0)) - first;
     const auto guard = [&](std::size_t i) { return std::span(arena + guards[i], kGuard); };
     for (std::size_t i = 0; i < guards.size(); ++i) std::ranges::fill(guard(i), std::byte{0xA5});
     initialize_weights(executor, 1, 1);
-    engine.state().learning_rate = 1e-2;
-    engine.state().mtp_weight = 0.3;
+    engine.settings().learning_rate = 1e-2;
+    engine.settings().mtp_weight = 0.3;
     for (int step = 0; step < 2; ++step) {
       engine.step(2, [&](std::span<std::int32_t> tokens, std::span<std::int32_t> targets) {
         const Batch batch = batch_of(2, step);
@@ -265,13 +264,13 @@ TEST_P(Accumulation, OfSingleSequencesIsOneStepOfAllOfThem) {
         run.config("run", {"batch.micro_batch=" + std::to_string(micro_batch)});
     const auto engine = make_engine(config, backend);
     const std::int64_t micro_steps = kSequences / micro_batch;
-    engine->prepare_step(micro_steps);
+    engine->begin_step(micro_steps);
     Result result;
     for (std::int64_t micro = 0; micro < micro_steps; ++micro) {
       const std::size_t count = engine->tokens_per_micro_step();
-      engine->state().micro_step = micro;
-      const auto losses = engine->micro_step(std::span(all.tokens).subspan(micro * count, count),
-                                             std::span(all.targets).subspan(micro * count, count));
+      engine->micro_step(std::span(all.tokens).subspan(micro * count, count),
+                         std::span(all.targets).subspan(micro * count, count));
+      const auto losses = engine->losses();
       result.main += losses.main.loss;
       result.mtp += losses.mtp.loss;
       result.balance += losses.balance / static_cast<double>(micro_steps);

@@ -199,7 +199,7 @@ TEST(UpdateInBackward, ClipsByTheNormOfTheStepBefore) {
   } watch(engine.executor(), scale, scales);
   initialize_weights(engine.executor(), 1, 1);
   engine.executor().set_observer(&watch);
-  engine.state().learning_rate = 0;
+  engine.settings().learning_rate = 0;
   std::vector<double> norms;
   for (int step = 0; step < 3; ++step) {
     norms.push_back(

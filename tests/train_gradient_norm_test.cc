@@ -45,21 +45,20 @@ Outcome outcome_of(const RunConfig& config, int threads) {
   cpu::CpuBackend backend = tiny_backend(threads);
   TrainingEngine engine(plan_training(config, backend), backend, config);
   initialize_weights(engine.executor(), 1, 1);
-  engine.state().learning_rate = 1e-2;
-  engine.state().mtp_weight = 0.3;
+  engine.settings().learning_rate = 1e-2;
+  engine.settings().mtp_weight = 0.3;
   const Executor& executor = engine.executor();
   Outcome outcome;
   for (const Op& op : executor.program().ops()) {
-    if (op.kind != &kGradientNorm) continue;
-    outcome.sums = op.attributes.integer("square_sums");
+    if (op.kind != &kSquareSums) continue;
+    outcome.sums = op.attributes.integer("sums");
     outcome.gradients = std::ssize(op.inputs) - outcome.sums;
   }
   std::vector<std::int32_t> tokens(engine.tokens_per_micro_step()), targets(tokens.size());
   const std::int64_t micro_steps = engine.micro_steps_per_update();
   for (int step = 0; step < kSteps; ++step) {
-    engine.prepare_step(micro_steps);
+    engine.begin_step(micro_steps);
     for (std::int64_t micro = 0; micro < micro_steps; ++micro) {
-      engine.state().micro_step = micro;
       learnable_batch(10 * step + micro, tokens, targets);
       engine.micro_step(tokens, targets);
     }
@@ -67,9 +66,8 @@ Outcome outcome_of(const RunConfig& config, int threads) {
     for (const Weight& weight : executor.program().weights()) {
       if (weight.gradient) squares += squares_of(executor, weight.gradient);
     }
-    outcome.expected.push_back(std::sqrt(squares) / engine.state().loss_scale);
+    outcome.expected.push_back(std::sqrt(squares) / engine.settings().loss_scale);
     outcome.norms.push_back(engine.finish_step().grad_norm);
-    ++engine.state().updates;
   }
   return outcome;
 }

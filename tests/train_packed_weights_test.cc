@@ -51,8 +51,8 @@ Outcome outcome_of(const RunConfig& config, const Options& options) {
   cpu::CpuBackend backend = tiny_backend(options.threads);
   TrainingEngine engine(plan_of(config, backend, options), backend, config);
   initialize_weights(engine.executor(), 1, 1);
-  engine.state().learning_rate = 1e-2;
-  engine.state().mtp_weight = 0.3;
+  engine.settings().learning_rate = 1e-2;
+  engine.settings().mtp_weight = 0.3;
   Poison poison(engine.executor());
   if (options.poisoned) engine.executor().set_observer(&poison);
   Outcome outcome;
@@ -60,7 +60,6 @@ Outcome outcome_of(const RunConfig& config, const Options& options) {
   for (int step = 0; step < 3; ++step) {
     const StepReport report = engine.step(
         kMicroSteps, [&](auto tokens, auto targets) { learnable_batch(++batch, tokens, targets); });
-    ++engine.state().updates;
     std::vector<std::int32_t> tokens(engine.tokens_per_micro_step()), targets(tokens.size());
     learnable_batch(7, tokens, targets);
     const double validation = engine.evaluate(tokens, targets).loss;

@@ -124,7 +124,7 @@ std::string first_bad_op(const std::string& family, const std::string& weight_na
   initialize_weights(executor, 1, 1);
   const Tensor weight = executor.program().find(weight_name);
   EXPECT_TRUE(weight);
-  std::memcpy(executor.data(weight) + 4 * 7, &poison, sizeof poison);
+  std::memcpy(executor.host(weight) + 4 * 7, &poison, sizeof poison);
   NonfiniteHunt hunt(executor);
   executor.set_observer(&hunt);
   const StepReport report = engine.step(2, [](auto tokens, auto targets) {
@@ -187,8 +187,10 @@ TEST(Spike, OfTheLossAloneIsSkipped) {
   };
   const StepReport report = engine.step(2, batch);
   EXPECT_FALSE(report.skipped);
-  EXPECT_TRUE(engine.step(2, batch, report.loss - 0.01).skipped);
-  EXPECT_FALSE(engine.step(2, batch, report.loss + 0.01).skipped);
+  engine.settings().loss_limit = report.loss - 0.01;
+  EXPECT_TRUE(engine.step(2, batch).skipped);
+  engine.settings().loss_limit = report.loss + 0.01;
+  EXPECT_FALSE(engine.step(2, batch).skipped);
 }
 
 TEST(Spike, AnInfiniteWeightIsNeverSaved) {

@@ -53,7 +53,7 @@ void add_train(CLI::App& app, Command& command) {
       const auto backend = make_backend(config.device, options.threads);
       if (!flags->quiet) {
         std::printf("ingot, built with g++ %s; %s\n%s\n", __VERSION__,
-                    backend->description().c_str(), to_json(config).dump().c_str());
+                    backend->traits().name.c_str(), to_json(config).dump().c_str());
       }
       return ingot::train(config, options, *backend,
                           measured_peak_flops(config, *backend, options.threads));

@@ -50,6 +50,7 @@ class Trainer {
   void start();
   std::optional<BudgetChange> changed(BudgetWatch& budget, bool asked) const;
   void replan(const BudgetChange& change);
+  void restore_progress();
   void step();
   void schedule_step();
   StepReport run_step();
@@ -127,6 +128,10 @@ void Trainer::use_plan(PlannedTraining plan) {
   }
 }
 
+void Trainer::restore_progress() {
+  engine_->set_progress({.updates = state_.updates, .previous_norm = state_.previous_norm});
+}
+
 // Weights and state, from a checkpoint or fresh.
 void Trainer::start() {
   if (found_) {
@@ -134,6 +139,7 @@ void Trainer::start() {
     if (const auto state = load_trainer_state(*found_)) {
       state_ = *state;
       health_.restore(state_);
+      restore_progress();
     }
     log_.say("resumed from " + found_->path().string());
     found_.reset();
@@ -153,11 +159,9 @@ std::int64_t Trainer::tokens_per_step() {
 }
 
 void Trainer::schedule_step() {
-  StepState& step = engine_->state();
+  StepSettings& step = engine_->settings();
   const LossConfig& loss = config_.loss;
   step.step = state_.step;
-  step.updates = state_.updates;
-  step.previous_norm = state_.previous_norm;
   step.learning_rate =
       learning_rate(config_.schedule, config_.optimizer.learning_rate, state_.step);
   const auto modules = static_cast<double>(engine_->compiled().losses.mtp.size());
@@ -170,8 +174,7 @@ void Trainer::schedule_step() {
 
 StepReport Trainer::run_step() {
   if (profile_) engine_->executor().set_observer(profile_->observer());
-  const StepReport report =
-      engine_->step(engine_->micro_steps_per_update(), next_batch_, health_.loss_limit());
+  const StepReport report = engine_->step(engine_->micro_steps_per_update(), next_batch_);
   engine_->executor().set_observer(nullptr);
   if (profile_) profile_->end_step();
   return report;
@@ -183,8 +186,6 @@ void Trainer::step() {
   const StepReport report = run_step();
   ++state_.step;
   state_.tokens += tokens_per_step();
-  state_.previous_norm = engine_->state().previous_norm;
-  if (!report.skipped) ++state_.updates;
   const double loss_z = health_.loss_z(report.loss);
   const char* const mark = health_.judge(report);
   timer_.end_step();
@@ -206,7 +207,7 @@ void Trainer::log(const StepReport& report, double loss_z, const char* mark) {
   m.loss = report.loss;
   m.loss_z = loss_z;
   m.grad_norm = report.grad_norm;
-  m.learning_rate = engine_->state().learning_rate;
+  m.learning_rate = engine_->settings().learning_rate;
   m.tokens = state_.tokens;
   m.step_seconds = timer_.seconds_per_step();
   m.tokens_per_second = static_cast<double>(tokens_per_step()) / m.step_seconds;
@@ -214,7 +215,7 @@ void Trainer::log(const StepReport& report, double loss_z, const char* mark) {
   m.arena_bytes = engine_->executor().arena_bytes();
   m.peak_rss_bytes = peak_resident_bytes();
   m.budget_bytes = engine_->plan().budget_bytes;
-  m.loss_scale = engine_->state().loss_scale;
+  m.loss_scale = engine_->settings().loss_scale;
   m.expert_load_max_over_mean = report.expert_load_max_over_mean;
   m.auxiliary_loss = report.auxiliary_loss;
   m.mtp_loss = report.mtp_loss;
@@ -244,6 +245,9 @@ void Trainer::validate() {
 
 void Trainer::save() {
   health_.save_to(state_);
+  const TrainingEngine::Handover progress = engine_->progress();
+  state_.updates = progress.updates;
+  state_.previous_norm = progress.previous_norm;
   checkpoints_.save(*engine_, state_, config_, tokenizer_->json());
 }
 
@@ -281,6 +285,7 @@ void Trainer::replan(const BudgetChange& change) {
     const CheckpointReader saved = CheckpointReader::open(checkpoints_.path_of(state_.step));
     load_checkpoint(saved, engine_->executor());
   }
+  restore_progress();
   loader_->seek(state_.data);
   log_.say("from step " + std::to_string(state_.step) + ":\n" + memory_report(engine_->plan()));
 }

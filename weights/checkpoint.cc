@@ -109,10 +109,10 @@ bool all_finite(DType dtype, std::span<const std::byte> raw) {
 void append_tensor(CheckpointWriter& writer, const Executor& executor, const std::string& name,
                    const Source& source, std::vector<std::byte>& buffer) {
   const Program& program = executor.program();
-  const std::byte* place = executor.data(program.whole(source.tensor.id)) + source.offset;
+  const Range place = executor.range(source.tensor).subrange(source.offset, source.bytes);
   for (std::int64_t first = 0; first < source.bytes; first += kChunkBytes) {
     const auto piece = std::span(buffer).first(std::min(kChunkBytes, source.bytes - first));
-    executor.backend().copy_to_host(piece, place + first);
+    executor.backend().read(piece, place.subrange(first, std::ssize(piece)));
     if (!all_finite(program.dtype(source.tensor), piece)) {
       throw Error(ErrorCode::diverged, "checkpoint not saved: '" + name + "' is not finite", name,
                   "go back to an earlier checkpoint with a smaller learning rate");
@@ -153,11 +153,14 @@ void read_into(Executor& executor, const Stored& stored, const TensorDeclaration
 
 // Some of a file's pages are resident beside the arena while it is read: those of a piece, not of
 // the largest tensor.
-void copy_released(const CheckpointReader& reader, Backend& backend, std::byte* place,
-                   const SafetensorsEntry& entry) {
+void copy_released(const CheckpointReader& reader, Executor& executor, Tensor tensor,
+                   std::int64_t offset, const SafetensorsEntry& entry) {
+  const Range place = executor.range(tensor);
   for (std::size_t first = 0; first < entry.bytes.size(); first += kChunkBytes) {
     const std::size_t count = std::min<std::size_t>(kChunkBytes, entry.bytes.size() - first);
-    backend.copy_to_device(place + first, entry.bytes.subspan(first, count));
+    executor.backend().write(
+        place.subrange(offset + static_cast<std::int64_t>(first), static_cast<std::int64_t>(count)),
+        entry.bytes.subspan(first, count));
     reader.release(entry);
   }
 }
@@ -168,11 +171,8 @@ void copy_raw(const CheckpointReader& reader, Executor& executor, const Stored& 
   const Program& program = executor.program();
   const PartBytes bytes =
       part_bytes(program, stored.state, stored.part->offset, stored.part->shape.elements());
-  const auto place = [&](Tensor t) { return executor.data(program.whole(t.id)); };
-  copy_released(reader, executor.backend(), place(stored.state.values) + bytes.values_offset,
-                *source.values);
-  copy_released(reader, executor.backend(), place(stored.state.extra) + bytes.extra_offset,
-                *source.extra);
+  copy_released(reader, executor, stored.state.values, bytes.values_offset, *source.values);
+  copy_released(reader, executor, stored.state.extra, bytes.extra_offset, *source.extra);
 }
 
 void load_state(const CheckpointReader& reader, Executor& executor, const std::string& name,

@@ -27,8 +27,8 @@ void for_pieces(const Program& program, const StateTensors& state, std::int64_t 
   }
 }
 
-std::byte* place_of(const Executor& executor, Tensor tensor, std::int64_t offset) {
-  return executor.data(executor.program().whole(tensor.id)) + offset;
+Range place_of(const Executor& executor, Tensor tensor, std::int64_t offset, std::int64_t bytes) {
+  return executor.range(tensor).subrange(offset, bytes);
 }
 
 // The rounded copy for compute beside an fp32 master.
@@ -49,9 +49,11 @@ void write_state(Executor& executor, const StateTensors& state, std::int64_t off
     coded.resize(bytes.values_bytes);
     extra.resize(bytes.extra_bytes);
     encode_state(state.form, layout, values.subspan(first, elements), coded.data(), extra.data());
-    executor.backend().copy_to_device(place_of(executor, state.values, bytes.values_offset), coded);
+    executor.backend().write(
+        place_of(executor, state.values, bytes.values_offset, bytes.values_bytes), coded);
     if (extra.empty()) return;
-    executor.backend().copy_to_device(place_of(executor, state.extra, bytes.extra_offset), extra);
+    executor.backend().write(place_of(executor, state.extra, bytes.extra_offset, bytes.extra_bytes),
+                             extra);
   });
 }
 
@@ -100,9 +102,11 @@ void read_weight_part(const Executor& executor, const Weight& weight, const Weig
     const PartBytes bytes = part_bytes(program, state, part.offset + first, elements);
     coded.resize(bytes.values_bytes);
     extra.resize(bytes.extra_bytes);
-    executor.backend().copy_to_host(coded, place_of(executor, state.values, bytes.values_offset));
+    executor.backend().read(
+        coded, place_of(executor, state.values, bytes.values_offset, bytes.values_bytes));
     if (!extra.empty()) {
-      executor.backend().copy_to_host(extra, place_of(executor, state.extra, bytes.extra_offset));
+      executor.backend().read(
+          extra, place_of(executor, state.extra, bytes.extra_offset, bytes.extra_bytes));
     }
     decode_state(state.form, layout, coded.data(), extra.data(), values.subspan(first, elements));
   });

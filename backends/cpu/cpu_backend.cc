@@ -10,12 +10,45 @@
 
 namespace ingot::cpu {
 
-CpuBackend::CpuBackend(int threads, std::span<const KernelEntry> kernels, Isa isa)
-    : pool_(threads), isa_(isa), kernels_(kernels.begin(), kernels.end()) {}
+namespace {
 
-std::string CpuBackend::description() const {
-  return "cpu, " + std::to_string(pool_.threads()) + " threads, " + std::string(isa_name(isa_));
+class ArenaMemory final : public Memory {
+ public:
+  explicit ArenaMemory(std::int64_t bytes) : arena_(bytes) {}
+  std::byte* address() const override { return arena_.data(); }
+  std::int64_t bytes() const override { return arena_.size(); }
+
+ private:
+  Arena arena_;
+};
+
+class FileMemory final : public Memory {
+ public:
+  FileMemory(std::int64_t bytes, const std::filesystem::path& folder) : arena_(bytes, folder) {}
+  std::byte* address() const override { return arena_.data(); }
+  std::int64_t bytes() const override { return arena_.size(); }
+
+ private:
+  FileArena arena_;
+};
+
+std::span<std::byte> bytes_of(const Range& range) {
+  return {range.memory->address() + range.offset, static_cast<std::size_t>(range.bytes)};
 }
+
+// What is offloaded is to stay on the disk: pages that a copy touched are let go.
+void let_go(const Range& range) {
+  if (dynamic_cast<const FileMemory*>(range.memory) != nullptr) release_pages(bytes_of(range));
+}
+
+}  // namespace
+
+CpuBackend::CpuBackend(int threads, std::span<const KernelEntry> kernels, Isa isa)
+    : pool_(threads),
+      isa_(isa),
+      traits_{.name = "cpu, " + std::to_string(threads) + " threads, " + std::string(isa_name(isa)),
+              .host_visible = true},
+      kernels_(kernels.begin(), kernels.end()) {}
 
 std::unique_ptr<Kernel> CpuBackend::make_kernel(const Program& program, const Op& op) {
   for (const KernelEntry& entry : kernels_) {
@@ -25,61 +58,22 @@ std::unique_ptr<Kernel> CpuBackend::make_kernel(const Program& program, const Op
               "the cpu backend has no kernel for op '" + std::string(op.kind->name) + "'", op.name);
 }
 
-namespace {
-
-class ArenaMemory final : public DeviceMemory {
- public:
-  explicit ArenaMemory(std::int64_t bytes) : arena_(bytes) {}
-  std::byte* data() override { return arena_.data(); }
-
- private:
-  Arena arena_;
-};
-
-}  // namespace
-
-std::unique_ptr<DeviceMemory> CpuBackend::allocate(std::int64_t bytes) {
+std::unique_ptr<Memory> CpuBackend::allocate(Place place, std::int64_t bytes,
+                                             const std::filesystem::path& folder) {
+  if (place == Place::offload) return std::make_unique<FileMemory>(bytes, folder);
   return std::make_unique<ArenaMemory>(bytes);
 }
 
-namespace {
-
-// Takes itself off the backend's books when it dies.
-class MappedOffload final : public DeviceMemory {
- public:
-  MappedOffload(FileArena arena, std::span<const std::byte>& book)
-      : arena_(std::move(arena)), book_(book) {
-    book_ = {arena_.data(), static_cast<std::size_t>(arena_.size())};
-  }
-  ~MappedOffload() override {
-    if (book_.data() == arena_.data()) book_ = {};
-  }
-  std::byte* data() override { return arena_.data(); }
-
- private:
-  FileArena arena_;
-  std::span<const std::byte>& book_;
-};
-
-bool within(std::span<const std::byte> memory, const std::byte* address) {
-  return address >= memory.data() && address < memory.data() + memory.size();
+void CpuBackend::write(Range to, std::span<const std::byte> host) {
+  const Range written = to.subrange(0, static_cast<std::int64_t>(host.size()));
+  std::memcpy(bytes_of(written).data(), host.data(), host.size());
+  let_go(written);
 }
 
-}  // namespace
-
-std::unique_ptr<DeviceMemory> CpuBackend::allocate_offload(std::int64_t bytes,
-                                                           const std::filesystem::path& folder) {
-  return std::make_unique<MappedOffload>(FileArena(bytes, folder), offload_);
-}
-
-void CpuBackend::copy_to_device(std::byte* device, std::span<const std::byte> host) {
-  std::memcpy(device, host.data(), host.size());
-  if (within(offload_, device)) release_pages({device, host.size()});
-}
-
-void CpuBackend::copy_to_host(std::span<std::byte> host, const std::byte* device) {
-  std::memcpy(host.data(), device, host.size());
-  if (within(offload_, device)) release_pages({device, host.size()});
+void CpuBackend::read(std::span<std::byte> host, Range from) {
+  const Range read = from.subrange(0, static_cast<std::int64_t>(host.size()));
+  std::memcpy(host.data(), bytes_of(read).data(), host.size());
+  let_go(read);
 }
 
 }  // namespace ingot::cpu

@@ -34,13 +34,12 @@ class CpuBackend final : public Backend {
   // threads: at least 1. kernels: ops/cpu_kernels.h has the table of all ops.
   CpuBackend(int threads, std::span<const KernelEntry> kernels, Isa isa = cpu::isa());
 
-  std::string description() const override;
+  const DeviceTraits& traits() const override { return traits_; }
   std::unique_ptr<Kernel> make_kernel(const Program& program, const Op& op) override;
-  std::unique_ptr<DeviceMemory> allocate(std::int64_t bytes) override;
-  std::unique_ptr<DeviceMemory> allocate_offload(std::int64_t bytes,
-                                                 const std::filesystem::path& folder) override;
-  void copy_to_device(std::byte* device, std::span<const std::byte> host) override;
-  void copy_to_host(std::span<std::byte> host, const std::byte* device) override;
+  std::unique_ptr<Memory> allocate(Place place, std::int64_t bytes,
+                                   const std::filesystem::path& folder = {}) override;
+  void write(Range to, std::span<const std::byte> host) override;
+  void read(std::span<std::byte> host, Range from) override;
   void synchronize() override {}
 
   ThreadPool& pool() { return pool_; }
@@ -48,21 +47,18 @@ class CpuBackend final : public Backend {
  private:
   ThreadPool pool_;
   Isa isa_;
+  DeviceTraits traits_;
   std::vector<KernelEntry> kernels_;
-  // The offload memory in use, or empty: pages touched by copies to and from it are let go.
-  std::span<const std::byte> offload_;
 };
 
-// A kernel made of a function: run(arguments, state).
+// A kernel made of a function: run(arguments, turn).
 template <class Run>
 std::unique_ptr<Kernel> make_kernel(std::int64_t workspace_bytes, Run run) {
   class Lambda final : public Kernel {
    public:
     Lambda(std::int64_t bytes, Run run) : bytes_(bytes), run_(std::move(run)) {}
     std::int64_t workspace_bytes() const override { return bytes_; }
-    void run(const KernelArguments& arguments, const StepState& state) override {
-      run_(arguments, state);
-    }
+    void run(const KernelArguments& arguments, const Turn& turn) override { run_(arguments, turn); }
 
    private:
     std::int64_t bytes_;

@@ -196,11 +196,10 @@ TEST(SquareSums, AreLeftInTheLastMicroStepIfAskedFor) {
   float sums = 0;
   std::byte* outputs[] = {nullptr, reinterpret_cast<std::byte*>(&sums), nullptr};
   const KernelArguments arguments{.outputs = outputs};
-  StepState state;
-  state.micro_steps = 3;
-  for (state.micro_step = 0; state.micro_step < 3; ++state.micro_step) {
-    EXPECT_EQ(SquareSums(op, 1)(arguments, state), state.micro_step == 2 ? &sums : nullptr);
-    EXPECT_EQ(SquareSums(op, 2)(arguments, state), nullptr);
+  for (const bool last : {false, true}) {
+    const Turn turn{.first = false, .last = last};
+    EXPECT_EQ(SquareSums(op, 1)(arguments, turn), last ? &sums : nullptr);
+    EXPECT_EQ(SquareSums(op, 2)(arguments, turn), nullptr);
   }
 }
 

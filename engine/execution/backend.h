@@ -1,65 +1,43 @@
 // What a device must offer to run programs: memory, copies, and a kernel for each op kind.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <limits>
 #include <memory>
 #include <span>
 #include <string>
 
 #include "engine/program/program.h"
+#include "engine/program/step_state.h"
 
 namespace ingot {
 
-constexpr int kMaxMtpModules = 8;
-
-// The few numbers that change from step to step. Kernels read them at run time, so that a program
-// is compiled once.
-struct StepState {
-  std::int64_t step = 0;         // of the schedule, from 0
-  std::int64_t updates = 0;      // applied so far: skipped ones do not count
-  std::int64_t micro_step = 0;   // within this update; 0: weight gradients start anew
-  std::int64_t micro_steps = 1;  // of this update: after the last the gradients are complete
-  std::uint64_t seed = 0;
-  double learning_rate = 0;
-  float loss_scale = 1;      // factor on every gradient (fp16); the update divides it out
-  double target_tokens = 1;  // valid targets in the global batch: the loss is a mean over them
-  // The same for each multi-token-prediction module, by depth - 1.
-  std::array<double, kMaxMtpModules> mtp_targets{};
-  double sequences = 1;         // in the global batch: balance losses are means over them
-  double mtp_weight = 0;        // of the loss of each multi-token-prediction module
-  double balance_weight = 0;    // weight of the balance losses
-  double bias_update_rate = 0;  // of the routers' selection bias, after the update
-  bool skip_update = false;     // drop the gradients instead of applying them
-  float previous_norm = 0;      // of the last finite update, loss scale divided out; 0: none yet
-  float norm_limit = std::numeric_limits<float>::infinity();  // skip when the norm exceeds it
+// A block of a device's memory; returned when this dies.
+class Memory {
+ public:
+  virtual ~Memory() = default;
+  // In the device's own terms; host code reads and writes there only where
+  // DeviceTraits::host_visible.
+  virtual std::byte* address() const = 0;
+  virtual std::int64_t bytes() const = 0;
 };
 
-// Values of the attribute `first` of an op that writes a weight's gradient before others do:
-// overwrite it in the first micro-step of an update, or in each (a gradient that does not outlive
-// the micro-step). Absent or 0: add to it.
-constexpr double kFirstInUpdate = 1, kFirstInMicroStep = 2;
+// How host code names some of it.
+struct Range {
+  Memory* memory = nullptr;
+  std::int64_t offset = 0, bytes = 0;
 
-// Whether such an op overwrites now.
-class GradientStart {
- public:
-  explicit GradientStart(const Op& op)
-      : first_(op.attributes.has("first") ? op.attributes.real("first") : 0) {}
-  bool operator()(const StepState& state) const {
-    return first_ == kFirstInMicroStep || (first_ == kFirstInUpdate && state.micro_step == 0);
+  Range subrange(std::int64_t first, std::int64_t count) const {
+    return {memory, offset + first, count};
   }
-
- private:
-  double first_;
 };
 
 // Pointers of one op's operands, at the first column of each view; null for an absent operand.
 struct KernelArguments {
   std::span<std::byte*const> inputs, outputs;
   std::span<std::byte> workspace;
+  const StepState* step = nullptr;  // in the device's memory; null unless OpKind::reads_step
 
   template <class T>
   const T* input(int i) const {
@@ -77,34 +55,32 @@ class Kernel {
   virtual ~Kernel() = default;
   // Scratch memory that run() wants; its contents do not survive the op.
   virtual std::int64_t workspace_bytes() const { return 0; }
-  // Of an op whose output has a layout of the backend's own (ops/pack_weight): its bytes; binding
-  // makes the tensor that long. 0: the program knows.
+  // Of an op whose output has a layout of the backend's own (ops/pack_weight): its bytes.
+  // 0: the program knows.
   virtual std::int64_t output_bytes() const { return 0; }
-  virtual void run(const KernelArguments& arguments, const StepState& state) = 0;
+  virtual void run(const KernelArguments& arguments, const Turn& turn) = 0;
 };
 
-// A block of device memory; returned when this dies.
-class DeviceMemory {
- public:
-  virtual ~DeviceMemory() = default;
-  virtual std::byte* data() = 0;
+// What callers may ask of a device before they use it.
+struct DeviceTraits {
+  std::string name;           // "cpu, 2 threads, v4_bf16"
+  bool host_visible = false;  // the host may dereference its addresses
 };
 
 class Backend {
  public:
   virtual ~Backend() = default;
-  virtual std::string description() const = 0;
+  virtual const DeviceTraits& traits() const = 0;
   // Throws Error(device) when this device has no kernel for the op or its dtypes.
   virtual std::unique_ptr<Kernel> make_kernel(const Program& program, const Op& op) = 0;
 
-  // Device memory, zero-filled. Throws Error(budget) when there is not that much.
-  virtual std::unique_ptr<DeviceMemory> allocate(std::int64_t bytes) = 0;
-  // Zero-filled memory for offloaded tensors, outside the device's own; the CPU's lies in a file in
-  // `folder`. Throws Error(device) when there is none.
-  virtual std::unique_ptr<DeviceMemory> allocate_offload(std::int64_t bytes,
-                                                         const std::filesystem::path& folder) = 0;
-  virtual void copy_to_device(std::byte* device, std::span<const std::byte> host) = 0;
-  virtual void copy_to_host(std::span<std::byte> host, const std::byte* device) = 0;
+  // Zero-filled memory of that kind; offloaded tensors of the CPU lie in a file in `folder`. Throws
+  // Error(budget) when there is not that much, Error(device) when there is no such memory.
+  virtual std::unique_ptr<Memory> allocate(Place place, std::int64_t bytes,
+                                           const std::filesystem::path& folder = {}) = 0;
+  // Between any host memory and the device's; done when they return, from any thread.
+  virtual void write(Range to, std::span<const std::byte> host) = 0;
+  virtual void read(std::span<std::byte> host, Range from) = 0;
   // Waits until everything that was asked for is done.
   virtual void synchronize() = 0;
 };

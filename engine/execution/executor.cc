@@ -22,10 +22,11 @@ Executor::Executor(const Program& program, BoundProgram bound, Placement placeme
     : program_(program),
       bound_(std::move(bound)),
       placement_(std::move(placement)),
-      backend_(backend),
-      arena_(backend.allocate(placement_.arena_bytes())) {
-  if (placement_.offload_bytes() > 0) {
-    offload_ = backend.allocate_offload(placement_.offload_bytes(), offload_folder);
+      backend_(backend) {
+  for (int place = 0; place < kPlaceCount; ++place) {
+    const std::int64_t bytes = placement_.bytes[place];
+    if (bytes == 0 && place != static_cast<int>(Place::arena)) continue;
+    memories_[place] = backend.allocate(static_cast<Place>(place), bytes, offload_folder);
   }
   std::size_t operands = 0;
   for (const Op& op : program.ops()) operands += op.inputs.size() + op.outputs.size();
@@ -33,60 +34,91 @@ Executor::Executor(const Program& program, BoundProgram bound, Placement placeme
   arguments_.reserve(program.ops().size());
   const auto point = [this](const std::vector<Tensor>& tensors) {
     const std::size_t first = pointers_.size();
-    for (const Tensor t : tensors) pointers_.push_back(t ? data(t) : nullptr);
+    for (const Tensor t : tensors) pointers_.push_back(t ? address(t) : nullptr);
     return std::span<std::byte* const>(pointers_.data() + first, tensors.size());
   };
+  const auto* step =
+      program.step() ? reinterpret_cast<const StepState*>(address(program.step())) : nullptr;
   for (const Op& op : program.ops()) {
-    arguments_.push_back(
-        {.inputs = point(op.inputs), .outputs = point(op.outputs), .workspace = workspace(op)});
+    arguments_.push_back({.inputs = point(op.inputs),
+                          .outputs = point(op.outputs),
+                          .workspace = workspace(op),
+                          .step = op.kind->reads_step ? step : nullptr});
   }
   for (const Program::Constant& constant : program.constants()) {
     write(constant.tensor, constant.values);
   }
 }
 
-void Executor::run(Part part, const StepState& state) {
+void Executor::run(Part part, const StepState& step, const Turn& turn) {
+  if (const Tensor t = program_.step()) {
+    backend_.write(range(t), std::as_bytes(std::span(&step, 1)));
+  }
   const std::span<const Op> ops = program_.ops(part);
   const std::size_t first = ops.data() - program_.ops().data();
   for (std::size_t i = 0; i < ops.size(); ++i) {
+    if (!runs_in(ops[i].when, turn)) continue;
     if (observer_ != nullptr) observer_->before(ops[i]);
-    bound_.kernel(first + i).run(arguments_[first + i], state);
+    bound_.kernel(first + i).run(arguments_[first + i], turn);
     if (observer_ != nullptr) observer_->after(ops[i]);
   }
   backend_.synchronize();
 }
 
-std::byte* Executor::data(Tensor t) const {
+Range Executor::range(Tensor t) const {
   const std::int64_t offset = placement_.offsets[t.id];
   if (offset < 0) throw std::logic_error(program_.info(t).name + " has no place in the arena");
-  DeviceMemory& memory = program_.info(t).place == Place::arena ? *arena_ : *offload_;
-  return memory.data() + offset + t.column * size_of(program_.dtype(t));
+  Memory* const memory = memories_[static_cast<int>(program_.info(t).place)].get();
+  return {memory, offset, bytes(t)};
+}
+
+std::byte* Executor::address(Tensor t) const {
+  const Range place = range(t);
+  return place.memory->address() + place.offset + t.column * size_of(program_.dtype(t));
+}
+
+std::byte* Executor::host(Tensor t) const {
+  if (!backend_.traits().host_visible) {
+    throw std::logic_error(backend_.traits().name + " has memory of its own");
+  }
+  return address(t);
 }
 
 std::span<std::byte> Executor::workspace(const Op& op) const {
   const std::size_t index = &op - program_.ops().data();
   const std::int64_t bytes = bound_.workspace_bytes(index);
   if (bytes == 0) return {};
-  return {arena_->data() + placement_.workspaces[index], static_cast<std::size_t>(bytes)};
+  std::byte* const arena = memories_[static_cast<int>(Place::arena)]->address();
+  return {arena + placement_.workspaces[index], static_cast<std::size_t>(bytes)};
 }
 
 void Executor::write(Tensor t, std::span<const std::byte> host) {
   if (static_cast<std::int64_t>(host.size()) != bytes(t)) {
     throw std::logic_error("write to " + program_.info(t).name + ": wrong size");
   }
-  backend_.copy_to_device(data(program_.whole(t.id)), host);
+  backend_.write(range(t), host);
 }
 
 void Executor::read(Tensor t, std::span<std::byte> host) const {
   if (static_cast<std::int64_t>(host.size()) != bytes(t)) {
     throw std::logic_error("read of " + program_.info(t).name + ": wrong size");
   }
-  backend_.copy_to_host(host, data(program_.whole(t.id)));
+  backend_.read(host, range(t));
 }
 
 float Executor::read_scalar(Tensor t) const {
   float value;
-  backend_.copy_to_host({reinterpret_cast<std::byte*>(&value), sizeof value}, data(t));
+  backend_.read(std::as_writable_bytes(std::span(&value, 1)),
+                range(t).subrange(t.column * size_of(DType::f32), sizeof value));
+  return value;
+}
+
+double Executor::reported(std::string_view name) const {
+  const int slot = program_.find_report_slot(name);
+  if (slot < 0) throw std::logic_error("nobody reports " + std::string(name));
+  double value;
+  backend_.read(std::as_writable_bytes(std::span(&value, 1)),
+                range(program_.report()).subrange(slot * size_of(DType::f64), sizeof value));
   return value;
 }
 

@@ -44,16 +44,21 @@ class Executor {
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 
-  // Runs the ops of one part in order. Allocates nothing.
-  void run(Part part, const StepState& state);
+  // Runs the ops of one part in order, after the step was written to the device. Allocates nothing.
+  void run(Part part, const StepState& step = {}, const Turn& turn = {});
   void set_observer(OpObserver* observer) { observer_ = observer; }
 
-  // Device address of a tensor's first element (of the view's first column).
-  std::byte* data(Tensor t) const;
+  // Where a whole tensor lies.
+  Range range(Tensor t) const;
+  // The address of its first element (of the view's first column); only where
+  // DeviceTraits::host_visible.
+  std::byte* host(Tensor t) const;
   // Whole tensors to and from host memory; sizes must match.
   void write(Tensor t, std::span<const std::byte> host);
   void read(Tensor t, std::span<std::byte> host) const;
   float read_scalar(Tensor t) const;  // first element of an fp32 tensor
+  // One number of Program::report(), from the device.
+  double reported(std::string_view slot) const;
   const Program& program() const { return program_; }
   Backend& backend() const { return backend_; }
   std::int64_t arena_bytes() const { return placement_.arena_bytes(); }
@@ -64,11 +69,13 @@ class Executor {
   std::span<std::byte> workspace(const Op& op) const;
 
  private:
+  std::byte* address(Tensor t) const;
+
   const Program& program_;
   BoundProgram bound_;
   Placement placement_;
   Backend& backend_;
-  std::unique_ptr<DeviceMemory> arena_, offload_;
+  std::array<std::unique_ptr<Memory>, kPlaceCount> memories_;  // by place
   OpObserver* observer_ = nullptr;
   std::vector<std::byte*> pointers_;        // all operands of all ops, in order
   std::vector<KernelArguments> arguments_;  // by op

@@ -30,8 +30,8 @@ class SquareSums {
       : output_(op.outputs.size() > outputs_without ? static_cast<int>(outputs_without) : -1) {}
 
   // Null: nobody asked, or a later micro-step of this update writes the gradient again.
-  float* operator()(const KernelArguments& arguments, const StepState& state) const {
-    if (output_ < 0 || state.micro_step + 1 < state.micro_steps) return nullptr;
+  float* operator()(const KernelArguments& arguments, const Turn& turn) const {
+    if (output_ < 0 || !turn.last) return nullptr;
     return arguments.output<float>(output_);
   }
 

@@ -7,7 +7,7 @@
 
 namespace ingot {
 
-enum class DType : std::uint8_t { f32, bf16, f16, i8, u8, i32, i64 };
+enum class DType : std::uint8_t { f32, bf16, f16, i8, u8, i32, i64, f64, f8_e4m3, f8_e5m2 };
 
 constexpr std::int64_t size_of(DType dtype) {
   switch (dtype) {
@@ -19,20 +19,25 @@ constexpr std::int64_t size_of(DType dtype) {
       return 2;
     case DType::i8:
     case DType::u8:
+    case DType::f8_e4m3:
+    case DType::f8_e5m2:
       return 1;
     case DType::i64:
+    case DType::f64:
       return 8;
   }
   return 0;
 }
 
+// Not the eight-bit floats, which are codes: their values lie in a scale as well.
 constexpr bool is_float(DType dtype) {
-  return dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::f16;
+  return dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::f16 || dtype == DType::f64;
 }
 
 // "f32", "bf16", ...
 constexpr std::string_view name_of(DType dtype) {
-  constexpr std::string_view kNames[] = {"f32", "bf16", "f16", "i8", "u8", "i32", "i64"};
+  constexpr std::string_view kNames[] = {"f32", "bf16", "f16", "i8",      "u8",
+                                         "i32", "i64",  "f64", "f8_e4m3", "f8_e5m2"};
   return kNames[static_cast<int>(dtype)];
 }
 

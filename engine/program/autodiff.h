@@ -4,7 +4,7 @@
 // A gradient is a buffer, not a value: the first op that contributes overwrites it, later ones
 // accumulate into it. Gradients of activations have the shape and dtype of their tensor; those of
 // weights are Weight::gradient, persistent, sums over the micro-steps of an update: the first op
-// that contributes to one overwrites it when StepState::micro_step is 0, so that nobody has to
+// that contributes to one overwrites it in the first turn of an update, so that nobody has to
 // clear it.
 #pragma once
 
@@ -29,7 +29,7 @@ class Gradients {
   bool wanted(Tensor input) const;
 
   // Where to put a gradient: overwrite the tensor, or add to what is there. A weight's is added to
-  // unless `first`, for the kernel to read as an attribute, and micro-step 0 meet.
+  // unless `first`, which the kernel reads as an attribute (engine/program/gradient_start.h).
   struct Target {
     Tensor tensor;
     bool accumulate = false;

@@ -114,6 +114,64 @@ Tensor Program::constant(std::string_view name, Shape shape, DType dtype,
   return tensor;
 }
 
+Tensor Program::shared(Tensor& made, TensorInfo info) {
+  if (made) return made;
+  info.lifetime = Lifetime::persistent;
+  const int layer = std::exchange(layer_, -1);
+  made = add_tensor_as_named(std::move(info));
+  layer_ = layer;
+  return made;
+}
+
+Tensor Program::step() {
+  return shared(step_, {.name = "step",
+                        .shape = {static_cast<std::int64_t>(sizeof(StepState))},
+                        .dtype = DType::u8,
+                        .role = Role::input});
+}
+
+Tensor Program::report() {
+  return shared(
+      report_,
+      {.name = "report", .shape = {kReportSlots}, .dtype = DType::f64, .role = Role::output});
+}
+
+Tensor Program::progress() {
+  return shared(progress_, {.name = "progress",
+                            .shape = {kProgressCount},
+                            .dtype = DType::f64,
+                            .role = Role::optimizer_state});
+}
+
+int Program::find_step_slot(std::string_view name) const {
+  const auto found = std::ranges::find(step_slots_, name);
+  return found == step_slots_.end() ? -1 : static_cast<int>(found - step_slots_.begin());
+}
+
+int Program::step_slot(std::string_view name) {
+  if (const int slot = find_step_slot(name); slot >= 0) return slot;
+  if (std::ssize(step_slots_) == kStepSlots) throw std::logic_error("a step has no more slots");
+  step_slots_.emplace_back(name);
+  return static_cast<int>(std::ssize(step_slots_)) - 1;
+}
+
+int Program::find_report_slot(std::string_view name) const {
+  const auto found = std::ranges::find(report_slots_, name, &ReportSlot::name);
+  return found == report_slots_.end() ? -1 : static_cast<int>(found - report_slots_.begin());
+}
+
+int Program::report_slot(std::string_view name, ReportRule rule) {
+  if (const int slot = find_report_slot(name); slot >= 0) return slot;
+  if (std::ssize(report_slots_) == kReportSlots)
+    throw std::logic_error("a report has no more slots");
+  report_slots_.push_back({std::string(name), rule});
+  return static_cast<int>(std::ssize(report_slots_)) - 1;
+}
+
+void set_slot(StepState& step, const Program& program, std::string_view name, double value) {
+  if (const int slot = program.find_step_slot(name); slot >= 0) step.slots[slot] = value;
+}
+
 Tensor Program::find(std::string_view name) const {
   for (std::size_t id = 0; id < tensors_.size(); ++id) {
     if (tensors_[id].name == name) return whole(static_cast<int>(id));
@@ -152,6 +210,7 @@ Op& Program::append(const OpKind& kind, std::vector<Tensor> inputs, std::vector<
         .phase = phase_,
         .part = part_,
         .layer = layer_};
+  if (kind.reads_step) step();
   set_cost(*this, op);
   ops_.push_back(std::move(op));
   return ops_.back();

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "engine/numbers/dtype.h"
+#include "engine/program/step_state.h"
 
 namespace ingot {
 
@@ -138,6 +139,7 @@ struct Op {
   std::string name;  // scope, e.g. "layers.7.mlp.down_proj"
   Phase phase = Phase::forward;
   Part part = Part::micro_step;
+  When when = When::every;
   int layer = -1;
   double flops = 0;  // of this op, 2 per multiply-add
   double bytes = 0;  // that must move at least
@@ -162,6 +164,8 @@ struct OpKind {
   bool forward_in_gradient = false;
   // Running the op twice is not the same as running it once (the router counts its loads).
   bool stateful = false;
+  // Kernels read KernelArguments::step.
+  bool reads_step = false;
 };
 
 // A trained tensor and how it relates to the outside world.
@@ -215,6 +219,23 @@ class Program {
     std::vector<std::byte> values;
   };
   std::span<const Constant> constants() const { return constants_; }
+  // Tensors that every training program shares; each is made when it is first asked for.
+  Tensor step();      // u8 [sizeof(StepState)]: written before a part runs
+  Tensor report();    // f64 [kReportSlots]: what a step found out
+  Tensor progress();  // f64 [kProgressCount]: what one update hands to the next
+  // Null: nobody has asked for it.
+  Tensor step() const { return step_; }
+  Tensor report() const { return report_; }
+  Tensor progress() const { return progress_; }
+  // The index of a named number, the same for everyone who asks. Throws std::logic_error when there
+  // are no more.
+  int step_slot(std::string_view name);
+  int report_slot(std::string_view name, ReportRule rule = ReportRule::sum);
+  // -1: nobody has asked for it.
+  int find_step_slot(std::string_view name) const;
+  int find_report_slot(std::string_view name) const;
+  ReportRule report_rule(int slot) const { return report_slots_[slot].rule; }
+
   // Finds a tensor by name; a null Tensor if there is none.
   Tensor find(std::string_view name) const;
 
@@ -256,11 +277,22 @@ class Program {
   std::vector<Op> ops_;
   std::vector<Weight> weights_;
   std::vector<Constant> constants_;
+  struct ReportSlot {
+    std::string name;
+    ReportRule rule;
+  };
+  Tensor shared(Tensor& made, TensorInfo info);
+  Tensor step_, report_, progress_;
+  std::vector<std::string> step_slots_;
+  std::vector<ReportSlot> report_slots_;
   Part part_ = Part::micro_step;
   Phase phase_ = Phase::forward;
   int layer_ = -1;
   std::string scope_;
 };
+
+// Writes a named number into a step; nothing happens where no op of the program reads it.
+void set_slot(StepState& step, const Program& program, std::string_view name, double value);
 
 // Sets what an op costs by its kind's rule, as append() does: for passes that change its operands.
 void set_cost(const Program& program, Op& op);

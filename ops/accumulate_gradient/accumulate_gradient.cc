@@ -4,7 +4,7 @@
 
 namespace ingot {
 
-const OpKind kAccumulateGradient{.name = "accumulate_gradient"};
+const OpKind kAccumulateGradient{.name = "accumulate_gradient", .reads_step = true};
 
 std::int64_t accumulated_square_sums(const Shape& gradient) {
   const StateLayout layout{.rows = gradient.rows(), .columns = gradient.last()};

@@ -36,11 +36,12 @@ std::unique_ptr<Kernel> make_accumulate(const Program& program, const Op& op,
   const auto sum_of_squares = elementwise_kernels(context.isa).sum_of_squares[1];  // bf16
   const SquareSums square_sums(op, 2);
   ThreadPool& pool = context.pool;
-  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState& state) {
-    const std::uint64_t key = rounding_key(state.seed, state.step, state.micro_step, stream);
-    const bool first = state.micro_step == 0;
+  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const Turn& turn) {
+    const std::uint64_t key = rounding_key(arguments.step->seed, arguments.step->step,
+                                           arguments.step->micro_batch, stream);
+    const bool first = turn.first;
     std::byte *values = arguments.outputs[0], *residual = arguments.outputs[1];
-    float* squares = square_sums(arguments, state);
+    float* squares = square_sums(arguments, turn);
     const auto add = [&](const StateGroup& group) {
       alignas(64) float gradient[kGroupElements], total[kGroupElements];
       decode_gradient(arguments.inputs[0], nullptr, group, gradient);

@@ -44,14 +44,15 @@ double error_after(StateForm form, int micro_steps, int threads = 2) {
       const std::vector<float> values = gradient_of(micro + 1000 * update, count);
       for (std::int64_t i = 0; i < count; ++i) exact[i] += values[i];
       executor.write(gradient, std::as_bytes(std::span(values)));
-      state.micro_step = micro;
-      executor.run(Part::micro_step, state);
+      state.micro_batch = micro;
+      executor.run(Part::micro_step, state,
+                   {.first = micro == 0, .last = micro + 1 == micro_steps});
     }
     ++state.step;
   }
   std::vector<float> values(count);
-  decode_state(form, layout_of(program, sum), executor.data(sum.values),
-               sum.extra ? executor.data(sum.extra) : nullptr, values);
+  decode_state(form, layout_of(program, sum), executor.host(sum.values),
+               sum.extra ? executor.host(sum.extra) : nullptr, values);
   double squares = 0, all = 0;
   for (std::int64_t i = 0; i < count; ++i) {
     squares += std::pow(values[i] - exact[i], 2);
@@ -90,8 +91,6 @@ TEST(AccumulateGradient, LeavesTheSquaresOfWhatItStores) {
     BoundProgram bound(program, backend);
     Placement placement = separate_places(program, bound);
     Executor executor(program, std::move(bound), std::move(placement), backend);
-    StepState state;
-    state.micro_steps = 2;
     std::vector<float> sums(5);
     const auto read_sums = [&] { executor.read(squares, std::as_writable_bytes(std::span(sums))); };
     for (int micro = 0; micro < 2; ++micro) {
@@ -99,8 +98,8 @@ TEST(AccumulateGradient, LeavesTheSquaresOfWhatItStores) {
       executor.write(gradient, std::as_bytes(std::span(values)));
       read_sums();
       EXPECT_EQ(sums, std::vector<float>(5)) << "before the last micro-step";
-      state.micro_step = micro;
-      executor.run(Part::micro_step, state);
+      executor.run(Part::micro_step, {.micro_batch = micro},
+                   {.first = micro == 0, .last = micro == 1});
     }
     read_sums();
     std::vector<std::uint16_t> stored(shape.elements());

@@ -20,7 +20,7 @@ Cost adamw_cost(const Program& program, const Op& op) {
 
 }  // namespace
 
-const OpKind kAdamw{.name = "adamw", .cost = adamw_cost};
+const OpKind kAdamw{.name = "adamw", .cost = adamw_cost, .reads_step = true};
 
 void adamw(Program& program, const Weight& weight, Tensor scale, Tensor skipped,
            const AdamwOptions& options) {
@@ -28,7 +28,7 @@ void adamw(Program& program, const Weight& weight, Tensor scale, Tensor skipped,
   const StateTensors first = first_moment_state(program, weight);
   const StateTensors second = second_moment_state(program, weight);
   program.append(
-      kAdamw, {weight.gradient, scale, skipped},
+      kAdamw, {weight.gradient, scale, skipped, program.progress()},
       {value.values, value.extra, first.values, first.extra, second.values, second.extra},
       {{"beta1", options.beta1},
        {"beta2", options.beta2},

@@ -46,18 +46,19 @@ std::unique_ptr<Kernel> make_adamw(const Program& program, const Op& op, const C
   const std::uint64_t stream = random_stream(op.name);
   const auto update = adamw_kernels(context.isa).update;
   ThreadPool& pool = context.pool;
-  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState& state) {
+  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const Turn&) {
     if (*arguments.input<float>(2) != 0) return;
-    const auto t = static_cast<double>(state.updates + 1);
+    const StepState& now = *arguments.step;
+    const double updates = arguments.input<double>(3)[kUpdates], t = updates + 1;
     const AdamwStep step{.scale = *arguments.input<float>(1),
                          .beta1 = static_cast<float>(beta1),
                          .beta2 = static_cast<float>(beta2),
                          .first_correction = static_cast<float>(1 / (1 - std::pow(beta1, t))),
                          .second_correction = static_cast<float>(1 / (1 - std::pow(beta2, t))),
                          .epsilon = static_cast<float>(epsilon),
-                         .learning_rate = static_cast<float>(state.learning_rate),
-                         .keep = static_cast<float>(1 - state.learning_rate * decay)};
-    const std::uint64_t key = rounding_key(state.seed, state.updates, 0, stream);
+                         .learning_rate = static_cast<float>(now.learning_rate),
+                         .keep = static_cast<float>(1 - now.learning_rate * decay)};
+    const std::uint64_t key = rounding_key(now.seed, static_cast<std::int64_t>(updates), 0, stream);
     const auto& out = arguments.outputs;
     for_all_groups(pool, layout, key, [&](const StateGroup& group) {
       alignas(64) float gradient[kGroupElements], weight[kGroupElements];

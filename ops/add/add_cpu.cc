@@ -41,7 +41,7 @@ std::unique_ptr<Kernel> make_add_into(const Program& program, const Op& op,
   const std::int64_t tile_rows = std::max<std::int64_t>(1, kTileElements / columns);
   const std::int64_t tiles = (rows + tile_rows - 1) / tile_rows;
   ThreadPool& pool = context.pool;
-  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState&) {
+  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const Turn&) {
     const std::byte* source = arguments.inputs[0];
     std::byte* target = arguments.outputs[0];
     pool.parallel_for(tiles, [&](std::int64_t tile, int) {

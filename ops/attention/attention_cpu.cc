@@ -89,7 +89,7 @@ std::unique_ptr<Kernel> make_forward(const Shape& s, const Context& context,
   const std::int64_t tiles = s.batch * s.kv_heads * ((s.units() + kFlashUnits - 1) / kFlashUnits);
   ThreadPool& pool = context.pool;
   return make_kernel(pool.threads() * scratch, [=, &pool](const KernelArguments& arguments,
-                                                          const StepState&) {
+                                                          const Turn&) {
     pool.parallel_for(tiles, [&](std::int64_t tile, int thread) {
       forward_tile<T>(s, arguments, tile, arguments.workspace.data() + thread * scratch, forward);
     });
@@ -300,7 +300,7 @@ std::unique_ptr<Kernel> make_backward(const BackwardShape& s, const Context& con
   ThreadPool& pool = context.pool;
   const BackwardMemory memory(s, pool.threads(), flash_backward(context.isa).workspace(s.sizes()));
   const std::int64_t rope_tiles = (s.batch * s.sequence + kFlashBlock - 1) / kFlashBlock;
-  return make_kernel(memory.bytes, [=, &pool](const KernelArguments& arguments, const StepState&) {
+  return make_kernel(memory.bytes, [=, &pool](const KernelArguments& arguments, const Turn&) {
     if (s.query_parts > 1) {
       backward_queries(s, arguments, memory, pool, kernels);
     } else {

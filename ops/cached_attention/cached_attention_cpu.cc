@@ -213,7 +213,7 @@ std::unique_ptr<Kernel> make(const Shape& s, const Context& context,
   const std::int64_t all_scratch = pool.threads() * scratch;
   return make_kernel(
       all_scratch + partial_rows * (s.value.size + 1) * 4,
-      [=, &pool](const KernelArguments& arguments, const StepState&) {
+      [=, &pool](const KernelArguments& arguments, const Turn&) {
         std::byte* memory = arguments.workspace.data();
         auto* outputs = reinterpret_cast<float*>(memory + all_scratch);
         const Partials partials{.output = outputs,

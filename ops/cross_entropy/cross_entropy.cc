@@ -54,7 +54,8 @@ const OpKind kCrossEntropy{.name = "cross_entropy",
                            .gradient = cross_entropy_gradient,
                            .cost = forward_cost,
                            .forward_in_gradient = true};
-const OpKind kCrossEntropyBackward{.name = "cross_entropy_backward", .cost = backward_cost};
+const OpKind kCrossEntropyBackward{
+    .name = "cross_entropy_backward", .cost = backward_cost, .reads_step = true};
 
 std::int64_t chunk_rows_for(std::int64_t tokens, std::int64_t hidden, std::int64_t vocabulary) {
   const std::int64_t chunks =
@@ -101,7 +102,7 @@ Tensor cross_entropy(Program& program, Tensor hidden, Tensor weight, Tensor targ
                                           .role = Role::output,
                                           .lifetime = Lifetime::parts});
   program.append(kCrossEntropy, {hidden, weight, targets}, {loss},
-                 {{"mtp_depth", static_cast<double>(options.mtp_depth)},
+                 {{"factor_slot", static_cast<double>(program.step_slot(options.factor))},
                   {"chunk_rows", static_cast<double>(rows)}});
   return loss;
 }

@@ -8,7 +8,9 @@
 namespace ingot {
 
 struct CrossEntropyOptions {
-  int mtp_depth = 0;            // from 1 on: the loss of that multi-token-prediction module
+  // The step's slot with the weight of each token's loss: 1 / targets of the update, and for the
+  // modules of multi-token prediction a factor of their own.
+  std::string_view factor = step_slot::kLossFactor;
   std::int64_t chunk_rows = 0;  // tokens at a time; 0: chunk_rows_for()
 };
 
@@ -25,8 +27,7 @@ bool is_head(const Op& op);
 
 // hidden [tokens, d], weight [vocabulary, d], targets [tokens] i32 (negative: not counted).
 // Returns [2] f32: the sum of -log p(target) and the number of counted targets. Softmax in fp32.
-// Gradients carry the factor loss_scale / target_tokens (mtp: mtp_weight * loss_scale /
-// mtp_targets).
+// Gradients carry the factor of that slot, times StepState::loss_scale.
 Tensor cross_entropy(Program& program, Tensor hidden, Tensor weight, Tensor targets,
                      const CrossEntropyOptions& options = {});
 
@@ -34,7 +35,7 @@ Tensor cross_entropy(Program& program, Tensor hidden, Tensor weight, Tensor targ
 //   cross_entropy_backward   inputs hidden, weight, targets   outputs loss, d_hidden?, d_weight?
 //                            and square sums? of d_weight (engine/execution/gradient_squares.h)
 //                            attributes accumulate (d_hidden), first (d_weight), int8_wgrad
-//   attributes of both: chunk_rows, mtp_depth, int8 (products by int8_matmul.h), int8_block
+//   attributes of both: chunk_rows, factor_slot, int8 (products by int8_matmul.h), int8_block
 extern const OpKind kCrossEntropy, kCrossEntropyBackward;
 
 }  // namespace ingot

@@ -4,6 +4,7 @@
 
 #include "engine/execution/gradient_squares.h"
 #include "engine/numbers/quantizer.h"
+#include "engine/program/gradient_start.h"
 #include "ops/cross_entropy/cross_entropy_simd.h"
 #include "ops/cross_entropy/head_product.h"
 
@@ -74,7 +75,7 @@ std::unique_ptr<Kernel> make_cross_entropy(const Program& program, const Op& op,
   ThreadPool& pool = context.pool;
   const std::int64_t workspace =
       head.losses_bytes + head.logits_bytes + head.logits.workspace_bytes();
-  return make_kernel(workspace, [=, &pool](const KernelArguments& arguments, const StepState&) {
+  return make_kernel(workspace, [=, &pool](const KernelArguments& arguments, const Turn&) {
     auto* losses = reinterpret_cast<float*>(arguments.workspace.data());
     auto* logits = reinterpret_cast<float*>(arguments.workspace.data() + head.losses_bytes);
     const auto rest = arguments.workspace.subspan(head.losses_bytes + head.logits_bytes);
@@ -94,20 +95,12 @@ std::unique_ptr<Kernel> make_cross_entropy(const Program& program, const Op& op,
   });
 }
 
-// Gradient of one token's loss with respect to it, before the softmax.
-float loss_factor(const StepState& state, std::int64_t mtp_depth) {
-  const double scale = mtp_depth == 0
-                           ? 1 / state.target_tokens
-                           : state.mtp_weight / std::max(1.0, state.mtp_targets[mtp_depth - 1]);
-  return static_cast<float>(scale * state.loss_scale);
-}
-
 std::unique_ptr<Kernel> make_cross_entropy_backward(const Program& program, const Op& op,
                                                     const Context& context) {
   const Head head(program, op, context);
   const DType dtype = head.dtype;
   const Tensor d_hidden = op.outputs[1], d_weight = op.outputs[2];
-  const std::int64_t depth = op.attributes.integer("mtp_depth");
+  const std::int64_t factor_slot = op.attributes.integer("factor_slot");
   const auto gradient = cross_entropy_kernels(context.isa).gradient[float_index(dtype)];
   const int threads = context.pool.threads();
   // Gradients take the place of the logits, row by row.
@@ -148,18 +141,22 @@ std::unique_ptr<Kernel> make_cross_entropy_backward(const Program& program, cons
   ThreadPool& pool = context.pool;
   return make_kernel(
       head.losses_bytes + head.logits_bytes + scratch,
-      [=, &pool](const KernelArguments& arguments, const StepState& state) {
+      [=, &pool](const KernelArguments& arguments, const Turn& turn) {
         std::byte* place = arguments.workspace.data();
         auto* losses = reinterpret_cast<float*>(place);
         auto* logits = reinterpret_cast<float*>(place + head.losses_bytes);
         const auto rest = arguments.workspace.subspan(head.losses_bytes + head.logits_bytes);
         const auto* targets = arguments.input<std::int32_t>(2);
-        const float factor = loss_factor(state, depth);
+        // Of the gradient of each token's loss.
+        const auto factor =
+            static_cast<float>(arguments.step->slots[factor_slot] * arguments.step->loss_scale);
         for (std::int64_t first = 0; first < head.tokens; first += head.chunk) {
           const std::int64_t rows = std::min(head.chunk, head.tokens - first);
           const std::byte* hidden = arguments.inputs[0] + first * head.hidden_bytes();
-          const std::uint64_t key = rounding_row_key(
-              rounding_key(state.seed, state.step, state.micro_step, stream), first);
+          const std::uint64_t key =
+              rounding_row_key(rounding_key(arguments.step->seed, arguments.step->step,
+                                            arguments.step->micro_batch, stream),
+                               first);
           head.logits.run(pool, hidden, arguments.inputs[1], logits, rest, rows, 0);
           pool.parallel_for(rows, [&](std::int64_t row, int) {
             const std::int32_t target = targets[first + row];
@@ -175,11 +172,11 @@ std::unique_ptr<Kernel> make_cross_entropy_backward(const Program& program, cons
                       arguments.outputs[1] + first * d_hidden_bytes, rest, rows, key);
           }
           if (wants_weight) {
-            const bool starts = first == 0 && starts_now(state);
+            const bool starts = first == 0 && starts_now(turn);
             const bool completes = first + rows == head.tokens;
             (starts ? starting : wgrad)
                 .run(pool, logits, hidden, arguments.outputs[2], rest, rows, key,
-                     completes ? squares(arguments, state) : nullptr);
+                     completes ? squares(arguments, turn) : nullptr);
           }
         }
         sum_losses(losses, targets, head.tokens, arguments.output<float>(0));

@@ -66,24 +66,24 @@ void expect_gradients(OpCheck& check, const Leaves& leaves,
 TEST(CrossEntropy, GivesLossAndBothGradientsWithoutWholeLogits) {
   for (const DType dtype : {DType::f32, DType::bf16}) {
     for (const std::int64_t vocabulary : {5, 64, 77}) {
-      for (const int depth : {0, 1}) {
+      for (const bool main : {true, false}) {
         OpCheck check(dtype, cpu::cross_entropy_cpu_kernels());
         check.state().loss_scale = 4;
-        check.state().target_tokens = 16;
-        check.state().mtp_weight = 0.3;
-        check.state().mtp_targets[0] = 15;
+        check.set_slot(step_slot::kLossFactor, 1.0 / 16);
+        check.set_slot("another factor", 0.3 / 15);
         const Tensor hidden = check.leaf("hidden", {kTokens, kHidden});
         const Tensor weight = check.weight("weight", {vocabulary, kHidden});
         const auto targets = targets_below(vocabulary);
         const Tensor ids = check.integers("targets", {kTokens}, targets);
-        const Tensor loss = cross_entropy(check.program(), hidden, weight, ids,
-                                          {.mtp_depth = depth, .chunk_rows = 8});
+        const Tensor loss = cross_entropy(
+            check.program(), hidden, weight, ids,
+            {.factor = main ? step_slot::kLossFactor : "another factor", .chunk_rows = 8});
         check.run();
         const Leaves leaves = {check.value(hidden), check.value(weight)};
         const std::vector<double> sums = check.value(loss);
         EXPECT_NEAR(sums[0], loss_sum(leaves, targets, vocabulary), 1e-5 * std::fabs(sums[0]));
         EXPECT_EQ(sums[1], 17);
-        const double factor = depth == 0 ? 4.0 / 16 : 4.0 * 0.3 / 15;
+        const double factor = main ? 4.0 / 16 : 4.0 * 0.3 / 15;
         // d_logits are rounded to bf16 before the products, d_hidden after: two half units.
         expect_gradients(check, leaves, targets, vocabulary, factor,
                          dtype == DType::f32 ? 1e-5 : 1.0 / 128);

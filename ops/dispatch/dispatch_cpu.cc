@@ -69,7 +69,7 @@ std::unique_ptr<Kernel> make_dispatch(const Program& program, const Op& op,
                   .experts = op.outputs[0].columns - 1};
   const std::int64_t bytes = (sort.tiles() + 1) * sort.experts * 4;
   ThreadPool& pool = context.pool;
-  return make_kernel(bytes, [=, &pool](const KernelArguments& arguments, const StepState&) {
+  return make_kernel(bytes, [=, &pool](const KernelArguments& arguments, const Turn&) {
     const std::int32_t* chosen = arguments.input<std::int32_t>(0);
     auto* counts = reinterpret_cast<std::int32_t*>(arguments.workspace.data());
     std::int32_t* next = counts + sort.tiles() * sort.experts;
@@ -105,7 +105,7 @@ std::unique_ptr<Kernel> make_permute(const Program& program, const Op& op, const
   const auto add =
       accumulate ? dispatch_kernels(context.isa).add[static_cast<int>(dtype)] : nullptr;
   ThreadPool& pool = context.pool;
-  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState&) {
+  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const Turn&) {
     const std::int32_t* slot_of = arguments.input<std::int32_t>(1);
     const std::int64_t rows = arguments.input<std::int32_t>(2)[0];
     pool.parallel_for(tiles_of(rows, tile), [&](std::int64_t i, int) {
@@ -125,7 +125,7 @@ std::unique_ptr<Kernel> make_permute(const Program& program, const Op& op, const
 
 std::unique_ptr<Kernel> make_permute_weights(const Program&, const Op&, const Context& context) {
   ThreadPool& pool = context.pool;
-  return make_kernel(0, [&pool](const KernelArguments& arguments, const StepState&) {
+  return make_kernel(0, [&pool](const KernelArguments& arguments, const Turn&) {
     const float* weights = arguments.input<float>(0);
     const std::int32_t* slot_of = arguments.input<std::int32_t>(1);
     const std::int64_t rows = arguments.input<std::int32_t>(2)[0];
@@ -144,7 +144,7 @@ std::unique_ptr<Kernel> make_unpermute_weights(const Program& program, const Op&
   const std::int64_t pairs = program.info(op.inputs[1]).shape.elements();
   const bool accumulate = op.attributes.flag("accumulate");
   ThreadPool& pool = context.pool;
-  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState&) {
+  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const Turn&) {
     const float* d_rows = arguments.input<float>(0);
     const std::int32_t* row_of = arguments.input<std::int32_t>(1);
     float* d_weights = arguments.output<float>(0);
@@ -173,7 +173,7 @@ std::unique_ptr<Kernel> make_sum_rows(const Program& program, const Op& op,
   const std::int64_t tile = tile_rows(all.columns * (all.slots + 1));
   const auto sum_rows = dispatch_kernels(context.isa).sum_rows[static_cast<int>(dtype)];
   ThreadPool& pool = context.pool;
-  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState&) {
+  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const Turn&) {
     pool.parallel_for(tiles_of(all.tokens, tile), [&](std::int64_t i, int) {
       const std::int64_t first = i * tile, bytes = size_of(dtype);
       SumRows task = all;

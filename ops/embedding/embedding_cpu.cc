@@ -6,6 +6,7 @@
 #include "backends/cpu/prefetch.h"
 #include "backends/cpu/quantizer_simd.h"
 #include "engine/numbers/quantizer.h"
+#include "engine/program/gradient_start.h"
 #include "ops/embedding/embedding_simd.h"
 
 namespace ingot::cpu {
@@ -25,7 +26,7 @@ std::unique_ptr<Kernel> make_embedding(const Program& program, const Op& op,
   const std::int64_t tokens = program.rows(y), d = y.columns, vocabulary = program.rows(table);
   const std::int64_t from_bytes = d * size_of(from), to_bytes = d * size_of(to);
   ThreadPool& pool = context.pool;
-  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState&) {
+  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const Turn&) {
     const std::int32_t* ids = arguments.input<std::int32_t>(0);
     const std::byte* rows = arguments.inputs[1];
     const float* scales = coded ? arguments.input<float>(2) : nullptr;
@@ -80,8 +81,8 @@ std::unique_ptr<Kernel> make_embedding_backward(const Program& program, const Op
                        .table_stride = program.row_stride(d_table)};
   const std::int64_t column_tiles = (columns + kTileColumns - 1) / kTileColumns;
   ThreadPool& pool = context.pool;
-  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState& state) {
-    if (starts_now(state)) clear_rows(pool, arguments.output<float>(0), all);
+  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const Turn& turn) {
+    if (starts_now(turn)) clear_rows(pool, arguments.output<float>(0), all);
     pool.parallel_for(column_tiles * kBuckets, [&](std::int64_t tile, int) {
       const std::int64_t first = tile / kBuckets * kTileColumns;
       ScatterAdd task = all;

@@ -46,10 +46,14 @@ void grouped_linear_gradient(Gradients& gradients, const Op& op) {
 
 }  // namespace
 
-const OpKind kGroupedLinear{
-    .name = "grouped_linear", .gradient = grouped_linear_gradient, .cost = forward_cost};
-const OpKind kGroupedLinearDgrad{.name = "grouped_linear_dgrad", .cost = dgrad_cost};
-const OpKind kGroupedLinearWgrad{.name = "grouped_linear_wgrad", .cost = wgrad_cost};
+const OpKind kGroupedLinear{.name = "grouped_linear",
+                            .gradient = grouped_linear_gradient,
+                            .cost = forward_cost,
+                            .reads_step = true};
+const OpKind kGroupedLinearDgrad{
+    .name = "grouped_linear_dgrad", .cost = dgrad_cost, .reads_step = true};
+const OpKind kGroupedLinearWgrad{
+    .name = "grouped_linear_wgrad", .cost = wgrad_cost, .reads_step = true};
 
 Tensor grouped_linear(Program& program, Tensor x, Tensor weight, Tensor offsets) {
   const Shape& shape = program.info(weight).shape;

@@ -2,6 +2,7 @@
 
 #include "backends/cpu/matmul.h"
 #include "engine/execution/gradient_squares.h"
+#include "engine/program/gradient_start.h"
 #include "ops/linear/int8_product_cpu.h"
 #include "ops/pack_weight/pack_weight.h"
 
@@ -30,12 +31,12 @@ std::unique_ptr<Kernel> make_grouped(const Program& program, const Op& op, const
   const SquareSums squares(op, 1);
   ThreadPool& pool = context.pool;
   return make_kernel(matmul.workspace_bytes(),
-                     [=, &pool](const KernelArguments& arguments, const StepState& state) {
+                     [=, &pool](const KernelArguments& arguments, const Turn& turn) {
                        const std::span offsets_now(arguments.input<std::int32_t>(2), experts + 1);
-                       const Matmul& now = starts_now(state) ? starting : matmul;
+                       const Matmul& now = starts_now(turn) ? starting : matmul;
                        now.run(pool, arguments.inputs[0], arguments.inputs[weight],
                                arguments.outputs[0], nullptr, nullptr, arguments.workspace, a_rows,
-                               offsets_now, arguments.inputs[1], squares(arguments, state));
+                               offsets_now, arguments.inputs[1], squares(arguments, turn));
                      });
 }
 

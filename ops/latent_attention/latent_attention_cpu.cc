@@ -205,7 +205,7 @@ std::unique_ptr<Kernel> make(const Shape& s, const Context& context,
   const std::int64_t queries = s.batch * s.rows() * s.width();
   return make_kernel(
       all_scratch + floats * 4 + queries * static_cast<std::int64_t>(sizeof(T)),
-      [=, &pool](const KernelArguments& arguments, const StepState&) {
+      [=, &pool](const KernelArguments& arguments, const Turn&) {
         std::byte* memory = arguments.workspace.data();
         auto* latent = reinterpret_cast<float*>(memory + all_scratch);
         const Intermediate<T> between{.query = reinterpret_cast<T*>(latent + floats),

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backends/cpu/elementwise_simd.h"
+#include "engine/program/gradient_start.h"
 
 namespace ingot::cpu {
 namespace {
@@ -19,12 +20,12 @@ std::unique_ptr<Kernel> make_bias_gradient(const Program& program, const Op& op,
   const DType dtype = program.dtype(dy);
   const std::int64_t rows = program.rows(dy), columns = dy.columns;
   const std::int64_t bytes = size_of(dtype), stride = program.row_stride(dy) * bytes;
-  const bool first_use = op.attributes.flag("first");
+  const GradientStart starts_now(op);
   const auto add = elementwise_kernels(context.isa).add[0][float_index(dtype)];
   ThreadPool& pool = context.pool;
   const std::int64_t tiles = (columns + kTileColumns - 1) / kTileColumns;
-  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState& state) {
-    const bool overwrite = first_use && state.micro_step == 0;
+  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const Turn& turn) {
+    const bool overwrite = starts_now(turn);
     const std::byte* from = arguments.inputs[0];
     auto* db = arguments.output<float>(0);
     pool.parallel_for(tiles, [&](std::int64_t tile, int) {

@@ -3,6 +3,7 @@
 #include "backends/cpu/int8_matmul.h"
 #include "engine/execution/gradient_squares.h"
 #include "engine/numbers/quantizer.h"
+#include "engine/program/gradient_start.h"
 #include "ops/pack_weight/pack_weight.h"
 
 namespace ingot::cpu {
@@ -29,14 +30,15 @@ std::unique_ptr<Kernel> make_int8_product(const Program& program, const Op& op,
   const std::int64_t bounds = offsets ? spec.groups + 1 : 0;
   ThreadPool& pool = context.pool;
   return make_kernel(matmul.workspace_bytes(), [=, &pool](const KernelArguments& arguments,
-                                                          const StepState& state) {
-    const Int8Matmul& now = starts_now(state) ? starting : matmul;
+                                                          const Turn& turn) {
+    const Int8Matmul& now = starts_now(turn) ? starting : matmul;
     const std::span offsets_now(bounds ? arguments.input<std::int32_t>(2) : nullptr, bounds);
     now.run(pool, arguments.inputs[0], arguments.inputs[weight], arguments.outputs[0],
             spec.bias ? arguments.input<float>(2) : nullptr,
             spec.residual ? arguments.inputs[3] : nullptr, arguments.workspace, a_rows, offsets_now,
-            rounding_key(state.seed, state.step, state.micro_step, stream),
-            coded ? arguments.input<float>(scales) : nullptr, squares(arguments, state));
+            rounding_key(arguments.step->seed, arguments.step->step, arguments.step->micro_batch,
+                         stream),
+            coded ? arguments.input<float>(scales) : nullptr, squares(arguments, turn));
   });
 }
 

@@ -58,9 +58,10 @@ void linear_gradient(Gradients& gradients, const Op& op) {
 
 }  // namespace
 
-const OpKind kLinear{.name = "linear", .gradient = linear_gradient, .cost = linear_cost};
-const OpKind kLinearDgrad{.name = "linear_dgrad", .cost = dgrad_cost};
-const OpKind kLinearWgrad{.name = "linear_wgrad", .cost = wgrad_cost};
+const OpKind kLinear{
+    .name = "linear", .gradient = linear_gradient, .cost = linear_cost, .reads_step = true};
+const OpKind kLinearDgrad{.name = "linear_dgrad", .cost = dgrad_cost, .reads_step = true};
+const OpKind kLinearWgrad{.name = "linear_wgrad", .cost = wgrad_cost, .reads_step = true};
 const OpKind kBiasGradient{.name = "bias_gradient"};
 
 Tensor linear(Program& program, Tensor x, Tensor weight, const LinearOptions& options) {

@@ -2,6 +2,7 @@
 
 #include "backends/cpu/matmul.h"
 #include "engine/execution/gradient_squares.h"
+#include "engine/program/gradient_start.h"
 #include "ops/linear/bias_gradient_cpu.h"
 #include "ops/linear/int8_product_cpu.h"
 #include "ops/linear/mixed_linear_cpu.h"
@@ -22,7 +23,7 @@ std::unique_ptr<Kernel> product(MatmulSpec spec, std::int64_t rows, const Progra
   const int b = weight_input_of(op);
   ThreadPool& pool = context.pool;
   return make_kernel(matmul.workspace_bytes(), [=, &pool](const KernelArguments& arguments,
-                                                          const StepState&) {
+                                                          const Turn&) {
     matmul.run(pool, arguments.inputs[0], arguments.inputs[b], arguments.outputs[0],
                bias ? arguments.input<float>(2) : nullptr, residual ? arguments.inputs[3] : nullptr,
                arguments.workspace, rows, {}, arguments.inputs[1]);
@@ -90,12 +91,12 @@ std::unique_ptr<Kernel> make_wgrad(const Program& program, const Op& op, const C
   const GradientStart starts_now(op);
   const SquareSums squares(op, 1);
   ThreadPool& pool = context.pool;
-  return make_kernel(adding.workspace_bytes(), [=, &pool](const KernelArguments& arguments,
-                                                          const StepState& state) {
-    (starts_now(state) ? starting : adding)
-        .run(pool, arguments.inputs[0], arguments.inputs[1], arguments.outputs[0], nullptr, nullptr,
-             arguments.workspace, rows, {}, nullptr, squares(arguments, state));
-  });
+  return make_kernel(
+      adding.workspace_bytes(), [=, &pool](const KernelArguments& arguments, const Turn& turn) {
+        (starts_now(turn) ? starting : adding)
+            .run(pool, arguments.inputs[0], arguments.inputs[1], arguments.outputs[0], nullptr,
+                 nullptr, arguments.workspace, rows, {}, nullptr, squares(arguments, turn));
+      });
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "backends/cpu/elementwise_simd.h"
 #include "backends/cpu/matmul.h"
 #include "engine/execution/gradient_squares.h"
+#include "engine/program/gradient_start.h"
 
 namespace ingot::cpu {
 namespace {
@@ -86,15 +87,15 @@ std::unique_ptr<Kernel> make_mixed_linear(const Program& program, const Op& op,
                       context.isa);
   const std::int64_t chunk = chunk_bytes(x.columns);
   ThreadPool& pool = context.pool;
-  return make_kernel(chunk + matmul.workspace_bytes(), [=, &pool](const KernelArguments& arguments,
-                                                                  const StepState&) {
-    auto* values = reinterpret_cast<float*>(arguments.workspace.data());
-    for_each_chunk(rows, [&](std::int64_t row, std::int64_t count) {
-      converter.load(pool, values, arguments.inputs[0] + row * converter.stride_bytes, count);
-      matmul.run(pool, values, arguments.inputs[1], arguments.output<float>(0) + row * y_stride,
-                 nullptr, nullptr, arguments.workspace.subspan(chunk), count);
-    });
-  });
+  return make_kernel(
+      chunk + matmul.workspace_bytes(), [=, &pool](const KernelArguments& arguments, const Turn&) {
+        auto* values = reinterpret_cast<float*>(arguments.workspace.data());
+        for_each_chunk(rows, [&](std::int64_t row, std::int64_t count) {
+          converter.load(pool, values, arguments.inputs[0] + row * converter.stride_bytes, count);
+          matmul.run(pool, values, arguments.inputs[1], arguments.output<float>(0) + row * y_stride,
+                     nullptr, nullptr, arguments.workspace.subspan(chunk), count);
+        });
+      });
 }
 
 std::unique_ptr<Kernel> make_mixed_dgrad(const Program& program, const Op& op,
@@ -112,16 +113,16 @@ std::unique_ptr<Kernel> make_mixed_dgrad(const Program& program, const Op& op,
                       context.isa);
   const std::int64_t chunk = chunk_bytes(dx.columns);
   ThreadPool& pool = context.pool;
-  return make_kernel(chunk + matmul.workspace_bytes(), [=, &pool](const KernelArguments& arguments,
-                                                                  const StepState&) {
-    auto* values = reinterpret_cast<float*>(arguments.workspace.data());
-    for_each_chunk(rows, [&](std::int64_t row, std::int64_t count) {
-      matmul.run(pool, arguments.input<float>(0) + row * dy_stride, arguments.inputs[1], values,
-                 nullptr, nullptr, arguments.workspace.subspan(chunk), count);
-      converter.store(pool, arguments.outputs[0] + row * converter.stride_bytes, values, count,
-                      accumulate);
-    });
-  });
+  return make_kernel(
+      chunk + matmul.workspace_bytes(), [=, &pool](const KernelArguments& arguments, const Turn&) {
+        auto* values = reinterpret_cast<float*>(arguments.workspace.data());
+        for_each_chunk(rows, [&](std::int64_t row, std::int64_t count) {
+          matmul.run(pool, arguments.input<float>(0) + row * dy_stride, arguments.inputs[1], values,
+                     nullptr, nullptr, arguments.workspace.subspan(chunk), count);
+          converter.store(pool, arguments.outputs[0] + row * converter.stride_bytes, values, count,
+                          accumulate);
+        });
+      });
 }
 
 std::unique_ptr<Kernel> make_mixed_wgrad(const Program& program, const Op& op,
@@ -143,15 +144,15 @@ std::unique_ptr<Kernel> make_mixed_wgrad(const Program& program, const Op& op,
   const SquareSums squares(op, 1);
   ThreadPool& pool = context.pool;
   return make_kernel(chunk + adding.workspace_bytes(), [=, &pool](const KernelArguments& arguments,
-                                                                  const StepState& state) {
+                                                                  const Turn& turn) {
     auto* values = reinterpret_cast<float*>(arguments.workspace.data());
     for_each_chunk(rows, [&](std::int64_t row, std::int64_t count) {
-      const Matmul& matmul = starts_now(state) && row == 0 ? starting : adding;
+      const Matmul& matmul = starts_now(turn) && row == 0 ? starting : adding;
       converter.load(pool, values, arguments.inputs[1] + row * converter.stride_bytes, count);
       const bool last = row + count == rows;
       matmul.run(pool, arguments.input<float>(0) + row * dy_stride, values, arguments.outputs[0],
                  nullptr, nullptr, arguments.workspace.subspan(chunk), count, {}, nullptr,
-                 last ? squares(arguments, state) : nullptr);
+                 last ? squares(arguments, turn) : nullptr);
     });
   });
 }

@@ -29,7 +29,7 @@ Cost muon_cost(const Program& program, const Op& op) {
 
 }  // namespace
 
-const OpKind kMuon{.name = "muon", .cost = muon_cost};
+const OpKind kMuon{.name = "muon", .cost = muon_cost, .reads_step = true};
 
 void muon(Program& program, const Weight& weight, Tensor scale, Tensor skipped,
           const MuonOptions& options) {
@@ -49,7 +49,7 @@ void muon(Program& program, const Weight& weight, Tensor scale, Tensor skipped,
   for (std::int64_t i = 0; i < matrices; ++i) {
     attributes.set("rows" + std::to_string(i), static_cast<double>(weight.parts[i].shape.rows()));
   }
-  program.append(kMuon, {weight.gradient, scale, skipped},
+  program.append(kMuon, {weight.gradient, scale, skipped, program.progress()},
                  {value.values, value.extra, first.values, first.extra}, std::move(attributes));
 }
 

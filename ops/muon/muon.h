@@ -23,7 +23,8 @@ struct MuonOptions {
 void muon(Program& program, const Weight& weight, Tensor scale, Tensor skipped,
           const MuonOptions& options);
 
-//   muon   inputs gradient, scale, skipped   outputs weight, its extra?, moment, its extra?
+//   muon   inputs gradient, scale, skipped, progress   outputs weight, its extra?, moment, its
+//   extra?
 //          attributes momentum, decay, rate, weight_form, first_form; matrices: how many follow one
 //          another with rows0, rows1, ...; repeats: how many times they do
 // workspace: 4 rows columns + 4 min(rows, columns)^2 bytes of the largest matrix, and the

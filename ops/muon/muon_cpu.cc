@@ -26,7 +26,7 @@ class Muon final : public Kernel {
  public:
   Muon(const Program& program, const Op& op, const Context& context);
   std::int64_t workspace_bytes() const override { return x_bytes_ + sums_bytes_ + schulz_bytes_; }
-  void run(const KernelArguments& arguments, const StepState& state) override;
+  void run(const KernelArguments& arguments, const Turn& turn) override;
 
  private:
   struct Step {
@@ -164,13 +164,14 @@ void Muon::update(const Matrix& matrix, const KernelArguments& arguments, const 
   });
 }
 
-void Muon::run(const KernelArguments& arguments, const StepState& state) {
+void Muon::run(const KernelArguments& arguments, const Turn&) {
   if (*arguments.input<float>(2) != 0) return;
-  const double rate = state.learning_rate * rate_;
+  const double rate = arguments.step->learning_rate * rate_;
+  const auto updates = static_cast<std::int64_t>(arguments.input<double>(3)[kUpdates]);
   const Step step{.scale = *arguments.input<float>(1),
                   .rate = static_cast<float>(rate),
                   .keep = static_cast<float>(1 - rate * decay_),
-                  .key = rounding_key(state.seed, state.updates, 0, stream_)};
+                  .key = rounding_key(arguments.step->seed, updates, 0, stream_)};
   for (const Matrix& matrix : matrices_) update(matrix, arguments, step);
 }
 

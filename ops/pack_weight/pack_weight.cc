@@ -22,10 +22,11 @@ Tensor pack_weight(Program& program, Tensor weight, PackedFor product,
                     .lifetime = Lifetime::parts,
                     .layer = info.layer};
   const Tensor result = program.add_tensor_as_named(std::move(packed));
-  program.append(kPackWeight, {weight}, {result},
-                 {{"dgrad", dgrad},
-                  {"int8", int8_block.has_value()},
-                  {"int8_block", static_cast<double>(int8_block.value_or(0))}});
+  Op& op = program.append(kPackWeight, {weight}, {result},
+                          {{"dgrad", dgrad},
+                           {"int8", int8_block.has_value()},
+                           {"int8_block", static_cast<double>(int8_block.value_or(0))}});
+  op.when = When::first;
   return result;
 }
 

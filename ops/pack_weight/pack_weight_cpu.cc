@@ -12,8 +12,8 @@ class PackWeight final : public Kernel {
       : matmul_(spec, context.isa), pool_(context.pool) {}
 
   std::int64_t output_bytes() const override { return matmul_.packed_bytes(); }
-  void run(const KernelArguments& arguments, const StepState& state) override {
-    if (state.micro_step == 0) matmul_.pack(pool_, arguments.inputs[0], arguments.outputs[0]);
+  void run(const KernelArguments& arguments, const Turn&) override {
+    matmul_.pack(pool_, arguments.inputs[0], arguments.outputs[0]);
   }
 
  private:
@@ -28,8 +28,7 @@ class PackInt8Weight final : public Kernel {
 
   std::int64_t workspace_bytes() const override { return matmul_.workspace_bytes(); }
   std::int64_t output_bytes() const override { return matmul_.packed_bytes(); }
-  void run(const KernelArguments& arguments, const StepState& state) override {
-    if (state.micro_step > 0) return;
+  void run(const KernelArguments& arguments, const Turn&) override {
     matmul_.pack(pool_, arguments.inputs[0], arguments.outputs[0], arguments.workspace);
   }
 

@@ -126,15 +126,15 @@ TEST(PackWeight, IsDoneInTheFirstMicroStepOfEachStep) {
   EXPECT_GE(bound.bytes(packed.id), program.info(weight).bytes());
   Placement placement = separate_places(program, bound);
   Executor executor(program, std::move(bound), std::move(placement), backend);
-  const auto run = [&](float value, std::int64_t micro_step) {
+  const auto run = [&](float value, bool first) {
     const std::vector<float> values(shape.elements(), value);
     executor.write(weight, std::as_bytes(std::span(values)));
-    executor.run(Part::micro_step, {.micro_step = micro_step});
+    executor.run(Part::micro_step, {}, {.first = first});
     return executor.read_scalar(packed);
   };
-  EXPECT_EQ(run(1, 0), 1);
-  EXPECT_EQ(run(2, 1), 1);
-  EXPECT_EQ(run(3, 0), 3);
+  EXPECT_EQ(run(1, true), 1);
+  EXPECT_EQ(run(2, false), 1);
+  EXPECT_EQ(run(3, true), 3);
 }
 
 TEST(PackWeight, RefusesWhatIsNoMatrix) {

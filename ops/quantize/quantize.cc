@@ -25,7 +25,7 @@ void check(const Program& program, Tensor values, const Quantized& quantized, st
 
 }  // namespace
 
-const OpKind kQuantize{.name = "quantize"};
+const OpKind kQuantize{.name = "quantize", .reads_step = true};
 const OpKind kDequantize{.name = "dequantize"};
 
 Quantized quantize(Program& program, Tensor values, const QuantizeOptions& options) {

@@ -27,9 +27,9 @@ std::unique_ptr<Kernel> make_quantize(const Program& program, const Op& op,
   const std::int64_t stride = program.row_stride(values) * size_of(program.dtype(values));
   const RowQuantizer quantize(program, op, codes_of(op), program.dtype(values), context.isa);
   ThreadPool& pool = context.pool;
-  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState& state) {
+  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const Turn&) {
     const std::byte* from = arguments.inputs[0];
-    const std::uint64_t key = quantize.key(state);
+    const std::uint64_t key = quantize.key(arguments);
     for_each_row(pool, rows, columns,
                  [&](std::int64_t row) { quantize(arguments, key, row, from + row * stride); });
   });
@@ -42,7 +42,7 @@ std::unique_ptr<Kernel> make_dequantize(const Program& program, const Op& op,
   const std::int64_t stride = program.row_stride(values) * size_of(program.dtype(values));
   const RowReader read(program, op, 0, program.dtype(values), context.isa);
   ThreadPool& pool = context.pool;
-  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState&) {
+  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const Turn&) {
     std::byte* to = arguments.outputs[0];
     for_each_row(pool, rows, columns,
                  [&](std::int64_t row) { read(arguments, row, to + row * stride); });

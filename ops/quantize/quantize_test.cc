@@ -88,7 +88,7 @@ TEST(Quantize, StochasticCodesDependOnStepAndTensorButNotOnThreads) {
     EXPECT_TRUE(codes == expected) << threads << " threads";
     check.run_again();  // the next micro-step
     EXPECT_FALSE(codes_of(check, first.codes) == expected);
-    check.state().micro_step = -1;
+    check.state().micro_batch = -1;
     check.run_again();
     EXPECT_TRUE(codes_of(check, first.codes) == expected);
   }
@@ -100,7 +100,7 @@ TEST(Quantize, DrawsBelongToNamesWhateverElseTheProgramHas) {
   const auto codes = [](bool others) {
     OpCheck check(DType::bf16, cpu::quantize_cpu_kernels());
     if (others) check.constants("other", {3}, {1, 2, 3});
-    const Tensor x = check.leaf("x", {5, 64}, std::vector<double>(5 * 64, 0.3), DType::bf16);
+    const Tensor x = check.leaf("x", {5, 64});
     const Quantized quantized = quantize(check.program(), x, {.stochastic = true});
     check.result(quantized.codes);
     check.run();

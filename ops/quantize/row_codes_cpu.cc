@@ -17,8 +17,10 @@ RowQuantizer::RowQuantizer(const Program& program, const Op& op,
   stochastic_ = quantizer_kernels(isa).quantize_stochastic[float_index(values)];
 }
 
-std::uint64_t RowQuantizer::key(const StepState& state) const {
-  return rounding_key(state.seed, state.step, state.micro_step, stream_);
+std::uint64_t RowQuantizer::key(const KernelArguments& arguments) const {
+  if (!*this) return 0;
+  const StepState& step = *arguments.step;
+  return rounding_key(step.seed, step.step, step.micro_batch, stream_);
 }
 
 void RowQuantizer::operator()(const KernelArguments& arguments, std::uint64_t key, std::int64_t row,

@@ -21,7 +21,7 @@ class RowQuantizer {
 
   explicit operator bool() const { return columns_ > 0; }
   // Of one run: what its draws start from.
-  std::uint64_t key(const StepState& state) const;
+  std::uint64_t key(const KernelArguments& arguments) const;
   void operator()(const KernelArguments& arguments, std::uint64_t key, std::int64_t row,
                   const void* values) const;
 
@@ -68,7 +68,7 @@ class RowWriter {
   std::byte* begin(const KernelArguments& arguments, std::int64_t row, std::byte* scratch) const {
     return stride_ == 0 ? scratch : arguments.outputs[0] + row * stride_;
   }
-  std::uint64_t key(const StepState& state) const { return quantize_.key(state); }
+  std::uint64_t key(const KernelArguments& arguments) const { return quantize_.key(arguments); }
   void end(const KernelArguments& arguments, std::uint64_t key, std::int64_t row,
            const std::byte* made) const {
     if (quantize_) quantize_(arguments, key, row, made);

@@ -22,8 +22,8 @@ void rms_norm_gradient(Gradients& gradients, const Op& op) {
 
 }  // namespace
 
-const OpKind kRmsNorm{.name = "rms_norm", .gradient = rms_norm_gradient};
-const OpKind kRmsNormBackward{.name = "rms_norm_backward"};
+const OpKind kRmsNorm{.name = "rms_norm", .gradient = rms_norm_gradient, .reads_step = true};
+const OpKind kRmsNormBackward{.name = "rms_norm_backward", .reads_step = true};
 
 Tensor rms_norm(Program& program, Tensor x, Tensor gain, const RmsNormOptions& options) {
   if (x.columns % options.groups != 0 || gain.columns != x.columns / options.groups ||

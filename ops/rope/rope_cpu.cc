@@ -20,7 +20,7 @@ std::unique_ptr<Kernel> make(const Program& program, const Op& op, const Context
   const float sign = a.flag("inverse") ? -1.0f : 1.0f;
   const auto rotate = a.flag("interleaved") ? functions.adjacent : functions.split;
   ThreadPool& pool = context.pool;
-  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState&) {
+  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const Turn&) {
     T* x = arguments.output<T>(0) + offset;
     const auto* table = arguments.input<float>(1);
     const auto* positions = arguments.input<std::int32_t>(2);

@@ -40,7 +40,7 @@ TEST(BiasUpdate, MovesTowardsTheMeanAndResetsTheLoad) {
   const Tensor load = check.integers("load", {4}, {10, 6, 7, 5});  // mean 7
   const Tensor skip = check.constants("skip", {1}, {0});
   const Tensor ratio = bias_update(check.program(), bias, load, skip);
-  check.state().bias_update_rate = 0.125;
+  check.set_slot(step_slot::kBiasRate, 0.125);
   check.run();
   EXPECT_EQ(check.value(bias), (std::vector<double>{0.375, 0.125, 0, 0.125}));
   EXPECT_EQ(check.value(load), (std::vector<double>{0, 0, 0, 0}));
@@ -56,7 +56,7 @@ TEST(BiasUpdate, SkippedStepKeepsTheBiasButResetsTheLoad) {
   const Tensor load = check.integers("load", {2}, {1, 3});
   const Tensor skip = check.constants("skip", {1}, {1});
   const Tensor ratio = bias_update(check.program(), bias, load, skip);
-  check.state().bias_update_rate = 0.125;
+  check.set_slot(step_slot::kBiasRate, 0.125);
   check.run();
   EXPECT_EQ(check.value(bias), (std::vector<double>{0.5, 0}));
   EXPECT_EQ(check.value(load), (std::vector<double>{0, 0}));
@@ -68,7 +68,7 @@ TEST(BiasUpdate, CountsLoadsOfBillionsExactly) {
   const Tensor bias = check.constants("bias", {3}, {0, 0, 0});
   const Tensor load = check.integers("load", {3}, {2000000000, 2000000001, 2000000002});
   bias_update(check.program(), bias, load, {});
-  check.state().bias_update_rate = 1;
+  check.set_slot(step_slot::kBiasRate, 1);
   check.run();
   EXPECT_EQ(check.value(bias), (std::vector<double>{1, 0, -1}));
 }

@@ -15,6 +15,9 @@ void route_gradient(Gradients& gradients, const Op& op) {
   if (const auto d_logits = gradients.into(op.inputs[0])) {
     Attributes attributes = op.attributes;
     attributes.set("accumulate", d_logits.accumulate);
+    Program& program = gradients.program();
+    attributes.set("weight_slot", program.step_slot(step_slot::kBalanceWeight));
+    attributes.set("sequences_slot", program.step_slot(step_slot::kSequences));
     gradients.program().append(
         kRouteBackward, {d_weights, op.outputs[0], op.outputs[2], op.inputs[2], balance_slope},
         {d_logits.tensor}, std::move(attributes));
@@ -46,8 +49,8 @@ void check_options(const Program& program, const RouterOptions& options, std::in
 }  // namespace
 
 const OpKind kRoute{.name = "route", .gradient = route_gradient, .stateful = true};
-const OpKind kRouteBackward{.name = "route_backward"};
-const OpKind kBiasUpdate{.name = "bias_update"};
+const OpKind kRouteBackward{.name = "route_backward", .reads_step = true};
+const OpKind kBiasUpdate{.name = "bias_update", .reads_step = true};
 
 Routing route(Program& program, Tensor logits, Tensor bias, Tensor ids, Tensor load,
               const RouterOptions& options) {
@@ -102,7 +105,8 @@ Tensor bias_update(Program& program, Tensor bias, Tensor load, Tensor skip) {
                                            .dtype = DType::f32,
                                            .role = Role::output,
                                            .lifetime = Lifetime::parts});
-  program.append(kBiasUpdate, {skip}, {bias, load, ratio});
+  program.append(kBiasUpdate, {skip}, {bias, load, ratio},
+                 {{"rate_slot", static_cast<double>(program.step_slot(step_slot::kBiasRate))}});
   return ratio;
 }
 

@@ -38,13 +38,13 @@ struct Routing {
 // load: null, or [E] i32 persistent: tokens that selected each expert are added to it in training
 //   (Part::micro_step only); bias_update() resets it.
 // Backward: through the weights of the selected experts, and the balance loss, whose weight is
-// StepState::balance_weight * loss_scale / sequences for each sequence; f_i is constant there.
-// A pass that runs the op a second time (recomputation) must set its attribute `count` to 0.
+// the step's slot kBalanceWeight * loss_scale / kSequences for each sequence; f_i is constant
+// there. A pass that runs the op a second time (recomputation) must set its attribute `count` to 0.
 Routing route(Program& program, Tensor logits, Tensor bias, Tensor ids, Tensor load,
               const RouterOptions& options);
 
 // The selection bias' update without auxiliary loss, once per optimizer step:
-//   bias_i += StepState::bias_update_rate * sign(mean(load) - load_i); load = 0.
+//   bias_i += (slot kBiasRate) * sign(mean(load) - load_i); load = 0.
 // bias: null, or as in route(). skip: null, or [1] f32, nonzero when the step was skipped: then
 // bias stays, load is reset nevertheless. Returns [1] f32 output: max(load) / mean(load), 0 when
 // nothing was routed.

@@ -156,7 +156,7 @@ class Route {
 std::unique_ptr<Kernel> make_route(const Program& program, const Op& op, const Context& context) {
   const Route route(program, op, context);
   return make_kernel(route.workspace_bytes(), [route](const KernelArguments& arguments,
-                                                      const StepState&) { route.run(arguments); });
+                                                      const Turn&) { route.run(arguments); });
 }
 
 std::unique_ptr<Kernel> make_route_backward(const Program& program, const Op& op,
@@ -166,17 +166,23 @@ std::unique_ptr<Kernel> make_route_backward(const Program& program, const Op& op
   const Tiling tiling(program, op, scores, balance_slope);
   const std::int64_t d_logits_stride = program.row_stride(op.outputs[0]);
   const bool accumulate = op.attributes.flag("accumulate");
+  const std::int64_t weight_slot = op.attributes.integer("weight_slot");
+  const std::int64_t sequences_slot = op.attributes.integer("sequences_slot");
   const auto backward_rows = router_kernels(context.isa).backward_rows;
   ThreadPool& pool = context.pool;
-  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState& state) {
-    // A region of the whole micro-batch stands for all its sequences.
-    const double region_sequences =
-        static_cast<double>(tiling.batch) / static_cast<double>(tiling.regions);
-    const auto slope_factor = static_cast<float>(state.balance_weight * state.loss_scale *
-                                                 region_sequences / state.sequences);
+  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const Turn&) {
     const float* d_weights = arguments.input<float>(0);
     const std::int32_t* ids = arguments.input<std::int32_t>(3);
     const float* slope = arguments.input<float>(4);
+    float slope_factor = 0;
+    if (slope != nullptr) {
+      const StepState& step = *arguments.step;
+      // A region of the whole micro-batch stands for all its sequences.
+      const double region_sequences =
+          static_cast<double>(tiling.batch) / static_cast<double>(tiling.regions);
+      slope_factor = static_cast<float>(step.slots[weight_slot] * step.loss_scale *
+                                        region_sequences / step.slots[sequences_slot]);
+    }
     pool.parallel_for(tiling.tiles(), [&](std::int64_t tile, int) {
       const std::int64_t first = tiling.first_token(tile);
       const std::int64_t region = tile / tiling.tiles_per_region();
@@ -199,7 +205,8 @@ std::unique_ptr<Kernel> make_route_backward(const Program& program, const Op& op
 // A few hundred numbers: not worth waking a thread for.
 std::unique_ptr<Kernel> make_bias_update(const Program&, const Op& op, const Context&) {
   const std::int64_t experts = op.outputs[1].columns;
-  return make_kernel(0, [=](const KernelArguments& arguments, const StepState& state) {
+  const std::int64_t rate_slot = op.attributes.integer("rate_slot");
+  return make_kernel(0, [=](const KernelArguments& arguments, const Turn&) {
     const float* skip = arguments.input<float>(0);
     float* bias = arguments.output<float>(0);
     std::int32_t* load = arguments.output<std::int32_t>(1);
@@ -212,7 +219,7 @@ std::unique_ptr<Kernel> make_bias_update(const Program&, const Op& op, const Con
         sum == 0
             ? 0.0f
             : static_cast<float>(static_cast<double>(most * experts) / static_cast<double>(sum));
-    const auto rate = static_cast<float>(state.bias_update_rate);
+    const auto rate = static_cast<float>(arguments.step->slots[rate_slot]);
     const bool skipped = skip != nullptr && skip[0] != 0;
     for (std::int64_t i = 0; i < experts; ++i) {
       const std::int64_t short_of_mean = sum - experts * load[i];  // times experts: exact

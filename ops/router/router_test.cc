@@ -131,6 +131,8 @@ TEST(Router, V3CheckVector) {
     // loss = 1 * w6 + 2 * w2 + 3 * w7
     Attributes attributes = program.ops().back().attributes;
     attributes.set("accumulate", 0);
+    attributes.set("weight_slot", program.step_slot(step_slot::kBalanceWeight));
+    attributes.set("sequences_slot", program.step_slot(step_slot::kSequences));
     const Tensor d_weights = check.constants("d_weights", {1, 3}, {1, 2, 3});
     const Tensor d_logits = program.activation("d_logits", {1, 8}, DType::f32);
     program.append(kRouteBackward, {d_weights, routing.experts, routing.scores, {}, {}}, {d_logits},
@@ -261,9 +263,9 @@ class RouterCheck {
     load = check.integers("load", {experts}, std::vector<std::int32_t>(experts));
     routing = route(program, logits, bias_tensor, ids_tensor, load, options);
     check.output(routing.weights);
-    check.state().balance_weight = 3;  // as large as the other gradient, to be seen
+    check.set_slot(step_slot::kBalanceWeight, 3);  // as large as the other gradient, to be seen
     check.state().loss_scale = 2;
-    check.state().sequences = 4;
+    check.set_slot(step_slot::kSequences, 4);
     check.run();
   }
 

@@ -31,14 +31,14 @@ class SwigluOp {
   // Calls body(task, first row) for tasks that have their rows, width and what belongs to gate and
   // up: all rows of a tile, or one after the other where codes are read or made.
   template <class Body>
-  void run(const KernelArguments& arguments, const StepState& state, const Body& body) const {
+  void run(const KernelArguments& arguments, const Body& body) const {
     const auto* row_count = arguments.input<std::int32_t>(weight_ + 1);
     const auto* weight = arguments.input<float>(weight_);
     const std::int64_t rows =
         row_count == nullptr ? rows_ : std::min<std::int64_t>(rows_, *row_count);
     const std::int64_t tile_rows = std::max<std::int64_t>(1, kTileElements / width_);
     const std::int64_t task_rows = read_.coded() || save_ || write_.coded() ? 1 : tile_rows;
-    const std::uint64_t save_key = save_.key(state), write_key = write_.key(state);
+    const std::uint64_t save_key = save_.key(arguments), write_key = write_.key(arguments);
     pool_.parallel_for((rows + tile_rows - 1) / tile_rows, [&](std::int64_t tile, int thread) {
       std::byte* scratch = arguments.workspace.data() + thread * scratch_bytes();
       const std::int64_t last = std::min(rows, (tile + 1) * tile_rows);
@@ -76,14 +76,13 @@ class SwigluOp {
 std::unique_ptr<Kernel> make_forward(const Program& program, const Op& op, const Context& context) {
   const SwigluOp swiglu(program, op, context, 0);
   const auto kernel = swiglu_kernels(context.isa).forward[swiglu.type()];
-  return make_kernel(
-      swiglu.workspace_bytes(), [=](const KernelArguments& arguments, const StepState& state) {
-        swiglu.run(arguments, state, [&](SwigluRows& task, std::int64_t, std::byte* h) {
-          task.h = h;
-          task.h_stride = swiglu.made_stride();
-          kernel(task);
-        });
-      });
+  return make_kernel(swiglu.workspace_bytes(), [=](const KernelArguments& arguments, const Turn&) {
+    swiglu.run(arguments, [&](SwigluRows& task, std::int64_t, std::byte* h) {
+      task.h = h;
+      task.h_stride = swiglu.made_stride();
+      kernel(task);
+    });
+  });
 }
 
 std::unique_ptr<Kernel> make_backward(const Program& program, const Op& op,
@@ -95,23 +94,22 @@ std::unique_ptr<Kernel> make_backward(const Program& program, const Op& op,
   const std::int64_t h_stride = h ? program.row_stride(h) : 0;
   const bool accumulate = op.attributes.flag("accumulate");
   const bool accumulate_weight = op.attributes.flag("accumulate_weight");
-  return make_kernel(
-      swiglu.workspace_bytes(), [=](const KernelArguments& arguments, const StepState& state) {
-        float* d_weight = arguments.output<float>(1);
-        std::byte* hidden = arguments.outputs[2];
-        swiglu.run(arguments, state, [&](SwigluRows& task, std::int64_t row, std::byte* d_gate_up) {
-          task.dh = arguments.inputs[0] + row * dh_stride * bytes;
-          task.dh_stride = dh_stride;
-          task.h = hidden == nullptr ? nullptr : hidden + row * h_stride * bytes;
-          task.h_stride = h_stride;
-          task.d_gate_up = d_gate_up;
-          task.d_gate_up_stride = swiglu.made_stride();
-          task.d_weight = d_weight == nullptr ? nullptr : d_weight + row;
-          task.accumulate = accumulate;
-          task.accumulate_weight = accumulate_weight;
-          kernel(task);
-        });
-      });
+  return make_kernel(swiglu.workspace_bytes(), [=](const KernelArguments& arguments, const Turn&) {
+    float* d_weight = arguments.output<float>(1);
+    std::byte* hidden = arguments.outputs[2];
+    swiglu.run(arguments, [&](SwigluRows& task, std::int64_t row, std::byte* d_gate_up) {
+      task.dh = arguments.inputs[0] + row * dh_stride * bytes;
+      task.dh_stride = dh_stride;
+      task.h = hidden == nullptr ? nullptr : hidden + row * h_stride * bytes;
+      task.h_stride = h_stride;
+      task.d_gate_up = d_gate_up;
+      task.d_gate_up_stride = swiglu.made_stride();
+      task.d_weight = d_weight == nullptr ? nullptr : d_weight + row;
+      task.accumulate = accumulate;
+      task.accumulate_weight = accumulate_weight;
+      kernel(task);
+    });
+  });
 }
 
 }  // namespace

@@ -48,6 +48,11 @@ double to_double(const std::byte* bytes, DType dtype) {
       std::memcpy(&value, bytes, sizeof value);
       return dtype == DType::bf16 ? bf16_to_float(value) : f16_to_float(value);
     }
+    case DType::f64: {
+      double value;
+      std::memcpy(&value, bytes, sizeof value);
+      return value;
+    }
     default:
       throw std::logic_error("op_check: dtype");
   }
@@ -164,8 +169,8 @@ void OpCheck::run() {
 }
 
 void OpCheck::run_again() {
-  ++state_.micro_step;
-  executor_->run(Part::micro_step, state_);
+  ++state_.micro_batch;
+  executor_->run(Part::micro_step, state_, {.first = state_.micro_batch == 0});
 }
 
 void OpCheck::spoil_unused_gradients() {

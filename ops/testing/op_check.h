@@ -64,6 +64,9 @@ class OpCheck {
   void transform(std::function<void(Program&)> pass) { pass_ = std::move(pass); }
 
   StepState& state() { return state_; }
+  void set_slot(std::string_view name, double value) {
+    state_.slots[program_.step_slot(name)] = value;
+  }
   // Appends the backward ops, plans without reuse, runs forward and backward once.
   void run();
   // The next micro-step: runs forward and backward again (weight gradients accumulate, activations

@@ -1,5 +1,6 @@
 #include "ops/testing/update_run.h"
 
+#include <array>
 #include <cmath>
 #include <utility>
 
@@ -47,15 +48,16 @@ void UpdateRun::step(const std::vector<float>& gradient) {
   const bool bf16 = program_.dtype(weight_.gradient) == DType::bf16;
   const StateLayout layout{1, static_cast<std::int64_t>(gradient.size())};
   encode_state(bf16 ? StateForm::bf16 : StateForm::f32, layout, gradient,
-               executor_->data(weight_.gradient), nullptr);
+               executor_->host(weight_.gradient), nullptr);
+  const std::array<double, kProgressCount> progress{static_cast<double>(updates_++)};
+  executor_->write(program_.progress(), std::as_bytes(std::span(progress)));
   executor_->run(Part::update, state_);
-  ++state_.updates;
 }
 
 void UpdateRun::set_weight(const std::vector<float>& values) {
   const StateTensors state = weight_state(program_, weight_);
-  std::byte* extra = state.extra ? executor_->data(state.extra) : nullptr;
-  encode_state(state.form, layout_of(program_, state), values, executor_->data(state.values),
+  std::byte* extra = state.extra ? executor_->host(state.extra) : nullptr;
+  encode_state(state.form, layout_of(program_, state), values, executor_->host(state.values),
                extra);
 }
 
@@ -67,15 +69,15 @@ std::vector<float> UpdateRun::copy() const {
 std::vector<float> UpdateRun::decoded(const StateTensors& state) const {
   const StateLayout layout = layout_of(program_, state);
   std::vector<float> values(layout.rows * layout.columns);
-  const std::byte* extra = state.extra ? executor_->data(state.extra) : nullptr;
-  decode_state(state.form, layout, executor_->data(state.values), extra, values);
+  const std::byte* extra = state.extra ? executor_->host(state.extra) : nullptr;
+  decode_state(state.form, layout, executor_->host(state.values), extra, values);
   return values;
 }
 
 std::string UpdateRun::bytes() const {
   std::string all;
   for (const TensorInfo& info : program_.tensors()) {
-    if (info.role == Role::gradient || info.role == Role::input ||
+    if (info.role == Role::gradient || info.role == Role::input || info.name == "progress" ||
         info.lifetime != Lifetime::persistent) {
       continue;
     }

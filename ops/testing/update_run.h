@@ -56,6 +56,7 @@ class UpdateRun {
   Weight weight_;
   Tensor scale_, skipped_;
   StepState state_;
+  std::int64_t updates_ = 0;
   std::unique_ptr<Executor> executor_;
 };
 

@@ -15,7 +15,7 @@ std::unique_ptr<Kernel> make_fetch(const Program& program, const Op& op, const C
   const std::int64_t bytes = program.info(op.outputs[0]).bytes();
   const std::int64_t next_bytes = op.inputs[1] ? program.info(op.inputs[1]).bytes() : 0;
   ThreadPool& pool = context.pool;
-  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState&) {
+  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const Turn&) {
     if (next_bytes > 0) read_ahead({arguments.inputs[1], static_cast<std::size_t>(next_bytes)});
     pool.parallel_for((bytes + kSlice - 1) / kSlice, [&](std::int64_t slice, int) {
       const std::int64_t first = slice * kSlice, count = std::min(kSlice, bytes - first);
@@ -29,7 +29,7 @@ std::unique_ptr<Kernel> make_fetch(const Program& program, const Op& op, const C
 std::unique_ptr<Kernel> make_store(const Program& program, const Op& op, const Context& context) {
   const std::int64_t bytes = program.info(op.inputs[0]).bytes();
   ThreadPool& pool = context.pool;
-  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const StepState&) {
+  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const Turn&) {
     pool.parallel_for((bytes + kSlice - 1) / kSlice, [&](std::int64_t slice, int) {
       const std::int64_t first = slice * kSlice, count = std::min(kSlice, bytes - first);
       std::byte* const to = arguments.outputs[0] + first;

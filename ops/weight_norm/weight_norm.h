@@ -1,5 +1,5 @@
 // Clipping where each weight is updated before the gradients of others are known: by the norm of
-// the step before (StepState::previous_norm). The norm of this step is still made and reported, and
+// the step before (Program::progress). The norm of this step is still made and reported, and
 // clips the next. Before there is one nothing is clipped: Adam's first update has the same length
 // whatever the gradient's, and so has Muon's.
 #pragma once
@@ -19,14 +19,12 @@ struct WeightNorm {
 // gradient: f32 or bf16. Squares are summed in blocks of fixed size in double.
 WeightNorm weight_norm(Program& program, Tensor gradient, double clip_norm);
 
-struct TotalNorm {
-  Tensor norm;     // [1] f32 output: of all gradients together
-  Tensor skipped;  // [1] f32 output: 1 if it is not finite: some weights were not updated
-};
-TotalNorm total_norm(Program& program, const std::vector<Tensor>& norms);
+// Of all gradients together, for the report. Returns [1] f32: 1 if it is not finite: some weights
+// were not updated.
+Tensor total_norm(Program& program, const std::vector<Tensor>& norms);
 
-//   weight_norm   inputs gradient   outputs norm, scale, skipped   attribute clip_norm
-//   total_norm    inputs norms...   outputs norm, skipped
+//   weight_norm   inputs gradient, progress   outputs norm, scale, skipped   attribute clip_norm
+//   total_norm    inputs norms...   outputs skipped, report   attributes norm, skipped: slots
 extern const OpKind kWeightNorm, kTotalNorm;
 
 }  // namespace ingot

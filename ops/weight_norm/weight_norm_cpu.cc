@@ -15,34 +15,40 @@ std::unique_ptr<Kernel> make_weight_norm(const Program& program, const Op& op,
   const std::int64_t blocks = sum_of_squares_blocks(elements);
   const double clip_norm = op.attributes.real("clip_norm");
   ThreadPool& pool = context.pool;
-  return make_kernel(blocks * static_cast<std::int64_t>(sizeof(double)),
-                     [=, &pool](const KernelArguments& arguments, const StepState& state) {
-                       auto* partial = reinterpret_cast<double*>(arguments.workspace.data());
-                       const double sum =
-                           sum_of_squares(pool, dtype, arguments.inputs[0], elements,
+  return make_kernel(
+      blocks * static_cast<std::int64_t>(sizeof(double)),
+      [=, &pool](const KernelArguments& arguments, const Turn&) {
+        auto* partial = reinterpret_cast<double*>(arguments.workspace.data());
+        const double sum = sum_of_squares(pool, dtype, arguments.inputs[0], elements,
                                           {partial, static_cast<std::size_t>(blocks)});
-                       const auto norm = static_cast<float>(std::sqrt(sum) / state.loss_scale);
-                       double scale = 1.0 / state.loss_scale;
-                       if (clip_norm > 0 && state.previous_norm > 0) {
-                         scale *= std::min(1.0, clip_norm / (double{state.previous_norm} + 1e-6));
-                       }
-                       *arguments.output<float>(0) = norm;
-                       *arguments.output<float>(1) = static_cast<float>(scale);
-                       *arguments.output<float>(2) = std::isfinite(norm) ? 0.0f : 1.0f;
-                     });
+        const auto norm = static_cast<float>(std::sqrt(sum) / arguments.step->loss_scale);
+        const double previous_norm = arguments.input<double>(1)[kPreviousNorm];
+        double scale = 1.0 / arguments.step->loss_scale;
+        if (clip_norm > 0 && previous_norm > 0) {
+          scale *= std::min(1.0, clip_norm / (previous_norm + 1e-6));
+        }
+        *arguments.output<float>(0) = norm;
+        *arguments.output<float>(1) = static_cast<float>(scale);
+        *arguments.output<float>(2) = std::isfinite(norm) ? 0.0f : 1.0f;
+      });
 }
 
 std::unique_ptr<Kernel> make_total_norm(const Program&, const Op& op, const Context&) {
   const std::size_t count = op.inputs.size();
-  return make_kernel(0, [=](const KernelArguments& arguments, const StepState&) {
+  const std::int64_t norm_slot = op.attributes.integer("norm"),
+                     skipped_slot = op.attributes.integer("skipped");
+  return make_kernel(0, [=](const KernelArguments& arguments, const Turn&) {
     double sum = 0;
     for (std::size_t i = 0; i < count; ++i) {
       const double norm = *arguments.input<float>(static_cast<int>(i));
       sum += norm * norm;
     }
     const auto norm = static_cast<float>(std::sqrt(sum));
-    *arguments.output<float>(0) = norm;
-    *arguments.output<float>(1) = std::isfinite(norm) ? 0.0f : 1.0f;
+    const bool skipped = !std::isfinite(norm);
+    auto* report = arguments.output<double>(1);
+    *arguments.output<float>(0) = skipped ? 1.0f : 0.0f;
+    report[norm_slot] = norm;
+    report[skipped_slot] = skipped ? 1 : 0;
   });
 }
 

@@ -8,6 +8,7 @@
 #include "engine/program/autodiff.h"
 #include "memory/passes/packed_weights.h"
 #include "ops/cross_entropy/cross_entropy.h"
+#include "ops/report/report.h"
 #include "optim/gradient_sums.h"
 
 namespace ingot {
@@ -30,6 +31,23 @@ void store_chosen(TrainingProgram& compiled, const ChooseStorage& choose) {
     compiled.stored.emplace_back(activation.name, storage[activation.tensor]);
   }
   store_activations(program, saved, storage);
+}
+
+// At the end of each micro-step.
+void report_losses(Program& program, const ModelLosses& losses) {
+  std::vector<ReportItem> items;
+  const auto add = [&](Tensor loss, std::string_view sum, std::string_view targets) {
+    items.push_back({sum, loss.slice(0, 1)});
+    items.push_back({targets, loss.slice(1, 1)});
+  };
+  add(losses.loss, report_slot::kLoss, report_slot::kTargets);
+  for (const Tensor loss : losses.mtp) {
+    add(loss, report_slot::kMtpLoss, report_slot::kMtpTargets);
+  }
+  for (const RouterOutputs& router : losses.routers) {
+    if (router.balance_loss) items.push_back({report_slot::kBalance, router.balance_loss});
+  }
+  report(program, items);
 }
 
 StateForm master_form(MasterType master) {
@@ -93,6 +111,7 @@ TrainingProgram compile_training(const RunConfig& config, const TrainingOptions&
   result.inputs = model_inputs(training, /*with_mtp=*/true);
   result.losses = model_losses(training, result.inputs);
   differentiate(program);
+  report_losses(program, result.losses);
   if (options.storage) store_chosen(result, options.storage);
   if (config.precision.gradient != GradientType::fp32 && !config.optimizer.update_in_backward) {
     const bool residual = config.precision.gradient == GradientType::bf16_residual;
@@ -108,17 +127,17 @@ TrainingProgram compile_training(const RunConfig& config, const TrainingOptions&
                                ? optimizer.muon_learning_rate / optimizer.learning_rate
                                : 0;
   const auto [first_moment, second_moment] = moment_forms(optimizer.state);
-  result.update = append_update(program,
-                                {.beta1 = optimizer.betas[0],
-                                 .beta2 = optimizer.betas[1],
-                                 .epsilon = optimizer.epsilon,
-                                 .weight_decay = optimizer.weight_decay,
-                                 .clip_norm = optimizer.clip_norm,
-                                 .first_moment = first_moment,
-                                 .second_moment = second_moment,
-                                 .muon_rate = muon_rate,
-                                 .in_backward = optimizer.update_in_backward},
-                                routers);
+  append_update(program,
+                {.beta1 = optimizer.betas[0],
+                 .beta2 = optimizer.betas[1],
+                 .epsilon = optimizer.epsilon,
+                 .weight_decay = optimizer.weight_decay,
+                 .clip_norm = optimizer.clip_norm,
+                 .first_moment = first_moment,
+                 .second_moment = second_moment,
+                 .muon_rate = muon_rate,
+                 .in_backward = optimizer.update_in_backward},
+                routers);
 
   program.begin(Part::evaluation);
   Builder evaluation(program, config.model,

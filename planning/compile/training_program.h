@@ -28,7 +28,6 @@ struct TrainingProgram {
   std::int64_t batch = 0, sequence = 0;  // of a micro-step
   ModelInputs inputs;                    // of the micro-step
   ModelLosses losses;
-  UpdateOutputs update;
   ModelInputs evaluation_inputs;
   ModelLosses evaluation;
   std::optional<GenerationParts> generation;

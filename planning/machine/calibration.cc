@@ -133,7 +133,9 @@ class Probe {
     write_random_tokens(executor, compiled_.inputs.targets, config.model.vocab_size);
     executor.set_observer(&stopwatch_);
     StepState state;
-    state.target_tokens = static_cast<double>(config.batch.tokens_per_step);
+    set_slot(state, compiled_.program, step_slot::kLossFactor,
+             1 / static_cast<double>(config.batch.tokens_per_step));
+    set_slot(state, compiled_.program, step_slot::kSequences, 1);
     state.learning_rate = 1e-4;
     for (int run = 0; run < kRuns || (!quiet_ && patience.lasts()); ++run) {
       const ProbeRun measured = run_once(executor, state);
@@ -159,12 +161,11 @@ class Probe {
   }
 
  private:
-  ProbeRun run_once(Executor& executor, StepState& state) {
+  ProbeRun run_once(Executor& executor, const StepState& state) {
     const double waited = seconds_without_a_core();
     const Clock::time_point start = Clock::now();
     executor.run(Part::micro_step, state);
     executor.run(Part::update, state);
-    ++state.updates;
     return {.seconds = std::chrono::duration<double>(Clock::now() - start).count(),
             .waited_seconds = seconds_without_a_core() - waited,
             .least_seconds = stopwatch_.sum()};
@@ -234,7 +235,7 @@ void measure_transfers(const RunConfig& config, Backend& backend, int width,
 // What the timings hold for: this device, this build of the program, these forms of ops.
 std::string fingerprint(const RunConfig& config, const Backend& backend, int width) {
   const nlohmann::json all = to_json(config);
-  return backend.description() + all.at("precision").dump() +
+  return backend.traits().name + all.at("precision").dump() +
          all.at("optimizer").at("type").dump() + all.at("optimizer").at("state").dump() + " " +
          std::to_string(width) + " " + this_build();
 }
@@ -330,7 +331,7 @@ bool doubt_costs(const RunConfig& config, const Backend& backend) {
 
 double best_peak_flops(const Backend& backend, std::string_view type, double measured) {
   const CalibrationFile file("peak",
-                             backend.description() + " " + std::string(type) + " " + this_build());
+                             backend.traits().name + " " + std::string(type) + " " + this_build());
   const nlohmann::json kept = file.read();
   const double best = kept.is_number() ? kept.get<double>() : 0;
   // Neighbours take a part of the machine, not nearly all of it: a number far above is damage.

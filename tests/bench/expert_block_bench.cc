@@ -149,8 +149,8 @@ void measure(const Size& size) {
   Executor executor(program, std::move(bound), plan.placement, backend);
   fill_noise(executor, program);
   StepState state;
-  state.balance_weight = 1e-4;
-  state.sequences = 4;
+  set_slot(state, program, step_slot::kBalanceWeight, 1e-4);
+  set_slot(state, program, step_slot::kSequences, 4);
   Stopwatch stopwatch;
   executor.set_observer(&stopwatch);
   for (int run = 0; run < 30; ++run) {
@@ -162,7 +162,7 @@ void measure(const Size& size) {
   std::printf("\n%lld tokens, hidden %lld, width %lld, %lld of %lld experts; %s\n",
               static_cast<long long>(size.tokens), static_cast<long long>(size.hidden),
               static_cast<long long>(size.width), static_cast<long long>(size.slots),
-              static_cast<long long>(size.experts), backend.description().c_str());
+              static_cast<long long>(size.experts), backend.traits().name.c_str());
   for (const auto& [op, seconds] : stopwatch.times()) {
     const std::string kind(op->kind->name);
     std::printf("  %-22s %8.1f us", kind.c_str(), seconds * 1e6);

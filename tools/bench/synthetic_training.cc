@@ -9,7 +9,7 @@ SyntheticTraining::SyntheticTraining(const RunConfig& config, Backend& backend, 
     : engine_(plan_training(config, backend), backend, config),
       vocabulary_(static_cast<std::uint32_t>(config.model.vocab_size)) {
   initialize_weights(engine_.executor(), static_cast<std::uint64_t>(config.seed), threads);
-  engine_.state().learning_rate = config.optimizer.learning_rate;
+  engine_.settings().learning_rate = config.optimizer.learning_rate;
 }
 
 void SyntheticTraining::step() {
@@ -21,7 +21,6 @@ void SyntheticTraining::step() {
                    targets[i] = static_cast<std::int32_t>(words[1] % vocabulary_);
                  }
                });
-  ++engine_.state().updates;
 }
 
 void SyntheticTraining::step(OpObserver& observer) {

@@ -1,7 +1,6 @@
 #include "training/steps/step_health.h"
 
 #include <cmath>
-#include <limits>
 
 namespace ingot {
 
@@ -13,14 +12,11 @@ StepHealth::StepHealth(const RunConfig& config)
       losses_(config.spike.window),
       norms_(config.spike.window) {}
 
-void StepHealth::prepare(StepState& step) const {
+void StepHealth::prepare(StepSettings& step) const {
   step.loss_scale = static_cast<float>(loss_scale_.value());
-  step.norm_limit = z_limit_ > 0 ? static_cast<float>(norms_.limit(z_limit_))
-                                 : std::numeric_limits<float>::infinity();
-}
-
-double StepHealth::loss_limit() const {
-  return z_limit_ > 0 ? losses_.limit(z_limit_) : std::numeric_limits<double>::infinity();
+  if (z_limit_ <= 0) return;
+  step.norm_limit = static_cast<float>(norms_.limit(z_limit_));
+  step.loss_limit = losses_.limit(z_limit_);
 }
 
 const char* StepHealth::judge(const StepReport& report) {

@@ -15,10 +15,8 @@ class StepHealth {
  public:
   explicit StepHealth(const RunConfig& config);
 
-  // Before a step: sets its loss scale and the norm above which its update is skipped.
-  void prepare(StepState& step) const;
-  // The loss above which it is skipped; infinite: none.
-  double loss_limit() const;
+  // Before a step: sets its loss scale, and the loss and norm above which its update is skipped.
+  void prepare(StepSettings& step) const;
 
   // Standard deviations from the recent mean; ask before the step is judged.
   double loss_z(double loss) const { return losses_.z_score(loss); }

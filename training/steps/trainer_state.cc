@@ -16,7 +16,7 @@ nlohmann::json to_json(const TrainerState& state) {
           {"loss_scale_good_steps", state.loss_scale.good_steps},
           {"recent_losses", state.recent_losses},
           {"recent_norms", state.recent_norms},
-          {"previous_norm", state.previous_norm}};
+          {"previous_norm", static_cast<float>(state.previous_norm)}};
 }
 
 std::optional<TrainerState> load_trainer_state(const CheckpointReader& reader) {
@@ -35,7 +35,7 @@ std::optional<TrainerState> load_trainer_state(const CheckpointReader& reader) {
                        .good_steps = from.at("loss_scale_good_steps").get<std::int64_t>()},
         .recent_losses = from.at("recent_losses").get<std::vector<double>>(),
         .recent_norms = from.at("recent_norms").get<std::vector<double>>(),
-        .previous_norm = from.value("previous_norm", 0.0f)};
+        .previous_norm = from.value("previous_norm", 0.0)};
   } catch (const nlohmann::json::exception&) {
     throw Error(ErrorCode::data, "the trainer's state is missing or malformed",
                 manifest_path(reader), "use another checkpoint");

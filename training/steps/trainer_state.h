@@ -19,7 +19,7 @@ struct TrainerState {
   DataPosition data;
   LossScale::State loss_scale;
   std::vector<double> recent_losses, recent_norms;
-  float previous_norm = 0;  // StepState::previous_norm
+  double previous_norm = 0;  // of the last finite update
 };
 
 // The section "trainer".

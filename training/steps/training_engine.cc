@@ -1,7 +1,7 @@
 #include "training/steps/training_engine.h"
 
 #include <algorithm>
-#include <cmath>
+#include <array>
 #include <utility>
 
 namespace ingot {
@@ -42,68 +42,103 @@ void TrainingEngine::write_inputs(const ModelInputs& inputs, std::span<const std
   }
 }
 
-void TrainingEngine::prepare_step(std::int64_t micro_steps) {
-  state_.micro_steps = micro_steps;
-  state_.sequences = static_cast<double>(plan_.compiled->batch * micro_steps);
-  // Training data has a target for every token. The number must be known before the first backward
-  // pass, so a padded batch divides by the whole number too.
-  state_.target_tokens = state_.sequences * static_cast<double>(sequence_);
-  for (std::size_t i = 0; i < plan_.compiled->losses.mtp.size(); ++i) {
-    const std::int64_t valid = sequence_ - 1 - static_cast<std::int64_t>(i);
-    state_.mtp_targets[i] =
-        state_.sequences * static_cast<double>(std::max<std::int64_t>(1, valid));
-  }
+void TrainingEngine::set_slot(std::string_view name, double value) {
+  ingot::set_slot(state_, plan_.compiled->program, name, value);
 }
 
-TrainingEngine::MicroStepLosses TrainingEngine::micro_step(std::span<const std::int32_t> tokens,
-                                                           std::span<const std::int32_t> targets) {
-  const TrainingProgram& compiled = *plan_.compiled;
-  write_inputs(compiled.inputs, tokens, targets);
-  executor_->run(Part::micro_step, state_);
-  MicroStepLosses losses{.main = read_loss(*executor_, compiled.losses.loss)};
-  for (const Tensor loss : compiled.losses.mtp) losses.mtp += read_loss(*executor_, loss);
-  for (const RouterOutputs& router : compiled.losses.routers) {
+void TrainingEngine::begin_step(std::int64_t micro_steps) {
+  micro_steps_now_ = micro_steps;
+  state_.step = settings_.step;
+  state_.micro_batch = 0;
+  state_.learning_rate = settings_.learning_rate;
+  state_.loss_scale = settings_.loss_scale;
+  state_.loss_limit = settings_.loss_limit;
+  state_.norm_limit = settings_.norm_limit;
+  const auto sequences = static_cast<double>(plan_.compiled->batch * micro_steps);
+  // Training data has a target for every token. The number must be known before the first backward
+  // pass, so a padded batch divides by the whole number too.
+  set_slot(step_slot::kLossFactor, 1 / (sequences * static_cast<double>(sequence_)));
+  const auto modules = static_cast<std::int64_t>(plan_.compiled->losses.mtp.size());
+  for (std::int64_t depth = 1; depth <= modules; ++depth) {
+    const std::int64_t valid = std::max<std::int64_t>(1, sequence_ - depth);
+    set_slot(mtp_factor_slot(depth),
+             settings_.mtp_weight / (sequences * static_cast<double>(valid)));
+  }
+  set_slot(step_slot::kSequences, sequences);
+  set_slot(step_slot::kBalanceWeight, settings_.balance_weight);
+  set_slot(step_slot::kBiasRate, settings_.bias_update_rate);
+}
+
+void TrainingEngine::micro_step(std::span<const std::int32_t> tokens,
+                                std::span<const std::int32_t> targets) {
+  write_inputs(plan_.compiled->inputs, tokens, targets);
+  const Turn turn{.first = state_.micro_batch == 0,
+                  .last = state_.micro_batch + 1 == micro_steps_now_};
+  executor_->run(Part::micro_step, state_, turn);
+  ++state_.micro_batch;
+}
+
+TrainingEngine::MicroStepLosses TrainingEngine::losses() const {
+  const ModelLosses& compiled = plan_.compiled->losses;
+  MicroStepLosses losses{.main = read_loss(*executor_, compiled.loss)};
+  for (const Tensor loss : compiled.mtp) losses.mtp += read_loss(*executor_, loss);
+  for (const RouterOutputs& router : compiled.routers) {
     if (router.balance_loss) losses.balance += executor_->read_scalar(router.balance_loss);
   }
   return losses;
 }
 
 StepReport TrainingEngine::finish_step() {
-  const UpdateOutputs& update = plan_.compiled->update;
+  state_.micro_batch = 0;
   executor_->run(Part::update, state_);
-  StepReport report;
-  report.grad_norm = executor_->read_scalar(update.norm);
-  report.skipped = executor_->read_scalar(update.skipped) != 0;
-  if (std::isfinite(report.grad_norm)) {
-    state_.previous_norm = static_cast<float>(report.grad_norm);
+  const Program& program = plan_.compiled->program;
+  std::array<double, kReportSlots> reported{};
+  executor_->read(program.report(), std::as_writable_bytes(std::span(reported)));
+  const auto value = [&](std::string_view name, double absent) {
+    const int slot = program.find_report_slot(name);
+    return slot < 0 ? absent : reported[slot];
+  };
+  const auto mean = [&](std::string_view sum, std::string_view targets) {
+    return LossSum{value(sum, 0), value(targets, 0)}.mean();
+  };
+  StepReport report{.loss = mean(report_slot::kLoss, report_slot::kTargets),
+                    .expert_load_max_over_mean = value(report_slot::kLoad, -1),
+                    .grad_norm = value(report_slot::kNorm, 0),
+                    .skipped = value(report_slot::kSkipped, 0) != 0};
+  if (!plan_.compiled->losses.mtp.empty()) {
+    report.mtp_loss = mean(report_slot::kMtpLoss, report_slot::kMtpTargets);
   }
-  for (const Tensor ratio : update.load_ratios) {
-    const double value = executor_->read_scalar(ratio);
-    report.expert_load_max_over_mean = std::max(report.expert_load_max_over_mean, value);
+  const auto routers = static_cast<double>(plan_.compiled->losses.routers.size());
+  if (routers > 0) {
+    report.auxiliary_loss =
+        value(report_slot::kBalance, 0) / (routers * static_cast<double>(micro_steps_now_));
   }
   return report;
 }
 
-StepReport TrainingEngine::step(std::int64_t micro_steps, const NextBatch& next_batch,
-                                double loss_limit) {
-  prepare_step(micro_steps);
-  LossSum main, mtp;
-  double balance = 0;
+StepReport TrainingEngine::step(std::int64_t micro_steps, const NextBatch& next_batch) {
+  begin_step(micro_steps);
   for (std::int64_t micro = 0; micro < micro_steps; ++micro) {
-    state_.micro_step = micro;
     next_batch(tokens_, targets_);
-    const MicroStepLosses losses = micro_step(tokens_, targets_);
-    main += losses.main;
-    mtp += losses.mtp;
-    balance += losses.balance;
+    micro_step(tokens_, targets_);
   }
-  state_.skip_update = !std::isfinite(main.loss) || main.mean() > loss_limit;
-  StepReport report = finish_step();
-  report.loss = main.mean();
-  if (!plan_.compiled->losses.mtp.empty()) report.mtp_loss = mtp.mean();
-  const auto routers = static_cast<double>(plan_.compiled->losses.routers.size());
-  if (routers > 0) report.auxiliary_loss = balance / (routers * static_cast<double>(micro_steps));
-  return report;
+  return finish_step();
+}
+
+TrainingEngine::Handover TrainingEngine::progress() const {
+  std::array<double, kProgressCount> values{};
+  executor_->read(plan_.compiled->program.progress(), std::as_writable_bytes(std::span(values)));
+  return {.updates = static_cast<std::int64_t>(values[kUpdates]),
+          .previous_norm = values[kPreviousNorm],
+          .nonfinite_in_a_row = static_cast<std::int64_t>(values[kNonfiniteInARow])};
+}
+
+void TrainingEngine::set_progress(const Handover& progress) {
+  std::array<double, kProgressCount> values{};
+  values[kUpdates] = static_cast<double>(progress.updates);
+  values[kPreviousNorm] = progress.previous_norm;
+  values[kNonfiniteInARow] = static_cast<double>(progress.nonfinite_in_a_row);
+  executor_->write(plan_.compiled->program.progress(), std::as_bytes(std::span(values)));
 }
 
 LossSum TrainingEngine::evaluate(std::span<const std::int32_t> tokens,

@@ -1,5 +1,6 @@
-// Runs steps of a compiled training program: micro-steps over batches, the update, evaluation.
-// After construction nothing here allocates.
+// Runs steps of a compiled training program: micro-steps over batches, the update, evaluation. The
+// host uploads what a step is told, starts the parts, and reads the report once: whether an update
+// is applied is decided on the device. After construction nothing here allocates.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,19 @@
 #include "planning/planner.h"
 
 namespace ingot {
+
+// What the caller decides about a step.
+struct StepSettings {
+  std::int64_t step = 0;  // of the schedule, from 0
+  double learning_rate = 0;
+  float loss_scale = 1;
+  // The update is skipped when the mean loss or the norm exceeds these, or is not finite.
+  double loss_limit = std::numeric_limits<double>::infinity();
+  float norm_limit = std::numeric_limits<float>::infinity();
+  double mtp_weight = 0;        // of the loss of each multi-token-prediction module
+  double balance_weight = 0;    // of the balance losses
+  double bias_update_rate = 0;  // of the routers' selection bias
+};
 
 struct StepReport {
   double loss = 0;                        // mean over the step's targets
@@ -31,28 +45,35 @@ class TrainingEngine {
 
   TrainingEngine(PlannedTraining plan, Backend& backend, const RunConfig& config);
 
+  // One update over `micro_steps` batches, with these settings.
+  StepSettings& settings() { return settings_; }
+  StepReport step(std::int64_t micro_steps, const NextBatch& next_batch);
+
+  // The parts of step(), for those who look in between.
+  void begin_step(std::int64_t micro_steps);
+  void micro_step(std::span<const std::int32_t> tokens, std::span<const std::int32_t> targets);
+  StepReport finish_step();
+  // Of the last micro-step.
   struct MicroStepLosses {
     LossSum main, mtp;
     double balance = 0;  // sum over routers
   };
+  MicroStepLosses losses() const;
+  // A named number of the step that has begun (engine/program/step_state.h).
+  void set_slot(std::string_view name, double value);
 
-  // One update over `micro_steps` batches. Uses and changes the scalars of state() that a step
-  // decides (micro_step, targets, skip_update); the caller sets step, learning_rate, loss_scale and
-  // weights. The update is skipped when the loss is not finite or above loss_limit.
-  StepReport step(std::int64_t micro_steps, const NextBatch& next_batch,
-                  double loss_limit = std::numeric_limits<double>::infinity());
-
-  // The parts of step(), for those who look in between: prepare, each micro-step, finish.
-  void prepare_step(std::int64_t micro_steps);
-  MicroStepLosses micro_step(std::span<const std::int32_t> tokens,
-                             std::span<const std::int32_t> targets);
-  // Runs the update; fills what it decides: norm, skipped, loads.
-  StepReport finish_step();
+  // What one update hands to the next (Program::progress).
+  struct Handover {
+    std::int64_t updates = 0;  // applied so far
+    double previous_norm = 0;  // the last finite one; 0: none yet
+    std::int64_t nonfinite_in_a_row = 0;
+  };
+  Handover progress() const;
+  void set_progress(const Handover& progress);
 
   // One batch without gradients.
   LossSum evaluate(std::span<const std::int32_t> tokens, std::span<const std::int32_t> targets);
 
-  StepState& state() { return state_; }
   Executor& executor() { return *executor_; }
   const TrainingProgram& compiled() const { return *plan_.compiled; }
   const PlannedTraining& plan() const { return plan_; }
@@ -67,7 +88,9 @@ class TrainingEngine {
   std::unique_ptr<Executor> executor_;
   std::int64_t sequence_;
   std::int64_t micro_steps_;
+  StepSettings settings_;
   StepState state_;
+  std::int64_t micro_steps_now_ = 1;  // of the step that has begun
   std::vector<std::int32_t> tokens_, targets_, shifted_;
 };
 
