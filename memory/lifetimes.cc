@@ -69,8 +69,11 @@ Lifetimes lifetimes(const Program& program, const BoundProgram* bound) {
   for (std::int64_t i = 0; bound != nullptr && i < count; ++i) {
     const std::int64_t bytes = bound->workspace_bytes(i);
     if (bytes == 0) continue;
+    const auto ends = [&](const Op& op) { return op.kind == &kWait && op.ticket == ops[i].ticket; };
+    const std::int64_t last =
+        ops[i].queue == kCompute ? i : std::find_if(ops.begin(), ops.end(), ends) - ops.begin();
     result.owners.push_back({.op = static_cast<int>(i)});
-    result.buffers.push_back({.bytes = bytes, .first = i, .last = i});
+    result.buffers.push_back({.bytes = bytes, .first = i, .last = last});
   }
   return result;
 }

@@ -23,7 +23,7 @@ class ForwardingBackend : public Backend {
   }
   void write(Range to, std::span<const std::byte> host) override { cpu_.write(to, host); }
   void read(std::span<std::byte> host, Range from) override { cpu_.read(host, from); }
-  void synchronize() override { cpu_.synchronize(); }
+  std::unique_ptr<Queues> open(std::span<const int> starts) override { return cpu_.open(starts); }
 
  private:
   cpu::CpuBackend cpu_;

@@ -11,11 +11,15 @@
 namespace ingot {
 namespace {
 
-// Notes the count of allocations whenever a part has run.
+// Notes the count of allocations whenever the host reads something: once a step, and for each batch
+// of a validation.
 class CountingBackend final : public ForwardingBackend {
  public:
   CountingBackend() : ForwardingBackend(2) { counts_.reserve(1000); }
-  void synchronize() override { counts_.push_back(heap_allocations); }
+  void read(std::span<std::byte> host, Range from) override {
+    ForwardingBackend::read(host, from);
+    counts_.push_back(heap_allocations);
+  }
 
   const std::vector<std::int64_t>& counts() const { return counts_; }
 
@@ -35,7 +39,7 @@ TEST(Allocations, AreCounted) {
 class Allocation : public testing::TestWithParam<std::pair<const char*, const char*>> {};
 
 void expect_no_allocations(const TinyRun& run, std::vector<std::string> overrides) {
-  constexpr std::int64_t kSteps = 12, kPartsOfAStep = 3;  // two micro-steps and the update
+  constexpr std::int64_t kSteps = 12;
   constexpr std::int64_t kValidations = 4, kBatches = 2;
   overrides.insert(overrides.end(), {"schedule.steps=12", "checkpoint.every=0",
                                      "log.validate_every=3", "spike.z_score=1000"});
@@ -47,11 +51,11 @@ void expect_no_allocations(const TinyRun& run, std::vector<std::string> override
   EXPECT_NE(said.find("step 12/12"), std::string::npos);
   EXPECT_EQ(metric(run.directory("run"), "loss").size(), kSteps);
   const std::vector<std::int64_t>& counts = backend.counts();
-  ASSERT_EQ(counts.size(), kSteps * kPartsOfAStep + kValidations * kBatches);
+  constexpr std::size_t kReads = kSteps + kValidations * kBatches;  // then the run is saved
+  ASSERT_GT(counts.size(), kReads);
   EXPECT_GT(counts.front(), 0);
-  for (std::size_t i = kPartsOfAStep; i < counts.size(); ++i) {
-    EXPECT_EQ(counts[i], counts[i - 1]) << "before the end of part " << i;
-  }
+  for (std::size_t i = 1; i < kReads; ++i)
+    EXPECT_EQ(counts[i], counts[i - 1]) << "before read " << i;
 }
 
 TEST_P(Allocation, StepsAfterTheFirstDoNoneLoggingAndValidationIncluded) {

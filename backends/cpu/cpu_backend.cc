@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "backends/cpu/queue_thread.h"
 #include "backends/host/arena.h"
 #include "backends/host/file_arena.h"
 #include "engine/base/error.h"
@@ -52,10 +53,49 @@ CpuBackend::CpuBackend(int threads, std::span<const KernelEntry> kernels, Isa is
 
 std::unique_ptr<Kernel> CpuBackend::make_kernel(const Program& program, const Op& op) {
   for (const KernelEntry& entry : kernels_) {
-    if (entry.kind == op.kind->name) return entry.make(program, op, Context{pool_, isa_});
+    if (entry.kind == op.kind->name) {
+      return entry.make(program, op, Context{op.queue == kCompute ? pool_ : alone_, isa_});
+    }
   }
   throw Error(ErrorCode::device,
               "the cpu backend has no kernel for op '" + std::string(op.kind->name) + "'", op.name);
+}
+
+namespace {
+
+// Compute is the caller's thread; every other queue that is used has one of its own.
+class CpuQueues final : public Queues {
+ public:
+  explicit CpuQueues(std::span<const int> starts) : threads_(starts.size()) {
+    for (std::size_t queue = 1; queue < starts.size(); ++queue) {
+      if (starts[queue] > 0) threads_[queue] = std::make_unique<QueueThread>(starts[queue]);
+    }
+  }
+
+  Ticket enqueue(Queue queue, Kernel& kernel, const KernelArguments& arguments,
+                 const Turn& turn) override {
+    if (queue != kCompute) return {queue, threads_[queue]->give(kernel, arguments, turn)};
+    kernel.run(arguments, turn);
+    return {};
+  }
+  void upload(Range to, std::span<const std::byte> bytes) override {
+    std::memcpy(to.memory->address() + to.offset, bytes.data(), bytes.size());
+  }
+  void await(Ticket ticket) override { threads_[ticket.queue]->wait(ticket.number); }
+  void synchronize() override {
+    for (const auto& thread : threads_) {
+      if (thread) thread->wait(thread->given());
+    }
+  }
+
+ private:
+  std::vector<std::unique_ptr<QueueThread>> threads_;  // by queue; none: nothing is given
+};
+
+}  // namespace
+
+std::unique_ptr<Queues> CpuBackend::open(std::span<const int> starts) {
+  return std::make_unique<CpuQueues>(starts);
 }
 
 std::unique_ptr<Memory> CpuBackend::allocate(Place place, std::int64_t bytes,

@@ -40,12 +40,13 @@ class CpuBackend final : public Backend {
                                    const std::filesystem::path& folder = {}) override;
   void write(Range to, std::span<const std::byte> host) override;
   void read(std::span<std::byte> host, Range from) override;
-  void synchronize() override {}
+  std::unique_ptr<Queues> open(std::span<const int> starts) override;
 
   ThreadPool& pool() { return pool_; }
 
  private:
   ThreadPool pool_;
+  ThreadPool alone_{1};  // for kernels that run beside it, on the thread of their queue
   Isa isa_;
   DeviceTraits traits_;
   std::vector<KernelEntry> kernels_;

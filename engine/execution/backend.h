@@ -61,6 +61,28 @@ class Kernel {
   virtual void run(const KernelArguments& arguments, const Turn& turn) = 0;
 };
 
+// The number-th thing that a queue was given: a value, nothing to keep.
+struct Ticket {
+  Queue queue = kCompute;
+  std::uint64_t number = 0;
+};
+
+// One executor's work on a device, used by the executor's thread alone. What is given to a queue
+// runs in order; see engine/program/queue.h for the order between queues. A failure is thrown by
+// the next call that waits. Its destructor waits for everything.
+class Queues {
+ public:
+  virtual ~Queues() = default;
+  // Arguments are copied, what they point at must stay. On compute, bytes are written in order too.
+  virtual Ticket enqueue(Queue queue, Kernel& kernel, const KernelArguments& arguments,
+                         const Turn& turn) = 0;
+  virtual void upload(Range to, std::span<const std::byte> bytes) = 0;  // copied before it returns
+  // What compute is given from now on comes after it.
+  virtual void await(Ticket ticket) = 0;
+  // The host waits for everything.
+  virtual void synchronize() = 0;
+};
+
 // What callers may ask of a device before they use it.
 struct DeviceTraits {
   std::string name;           // "cpu, 2 threads, v4_bf16"
@@ -81,8 +103,9 @@ class Backend {
   // Between any host memory and the device's; done when they return, from any thread.
   virtual void write(Range to, std::span<const std::byte> host) = 0;
   virtual void read(std::span<std::byte> host, Range from) = 0;
-  // Waits until everything that was asked for is done.
-  virtual void synchronize() = 0;
+  // starts[q]: how many ops of a program stand on queue q; all memory and threads it will ever take
+  // are taken here.
+  virtual std::unique_ptr<Queues> open(std::span<const int> starts) = 0;
 };
 
 }  // namespace ingot

@@ -10,6 +10,10 @@ BoundProgram::BoundProgram(const Program& program, Backend& backend) {
   for (const TensorInfo& info : program.tensors()) bytes_.push_back(info.bytes());
   kernels_.reserve(program.ops().size());
   for (const Op& op : program.ops()) {
+    if (op.kind == &kWait) {  // the executor's own
+      kernels_.push_back(nullptr);
+      continue;
+    }
     kernels_.push_back(backend.make_kernel(program, op));
     if (const std::int64_t bytes = kernels_.back()->output_bytes(); bytes > 0) {
       bytes_[op.outputs[0].id] = bytes;
@@ -28,6 +32,10 @@ Executor::Executor(const Program& program, BoundProgram bound, Placement placeme
     if (bytes == 0 && place != static_cast<int>(Place::arena)) continue;
     memories_[place] = backend.allocate(static_cast<Place>(place), bytes, offload_folder);
   }
+  std::vector<int> starts(program.queues().size());
+  for (const Op& op : program.ops()) ++starts[op.queue];
+  queues_ = backend.open(starts);
+  open_.resize(program.tickets());
   std::size_t operands = 0;
   for (const Op& op : program.ops()) operands += op.inputs.size() + op.outputs.size();
   pointers_.reserve(operands);  // spans into it must stay valid
@@ -52,17 +60,22 @@ Executor::Executor(const Program& program, BoundProgram bound, Placement placeme
 
 void Executor::run(Part part, const StepState& step, const Turn& turn) {
   if (const Tensor t = program_.step()) {
-    backend_.write(range(t), std::as_bytes(std::span(&step, 1)));
+    queues_->upload(range(t), std::as_bytes(std::span(&step, 1)));
   }
   const std::span<const Op> ops = program_.ops(part);
   const std::size_t first = ops.data() - program_.ops().data();
   for (std::size_t i = 0; i < ops.size(); ++i) {
     if (!runs_in(ops[i].when, turn)) continue;
     if (observer_ != nullptr) observer_->before(ops[i]);
-    bound_.kernel(first + i).run(arguments_[first + i], turn);
+    start(ops[i], first + i, turn);
     if (observer_ != nullptr) observer_->after(ops[i]);
   }
-  backend_.synchronize();
+}
+
+void Executor::start(const Op& op, std::size_t index, const Turn& turn) {
+  if (op.kind == &kWait) return queues_->await(open_[op.ticket]);
+  const Ticket ticket = queues_->enqueue(op.queue, bound_.kernel(index), arguments_[index], turn);
+  if (op.queue != kCompute) open_[op.ticket] = ticket;
 }
 
 Range Executor::range(Tensor t) const {
@@ -96,6 +109,7 @@ void Executor::write(Tensor t, std::span<const std::byte> host) {
   if (static_cast<std::int64_t>(host.size()) != bytes(t)) {
     throw std::logic_error("write to " + program_.info(t).name + ": wrong size");
   }
+  synchronize();
   backend_.write(range(t), host);
 }
 
@@ -103,11 +117,13 @@ void Executor::read(Tensor t, std::span<std::byte> host) const {
   if (static_cast<std::int64_t>(host.size()) != bytes(t)) {
     throw std::logic_error("read of " + program_.info(t).name + ": wrong size");
   }
+  synchronize();
   backend_.read(host, range(t));
 }
 
 float Executor::read_scalar(Tensor t) const {
   float value;
+  synchronize();
   backend_.read(std::as_writable_bytes(std::span(&value, 1)),
                 range(t).subrange(t.column * size_of(DType::f32), sizeof value));
   return value;
@@ -117,6 +133,7 @@ double Executor::reported(std::string_view name) const {
   const int slot = program_.find_report_slot(name);
   if (slot < 0) throw std::logic_error("nobody reports " + std::string(name));
   double value;
+  synchronize();
   backend_.read(std::as_writable_bytes(std::span(&value, 1)),
                 range(program_.report()).subrange(slot * size_of(DType::f64), sizeof value));
   return value;

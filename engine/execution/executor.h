@@ -27,7 +27,9 @@ class BoundProgram {
  public:
   BoundProgram(const Program& program, Backend& backend);
   Kernel& kernel(std::size_t op) const { return *kernels_[op]; }
-  std::int64_t workspace_bytes(std::size_t op) const { return kernels_[op]->workspace_bytes(); }
+  std::int64_t workspace_bytes(std::size_t op) const {
+    return kernels_[op] ? kernels_[op]->workspace_bytes() : 0;
+  }
   std::int64_t bytes(int tensor) const { return bytes_[tensor]; }
 
  private:
@@ -44,16 +46,18 @@ class Executor {
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 
-  // Runs the ops of one part in order, after the step was written to the device. Allocates nothing.
+  // Gives the ops of one part to their queues, behind the upload of the step, and returns: nothing
+  // here waits for the device. Allocates nothing.
   void run(Part part, const StepState& step = {}, const Turn& turn = {});
   void set_observer(OpObserver* observer) { observer_ = observer; }
+  void synchronize() const { queues_->synchronize(); }
 
   // Where a whole tensor lies.
   Range range(Tensor t) const;
   // The address of its first element (of the view's first column); only where
   // DeviceTraits::host_visible.
   std::byte* host(Tensor t) const;
-  // Whole tensors to and from host memory; sizes must match.
+  // Whole tensors to and from host memory, after everything that was asked for; sizes must match.
   void write(Tensor t, std::span<const std::byte> host);
   void read(Tensor t, std::span<std::byte> host) const;
   float read_scalar(Tensor t) const;  // first element of an fp32 tensor
@@ -70,12 +74,15 @@ class Executor {
 
  private:
   std::byte* address(Tensor t) const;
+  void start(const Op& op, std::size_t index, const Turn& turn);
 
   const Program& program_;
   BoundProgram bound_;
   Placement placement_;
   Backend& backend_;
   std::array<std::unique_ptr<Memory>, kPlaceCount> memories_;  // by place
+  std::unique_ptr<Queues> queues_;  // ends before the memory that it works on
+  std::vector<Ticket> open_;        // by the ticket of the start
   OpObserver* observer_ = nullptr;
   std::vector<std::byte*> pointers_;        // all operands of all ops, in order
   std::vector<KernelArguments> arguments_;  // by op

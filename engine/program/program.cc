@@ -9,6 +9,8 @@
 
 namespace ingot {
 
+const OpKind kWait{.name = "wait"};
+
 std::string_view name_of(Role role) {
   constexpr std::string_view kNames[] = {"weight",          "master",     "gradient",
                                          "optimizer_state", "activation", "workspace",

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "engine/numbers/dtype.h"
+#include "engine/program/queue.h"
 #include "engine/program/step_state.h"
 
 namespace ingot {
@@ -140,6 +141,8 @@ struct Op {
   Phase phase = Phase::forward;
   Part part = Part::micro_step;
   When when = When::every;
+  Queue queue = kCompute;
+  int ticket = -1;  // of a start: its number in the program; of a wait: that of its start
   int layer = -1;
   double flops = 0;  // of this op, 2 per multiply-add
   double bytes = 0;  // that must move at least
@@ -166,6 +169,8 @@ struct OpKind {
   bool stateful = false;
   // Kernels read KernelArguments::step.
   bool reads_step = false;
+  // Which queue it may run on beside compute; compute: none.
+  QueueKind beside = QueueKind::compute;
 };
 
 // A trained tensor and how it relates to the outside world.
@@ -236,6 +241,11 @@ class Program {
   int find_report_slot(std::string_view name) const;
   ReportRule report_rule(int slot) const { return report_slots_[slot].rule; }
 
+  // --- queues (engine/program/queue.h)
+  std::span<const QueueInfo> queues() const { return queues_; }
+  int new_ticket() { return tickets_++; }
+  int tickets() const { return tickets_; }
+
   // Finds a tensor by name; a null Tensor if there is none.
   Tensor find(std::string_view name) const;
 
@@ -283,6 +293,10 @@ class Program {
   };
   Tensor shared(Tensor& made, TensorInfo info);
   Tensor step_, report_, progress_;
+  std::vector<QueueInfo> queues_{{QueueKind::compute, "compute"},
+                                 {QueueKind::copy_in, "copy in"},
+                                 {QueueKind::copy_out, "copy out"}};
+  int tickets_ = 0;
   std::vector<std::string> step_slots_;
   std::vector<ReportSlot> report_slots_;
   Part part_ = Part::micro_step;

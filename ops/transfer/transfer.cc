@@ -17,8 +17,8 @@ void check(const Program& program, Tensor offloaded) {
 
 }  // namespace
 
-const OpKind kFetch{.name = "fetch", .cost = transfer_cost};
-const OpKind kStore{.name = "store", .cost = transfer_cost};
+const OpKind kFetch{.name = "fetch", .cost = transfer_cost, .beside = QueueKind::copy_in};
+const OpKind kStore{.name = "store", .cost = transfer_cost, .beside = QueueKind::copy_out};
 
 Tensor fetch(Program& program, Tensor offloaded, Tensor next) {
   check(program, offloaded);

@@ -6,6 +6,7 @@
 #include "compress/passes/fuse_codes.h"
 #include "compress/passes/int8_compute.h"
 #include "engine/program/autodiff.h"
+#include "engine/program/schedule_queues.h"
 #include "memory/passes/packed_weights.h"
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/report/report.h"
@@ -165,6 +166,8 @@ TrainingProgram compile_training(const RunConfig& config, const TrainingOptions&
   if (options.pack_weights) {
     result.packed_weights = pack_weights(program, micro_steps(config, batch));
   }
+  schedule_queues(program, options.fetch_ahead);
+  check_program(program);
   return result;
 }
 

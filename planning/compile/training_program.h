@@ -46,6 +46,7 @@ struct TrainingOptions {
   OffloadSet offload = OffloadSet::none;
   std::int64_t head_chunk = 0;  // 0: as the head's rule has it
   bool pack_weights = false;    // once a step, where that saves time
+  int fetch_ahead = 0;          // how many copies of offloaded tensors start before their use
 };
 
 TrainingProgram compile_training(const RunConfig& config, const TrainingOptions& options);
