@@ -15,6 +15,7 @@
 #include "data/tokenizer/bpe_trainer.h"
 #include "data/tokenizer/tokenizer.h"
 #include "engine/base/error.h"
+#include "engine/base/read_text.h"
 #include "io/atomic_file.h"
 #include "io/directory_lock.h"
 
@@ -147,7 +148,8 @@ class Preparation {
       if (!given_tokenizer_) {
         train_tokenizer(copy);
       } else if (std::error_code ignored; !fs::equivalent(copy, options_.tokenizer, ignored)) {
-        write_text_file(copy, read_text_file(options_.tokenizer, kMaxTokenizerFileBytes));
+        write_text_file(copy,
+                        read_text(options_.tokenizer, ErrorCode::data, kMaxTokenizerFileBytes));
       }
     }
     tokenizer_ = given_tokenizer_ ? given_tokenizer_ : Tokenizer::load(copy);

@@ -6,19 +6,22 @@
 #include <stdexcept>
 
 #include "engine/base/error.h"
+#include "engine/base/json.h"
+#include "engine/base/read_text.h"
 #include "io/atomic_file.h"
-#include "io/file_descriptor.h"
 #include "io/hash.h"
 
 namespace ingot {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr int kFormat = 1;
 constexpr std::uint64_t kLargestState = 64 << 20;
 constexpr const char* kStateName = "prepare.json";
+constexpr const char* kStartAnew = "choose another --output, or start anew with --overwrite";
 
 std::uint64_t hash_from(const Json& json) {
   const auto hash = from_hex(json.get<std::string>());
@@ -35,7 +38,7 @@ void read(const Json& json, Number& number) {
   number = static_cast<Number>(value);
 }
 
-Json json_of(const PrepareSettings& s) {
+OrderedJson json_of(const PrepareSettings& s) {
   return {{"inputs", s.inputs},
           {"files", s.files},
           {"bytes", s.bytes},
@@ -69,8 +72,8 @@ PrepareSettings settings_from(const Json& json) {
   return s;
 }
 
-Json json_of(const PreparedPart& part) {
-  Json shards = Json::array();
+OrderedJson json_of(const PreparedPart& part) {
+  OrderedJson shards = OrderedJson::array();
   for (const PreparedShard& shard : part.shards) {
     const ShardHeader& header = shard.header;
     shards.push_back({{"name", shard.name},
@@ -135,12 +138,12 @@ std::optional<PrepareState> load_state(const fs::path& output) {
   const fs::path path = output / kStateName;
   std::error_code ignored;
   if (!fs::exists(path, ignored)) return std::nullopt;
-  return parse_state(read_text_file(path, kLargestState), path.string());
+  return parse_state(read_text(path, ErrorCode::data, kLargestState), path.string());
 }
 
 PrepareState parse_state(const std::string& text, const std::string& where) {
   try {
-    const Json json = Json::parse(text);
+    const Json json = parse_json(text, where, ErrorCode::data);
     if (json.at("format") != kFormat) throw std::runtime_error("another format");
     PrepareState state;
     state.settings = settings_from(json.at("settings"));
@@ -148,21 +151,23 @@ PrepareState parse_state(const std::string& text, const std::string& where) {
     state.train = part_from(json.at("train"), state.settings);
     state.validation = part_from(json.at("validation"), state.settings);
     return state;
+  } catch (const Error& error) {
+    throw Error(ErrorCode::data, error.problem(), error.where(), kStartAnew);
   } catch (const std::exception& error) {  // nlohmann's, and the ones above
     throw Error(ErrorCode::data, "not a state of `ingot prepare`: " + std::string(error.what()),
-                where, "choose another --output, or start anew with --overwrite");
+                where, kStartAnew);
   }
 }
 
 void save_state(const fs::path& output, const PrepareState& state) {
-  const Json json = {{"format", kFormat},
-                     {"settings", json_of(state.settings)},
-                     {"tokenizer_ready", state.tokenizer_ready},
-                     {"train", json_of(state.train)},
-                     {"validation", json_of(state.validation)}};
+  const OrderedJson json = {{"format", kFormat},
+                            {"settings", json_of(state.settings)},
+                            {"tokenizer_ready", state.tokenizer_ready},
+                            {"train", json_of(state.train)},
+                            {"validation", json_of(state.validation)}};
   // File names may be any bytes.
   write_text_file(output / kStateName,
-                  json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+                  json.dump(1, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
 }
 
 std::string difference(const PrepareSettings& before, const PrepareSettings& now,

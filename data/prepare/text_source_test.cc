@@ -325,6 +325,16 @@ TEST(TextOfJsonLine, FindsTheFieldAndResolvesEscapes) {
   EXPECT_EQ(read(R"({"body":"b"})", text, "body"), JsonTextStatus::found);
 }
 
+// Python's json.dump writes them, pandas' and datasets' exports hold them.
+TEST(TextOfJsonLine, NumbersOfPythonInOtherFieldsAreNoMatter) {
+  std::string text;
+  const char* line = R"({"score": NaN, "a": [Infinity, -Infinity], "text": "yes"})";
+  EXPECT_EQ(read(line, text), JsonTextStatus::found);
+  EXPECT_EQ(text, "yes");
+  EXPECT_EQ(read(R"({"text": NaN})", text), JsonTextStatus::not_text);
+  EXPECT_EQ(read(R"({"a": Nan, "text": "yes"})", text), JsonTextStatus::malformed);
+}
+
 TEST(TextOfJsonLine, TellsEmptyMissingAndWrongKindsApart) {
   std::string text;
   EXPECT_EQ(read(R"({"text":""})", text), JsonTextStatus::empty);

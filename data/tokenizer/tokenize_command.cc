@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "data/tokenizer/tokenizer.h"
-#include "data/tokenizer/tokenizer_json_reader.h"
 #include "engine/base/error.h"
+#include "engine/base/json_reader.h"
 
 namespace ingot {
 namespace {
@@ -51,7 +51,7 @@ auto take_field(JsonReader& reader, const std::string& field, Take&& take) {
     if (key == field) {
       found = take();
     } else {
-      reader.value();
+      reader.skip();
     }
   }
   if (!found) reader.fail("no field \"" + field + "\"");

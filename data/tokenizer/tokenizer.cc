@@ -2,15 +2,14 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
 #include <mutex>
-#include <system_error>
 #include <unordered_map>
 #include <utility>
 
 #include "data/tokenizer/pretokenizer_unicode.h"
 #include "data/tokenizer/tokenizer_added.h"
 #include "engine/base/error.h"
+#include "engine/base/read_text.h"
 
 namespace ingot {
 namespace {
@@ -184,20 +183,7 @@ Tokenizer Tokenizer::parse(std::string_view json, const std::string& where) {
 }
 
 Tokenizer Tokenizer::load(const std::filesystem::path& file) {
-  std::error_code error;
-  const auto fail = [&file](const std::string& what) {
-    throw Error(ErrorCode::data, what, file.string(), "give the path of a tokenizer.json");
-  };
-  if (!std::filesystem::is_regular_file(file, error)) fail("no such tokenizer file");
-  const std::uintmax_t size = std::filesystem::file_size(file, error);
-  if (error) fail("cannot read the tokenizer");
-  if (size > kMaxTokenizerFileBytes)
-    fail("a tokenizer of " + std::to_string(size) + " bytes, more than 256 MiB");
-  std::string text(size, '\0');
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream.read(text.data(), static_cast<std::streamsize>(size)))
-    fail("cannot read the tokenizer");
-  return parse(text, file.string());
+  return parse(read_text(file, ErrorCode::data, kMaxTokenizerFileBytes), file.string());
 }
 
 void Tokenizer::encode(std::string_view text, std::vector<std::uint32_t>& ids) const {

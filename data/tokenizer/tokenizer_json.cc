@@ -1,19 +1,18 @@
 // tokenizer.json -> TokenizerSpec.
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <unordered_map>
+#include <utility>
 
-#include "data/tokenizer/tokenizer_json_reader.h"
 #include "data/tokenizer/tokenizer_spec.h"
 #include "engine/base/error.h"
+#include "engine/base/json.h"
 
 namespace ingot {
 namespace {
 
 using Json = nlohmann::json;
-
-// Everything but the vocabulary and the merges is short; a DOM of this much text stays small.
-constexpr std::size_t kMaxSectionBytes = 4 << 20;
 
 // A part of the file that is small enough for a DOM, with its name for messages.
 class Section {
@@ -73,13 +72,10 @@ class Section {
   const std::string& where_;
 };
 
-Section parse_section(std::string_view text, const std::string& name, const std::string& where) {
-  if (text.size() > kMaxSectionBytes) Section({}, name, where).fail("more than 4 MiB");
-  try {
-    return {text.empty() ? Json() : Json::parse(text), name, where};
-  } catch (const Json::exception& error) {
-    Section({}, name, where).fail(error.what());
-  }
+// null when the file has no such section.
+Section section_of(std::optional<JsonReader>& text, const std::string& name,
+                   const std::string& where) {
+  return {text ? read_json(*text) : Json(), name, where};
 }
 
 void read_normalizer(const Section& section, TokenizerSpec& spec) {
@@ -157,43 +153,35 @@ void check_decoder(const Section& section) {
 
 // The model object with its two long lists left as text.
 struct ModelText {
-  std::string_view vocabulary, merges;
-  std::string others = "{";  // a JSON object of the other fields
+  std::optional<JsonReader> vocabulary, merges;
+  Json others = Json::object();
 };
 
-ModelText take_model_apart(std::string_view text, const std::string& where) {
-  JsonReader reader(text, where);
+ModelText take_model_apart(JsonReader& reader) {
   ModelText model;
   std::string key;
   reader.begin_object();
   while (reader.next_key(key)) {
-    const std::string_view value = reader.value();
     if (key == "vocab") {
-      model.vocabulary = value;
+      model.vocabulary = reader.value();
     } else if (key == "merges") {
-      model.merges = value;
-    } else if (value.size() <= kMaxSectionBytes && model.others.size() <= kMaxSectionBytes) {
-      if (model.others.size() > 1) model.others += ',';
-      model.others += Json(key).dump() + ":" + std::string(value);
+      model.merges = reader.value();
+    } else {
+      model.others[key] = read_json(reader);
     }
   }
-  reader.end();
-  model.others += '}';
   return model;
 }
 
 class ModelReader {
  public:
-  ModelReader(const ModelText& text, const std::string& where, TokenizerSpec& spec)
-      : text_(text),
-        where_(where),
-        options_(parse_section(text.others, "model", where)),
-        spec_(spec) {}
+  ModelReader(ModelText text, const std::string& where, TokenizerSpec& spec)
+      : text_(std::move(text)), options_(std::move(text_.others), "model", where), spec_(spec) {}
 
   void read() {
     refuse_other_models();
-    if (text_.vocabulary.empty()) options_.fail("\"vocab\" is missing");
-    if (text_.merges.empty()) options_.fail("\"merges\" is missing");
+    if (!text_.vocabulary) options_.fail("\"vocab\" is missing");
+    if (!text_.merges) options_.fail("\"merges\" is missing");
     read_vocabulary();
     read_merges();
     spec_.options.ignore_merges = options_.boolean("ignore_merges", false);
@@ -222,7 +210,7 @@ class ModelReader {
   }
 
   void read_vocabulary() {
-    JsonReader reader(text_.vocabulary, where_);
+    JsonReader& reader = *text_.vocabulary;
     std::string token;
     reader.begin_object();
     while (reader.next_key(token)) {
@@ -231,7 +219,6 @@ class ModelReader {
         options_.fail("the id of '" + token + "' is " + std::to_string(id) + ", above 4194303");
       spec_.vocabulary.emplace_back(std::move(token), id);
     }
-    reader.end();
     auto& vocabulary = spec_.vocabulary;
     std::sort(vocabulary.begin(), vocabulary.end(),
               [](const auto& a, const auto& b) { return a.second < b.second; });
@@ -257,7 +244,7 @@ class ModelReader {
   }
 
   void read_merges() {
-    JsonReader reader(text_.merges, where_);
+    JsonReader& reader = *text_.merges;
     reader.begin_array();
     while (reader.next_element()) {
       std::string left, right;
@@ -276,7 +263,6 @@ class ModelReader {
       const std::uint32_t left_id = id_of(left), right_id = id_of(right);
       spec_.merges.push_back({left_id, right_id, id_of(left + right)});
     }
-    reader.end();
   }
 
   void read_pair(JsonReader& reader, std::string& left, std::string& right) const {
@@ -286,31 +272,38 @@ class ModelReader {
     if (right.empty() || reader.next_element()) options_.fail("a merge is not a pair of tokens");
   }
 
-  const ModelText& text_;
-  const std::string& where_;
+  ModelText text_;
   Section options_;
   TokenizerSpec& spec_;
   std::unordered_map<std::string_view, std::uint32_t> ids_;  // views of spec_.vocabulary
 };
 
-void read_added_tokens(const Section& section,
+AddedToken added_token(const Section& item) {
+  AddedToken token{.id = item.natural("id"), .content = item.string("content")};
+  token.special = item.boolean("special", false);
+  token.single_word = item.boolean("single_word", false);
+  token.lstrip = item.boolean("lstrip", false);
+  token.rstrip = item.boolean("rstrip", false);
+  token.normalized = item.boolean("normalized", !token.special);
+  if (token.content.empty() || token.content.size() > kMaxAddedTokenBytes)
+    item.fail("\"content\" is empty or long");
+  if (token.id > kMaxTokenId) item.fail("id " + std::to_string(token.id) + " is above 4194303");
+  return token;
+}
+
+// The list may be as long as the vocabulary: one tree a token, not one for all.
+void read_added_tokens(std::optional<JsonReader>& text,
                        const std::unordered_map<std::string_view, std::uint32_t>& vocabulary,
                        const std::string& where, TokenizerSpec& spec) {
-  if (section.is_null()) return;
-  const Section holder(Json{{"added_tokens", section.json()}}, "added_tokens", where);
+  if (!text || text->peek() == 'n') return;
+  if (text->peek() != '[') text->fail("\"added_tokens\" is not a list");
   std::unordered_map<std::string, std::uint32_t> ids;
   std::unordered_map<std::uint32_t, std::string> contents;
   for (const auto& [content, id] : spec.vocabulary) contents.emplace(id, content);
-  for (const Section& item : holder.list("added_tokens")) {
-    AddedToken token{.id = item.natural("id"), .content = item.string("content")};
-    token.special = item.boolean("special", false);
-    token.single_word = item.boolean("single_word", false);
-    token.lstrip = item.boolean("lstrip", false);
-    token.rstrip = item.boolean("rstrip", false);
-    token.normalized = item.boolean("normalized", !token.special);
-    if (token.content.empty() || token.content.size() > kMaxAddedTokenBytes)
-      item.fail("\"content\" is empty or long");
-    if (token.id > kMaxTokenId) item.fail("id " + std::to_string(token.id) + " is above 4194303");
+  text->begin_array();
+  for (std::size_t i = 0; text->next_element(); ++i) {
+    const Section item(read_json(*text), "added_tokens[" + std::to_string(i) + "]", where);
+    AddedToken token = added_token(item);
     const auto known = vocabulary.find(token.content);
     const auto [same_id, new_id] = contents.emplace(token.id, token.content);
     if ((known != vocabulary.end() && known->second != token.id) ||
@@ -328,11 +321,11 @@ void read_added_tokens(const Section& section,
 
 TokenizerSpec parse_tokenizer_json(std::string_view json, const std::string& where) {
   JsonReader reader(json, where);
-  std::string_view model, added_tokens, normalizer, pre_tokenizer, decoder;
+  std::optional<JsonReader> model, added_tokens, normalizer, pre_tokenizer, decoder;
   std::string key;
   reader.begin_object();
   while (reader.next_key(key)) {
-    const std::string_view value = reader.value();
+    JsonReader value = reader.value();
     if (key == "model") model = value;
     if (key == "added_tokens") added_tokens = value;
     if (key == "normalizer") normalizer = value;
@@ -340,17 +333,18 @@ TokenizerSpec parse_tokenizer_json(std::string_view json, const std::string& whe
     if (key == "decoder") decoder = value;
   }
   reader.end();
-  if (model.empty()) reader.fail("\"model\" is missing: not a tokenizer.json");
+  if (!model) {
+    throw Error(ErrorCode::data, "\"model\" is missing: not a tokenizer.json", where,
+                "give the path of a tokenizer.json");
+  }
 
   TokenizerSpec spec;
-  const ModelText model_text = take_model_apart(model, where);
-  ModelReader model_reader(model_text, where, spec);
+  ModelReader model_reader(take_model_apart(*model), where, spec);
   model_reader.read();
-  read_added_tokens(parse_section(added_tokens, "added_tokens", where), model_reader.ids(), where,
-                    spec);
-  read_normalizer(parse_section(normalizer, "normalizer", where), spec);
-  read_pre_tokenizer(parse_section(pre_tokenizer, "pre_tokenizer", where), spec.split_steps);
-  check_decoder(parse_section(decoder, "decoder", where));
+  read_added_tokens(added_tokens, model_reader.ids(), where, spec);
+  read_normalizer(section_of(normalizer, "normalizer", where), spec);
+  read_pre_tokenizer(section_of(pre_tokenizer, "pre_tokenizer", where), spec.split_steps);
+  check_decoder(section_of(decoder, "decoder", where));
   return spec;
 }
 
