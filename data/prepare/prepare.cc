@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
-#include <thread>
 #include <utility>
 
 #include "data/prepare/prepare_encode.h"
@@ -53,7 +52,13 @@ void check(const PrepareOptions& options) {
   }
   if (options.shard_tokens == 0) refuse("--shard-tokens must be at least 1", "try 100000000");
   if (options.field.empty()) refuse("--field is empty", "the default is \"text\"");
-  if (options.threads < 0) refuse("--threads is negative", "0 stands for all processors");
+  if (options.threads < 1) refuse("--threads is negative", "0 stands for all processors");
+}
+
+std::string with_commas(std::uint64_t number) {
+  std::string text = std::to_string(number);
+  for (std::size_t at = text.size(); at > 3;) text.insert(at -= 3, 1, ',');
+  return text;
 }
 
 class Preparation {
@@ -71,7 +76,7 @@ class Preparation {
                   output_.string(), "wait for it, or choose another --output");
     }
     AtomicFile(output_ / "prepare.json");  // may anything be written here?
-    inputs_ = find_text(options_.inputs, output_);
+    inputs_ = find_text(options_.inputs, output_, options_.field);
     validation_start_ = validation_start(inputs_, options_.validation);
     take_up_or_start();
     settle_tokenizer();
@@ -242,6 +247,8 @@ class Preparation {
       }
       append(piece, writer);
       empty_documents += piece.empty_documents;
+      if (piece.not_utf8 > 0 && not_utf8_ == 0) first_not_utf8_ = piece.first_not_utf8;
+      not_utf8_ += piece.not_utf8;
       position = piece.text.end;
       done += piece.text.bytes.size();
       result_.encoded_bytes += piece.text.bytes.size();
@@ -283,11 +290,10 @@ class Preparation {
   }
 
   EncodeOptions encode_options() const {
-    const int processors = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
     return {.field = options_.field,
             .end_of_text = state_.settings.end_of_text,
             .longest_text = source_options_.piece_bytes,
-            .threads = options_.threads > 0 ? options_.threads : processors};
+            .threads = options_.threads};
   }
 
   static std::string shard_name(const std::string& part, std::size_t number) {
@@ -312,6 +318,12 @@ class Preparation {
     result_.text_bytes = inputs_.bytes;
     result_.vocabulary_size = state_.settings.vocabulary_size;
     result_.notes = inputs_.notes;
+    if (not_utf8_ > 0) {
+      result_.notes.push_back(
+          with_commas(not_utf8_) + (not_utf8_ == 1 ? " text is" : " texts are") +
+          " not UTF-8, the first at " + line_at(inputs_, first_not_utf8_) +
+          ": the bytes are kept as they are; if it is another encoding, convert it with iconv");
+    }
     if (options_.validation > 0 && state_.validation.shards.empty()) {
       result_.notes.push_back("too little text for a validation part");
     }
@@ -325,14 +337,10 @@ class Preparation {
   TextInputs inputs_;
   TextPosition validation_start_;
   PrepareState state_;
+  std::uint64_t not_utf8_ = 0;  // texts
+  TextPosition first_not_utf8_;
   PrepareResult result_;
 };
-
-std::string with_commas(std::uint64_t number) {
-  std::string text = std::to_string(number);
-  for (std::size_t at = text.size(); at > 3;) text.insert(at -= 3, 1, ',');
-  return text;
-}
 
 std::string decimal(double value, int digits) {
   char text[64];

@@ -56,6 +56,8 @@ class JsonReader {
 
   // Of what was read last, counted from 1.
   int line();
+  // Bytes of the text that were read.
+  std::size_t position() const { return at_; }
   const std::string& where() const { return where_; }
   ErrorCode code() const { return code_; }
 
