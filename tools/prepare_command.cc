@@ -19,6 +19,8 @@ void add_prepare(CLI::App& app, Command& command) {
   prepare->add_option("--vocab", options->vocabulary_size, "Vocabulary of a trained tokenizer");
   prepare->add_option("--output", options->output, "Folder for the shards")->required();
   prepare->add_option("--field", options->field, "Field of JSON objects")->capture_default_str();
+  prepare->add_flag("--begin-of-text", options->begin_of_text,
+                    "Begin each document as the tokenizer begins a text (its post_processor)");
   prepare->add_option("--eos", *end_of_text, "Token that ends each document");
   prepare->add_option("--validation", options->validation, "Part kept for validation")
       ->capture_default_str();

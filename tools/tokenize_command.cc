@@ -20,6 +20,8 @@ void add_tokenize(CLI::App& app, Command& command) {
   from_text->excludes(from_file);
   tokenize->add_option("--field", options->field, "Field of .jsonl lines")->capture_default_str();
   tokenize->add_flag("--decode", options->decode, "Ids to text");
+  tokenize->add_flag("--special", options->special,
+                     "With the tokens that the tokenizer puts around a text");
   tokenize->add_flag("--json", options->json, "Print JSON");
   tokenize->callback([&command, options, input, text, from_file, from_text] {
     if (from_file->count() > 0) options->input = *input;

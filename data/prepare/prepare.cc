@@ -162,6 +162,7 @@ class Preparation {
     now.tokenizer_hash = tokenizer_->hash();
     now.vocabulary_size = tokenizer_->vocabulary_size();
     now.end_of_text = end_of_text();
+    now.begin_of_text = begin_of_text();
     if (state_.tokenizer_ready) {
       const std::string differs = difference(state_.settings, now, true);
       if (differs.empty()) return;
@@ -189,6 +190,17 @@ class Preparation {
     }
     throw Error(ErrorCode::usage, "the tokenizer has no end-of-text token of a usual name", where,
                 "name the token that ends a document by --eos");
+  }
+
+  std::optional<std::uint32_t> begin_of_text() const {
+    if (!options_.begin_of_text) return std::nullopt;
+    const auto ids = tokenizer_->begin_ids();
+    if (ids.size() == 1) return ids.front();
+    throw Error(ErrorCode::usage,
+                ids.empty() ? "the tokenizer begins a text with no token (it has no "
+                              "\"post_processor\" that does)"
+                            : "the tokenizer begins a text with more than one token",
+                options_.tokenizer, "leave out --begin-of-text");
   }
 
   // On the training part; of much text, on pieces spread evenly over it.
@@ -242,8 +254,7 @@ class Preparation {
         save_state(output_, state_);
       }
       if (!writer && count > 0) {
-        writer.emplace(output_ / shard_name(name, part.shards.size()),
-                       state_.settings.vocabulary_size, state_.settings.tokenizer_hash);
+        writer.emplace(output_ / shard_name(name, part.shards.size()), header_of(state_.settings));
       }
       append(piece, writer);
       empty_documents += piece.empty_documents;
@@ -290,7 +301,9 @@ class Preparation {
   }
 
   EncodeOptions encode_options() const {
+    const auto& begin = state_.settings.begin_of_text;
     return {.field = options_.field,
+            .begin_of_text = begin ? std::vector{*begin} : std::vector<std::uint32_t>{},
             .end_of_text = state_.settings.end_of_text,
             .longest_text = source_options_.piece_bytes,
             .threads = options_.threads};

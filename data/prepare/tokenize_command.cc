@@ -150,10 +150,19 @@ TextFile input_file(const TokenizeOptions& options) {
   return {.path = path, .jsonl = is_json_lines(path)};
 }
 
+Ids encode(const Tokenizer& tokenizer, const TokenizeOptions& options, const std::string& text) {
+  if (!options.special) return tokenizer.encode(text);
+  const auto begin = tokenizer.begin_ids(), end = tokenizer.end_ids();
+  Ids ids(begin.begin(), begin.end());
+  tokenizer.encode(text, ids);
+  ids.insert(ids.end(), end.begin(), end.end());
+  return ids;
+}
+
 void convert(const Tokenizer& tokenizer, const TokenizeOptions& options, const std::string& input,
              const std::string& where, std::ostream& out) {
   if (!options.decode) {
-    const Ids ids = tokenizer.encode(input);
+    const Ids ids = encode(tokenizer, options, input);
     if (options.json) return write_json_ids(ids, out);
     write_ids(ids, " ", out);
     out << '\n';
@@ -174,7 +183,7 @@ void convert_lines(const Tokenizer& tokenizer, const TokenizeOptions& options, c
     if (options.decode) {
       write_json_text(tokenizer.decode(ids_of_json(line, place)), out);
     } else {
-      write_json_ids(tokenizer.encode(text_of_json(line, options.field, place)), out);
+      write_json_ids(encode(tokenizer, options, text_of_json(line, options.field, place)), out);
     }
   }
 }

@@ -24,6 +24,7 @@ struct TokenizeOptions {
   std::optional<std::string> text;
   bool decode = false;
   bool json = false;
+  bool special = false;        // encoding: with what the tokenizer puts around a text
   std::string field = "text";  // of a .jsonl's lines when encoding
 };
 

@@ -5,72 +5,13 @@
 #include <unordered_map>
 #include <utility>
 
+#include "data/tokenizer/tokenizer_json_parts.h"
 #include "data/tokenizer/tokenizer_spec.h"
 #include "engine/base/error.h"
 #include "engine/base/json.h"
 
 namespace ingot {
 namespace {
-
-using Json = nlohmann::json;
-
-// A part of the file that is small enough for a DOM, with its name for messages.
-class Section {
- public:
-  Section(Json json, std::string name, const std::string& where)
-      : json_(std::move(json)), name_(std::move(name)), where_(where) {}
-
-  [[noreturn]] void fail(const std::string& what,
-                         const std::string& mend = "check the file against its origin") const {
-    throw Error(ErrorCode::data, name_ + ": " + what, where_, mend);
-  }
-  [[noreturn]] void unsupported(const std::string& what) const {
-    fail(what + " is not supported",
-         "use the tokenizer of a GPT-2, Llama-3, Qwen or DeepSeek model (byte-level BPE)");
-  }
-
-  const Json& json() const { return json_; }
-  bool is_null() const { return json_.is_null(); }
-
-  std::string string(const char* key) const {
-    return field(key, &Json::is_string, "a string").get<std::string>();
-  }
-  bool boolean(const char* key) const {
-    return field(key, &Json::is_boolean, "true or false").get<bool>();
-  }
-  bool boolean(const char* key, bool fallback) const { return has(key) ? boolean(key) : fallback; }
-  std::uint32_t natural(const char* key) const {
-    const Json& value = field(key, &Json::is_number_unsigned, "a natural number");
-    if (value.get<std::uint64_t>() > 0xFFFFFFFFu) fail(std::string("\"") + key + "\" is too large");
-    return value.get<std::uint32_t>();
-  }
-  bool has(const char* key) const {
-    return json_.is_object() && json_.contains(key) && !json_.at(key).is_null();
-  }
-  std::vector<Section> list(const char* key) const {
-    std::vector<Section> sections;
-    for (const Json& item : field(key, &Json::is_array, "a list")) {
-      sections.emplace_back(item, name_ + "[" + std::to_string(sections.size()) + "]", where_);
-    }
-    return sections;
-  }
-  Section part(const char* key) const {
-    return {field(key, &Json::is_object, "an object"), name_ + "." + key, where_};
-  }
-
- private:
-  const Json& field(const char* key, bool (Json::*is)() const noexcept, const char* kind) const {
-    if (!json_.is_object()) fail("not an object");
-    const auto at = json_.find(key);
-    if (at == json_.end()) fail(std::string("\"") + key + "\" is missing");
-    if (!((*at).*is)()) fail(std::string("\"") + key + "\" is not " + kind);
-    return *at;
-  }
-
-  Json json_;
-  std::string name_;
-  const std::string& where_;
-};
 
 // null when the file has no such section.
 Section section_of(std::optional<JsonReader>& text, const std::string& name,
@@ -278,57 +219,23 @@ class ModelReader {
   std::unordered_map<std::string_view, std::uint32_t> ids_;  // views of spec_.vocabulary
 };
 
-AddedToken added_token(const Section& item) {
-  AddedToken token{.id = item.natural("id"), .content = item.string("content")};
-  token.special = item.boolean("special", false);
-  token.single_word = item.boolean("single_word", false);
-  token.lstrip = item.boolean("lstrip", false);
-  token.rstrip = item.boolean("rstrip", false);
-  token.normalized = item.boolean("normalized", !token.special);
-  if (token.content.empty() || token.content.size() > kMaxAddedTokenBytes)
-    item.fail("\"content\" is empty or long");
-  if (token.id > kMaxTokenId) item.fail("id " + std::to_string(token.id) + " is above 4194303");
-  return token;
-}
-
-// The list may be as long as the vocabulary: one tree a token, not one for all.
-void read_added_tokens(std::optional<JsonReader>& text,
-                       const std::unordered_map<std::string_view, std::uint32_t>& vocabulary,
-                       const std::string& where, TokenizerSpec& spec) {
-  if (!text || text->peek() == 'n') return;
-  if (text->peek() != '[') text->fail("\"added_tokens\" is not a list");
-  std::unordered_map<std::string, std::uint32_t> ids;
-  std::unordered_map<std::uint32_t, std::string> contents;
-  for (const auto& [content, id] : spec.vocabulary) contents.emplace(id, content);
-  text->begin_array();
-  for (std::size_t i = 0; text->next_element(); ++i) {
-    const Section item(read_json(*text), "added_tokens[" + std::to_string(i) + "]", where);
-    AddedToken token = added_token(item);
-    const auto known = vocabulary.find(token.content);
-    const auto [same_id, new_id] = contents.emplace(token.id, token.content);
-    if ((known != vocabulary.end() && known->second != token.id) ||
-        same_id->second != token.content) {
-      item.fail("'" + token.content + "' has id " + std::to_string(token.id) +
-                ", the vocabulary says otherwise");
-    }
-    const auto [same_content, new_content] = ids.emplace(token.content, token.id);
-    if (same_content->second != token.id) item.fail("'" + token.content + "' has two ids");
-    if (new_content) spec.added_tokens.push_back(std::move(token));
-  }
-}
-
 }  // namespace
 
 TokenizerSpec parse_tokenizer_json(std::string_view json, const std::string& where) {
   JsonReader reader(json, where);
-  std::optional<JsonReader> model, added_tokens, normalizer, pre_tokenizer, decoder;
+  std::optional<JsonReader> model, normalizer, pre_tokenizer, post_processor, decoder;
+  std::vector<AddedToken> added_tokens;
   std::string key;
   reader.begin_object();
   while (reader.next_key(key)) {
+    if (key == "added_tokens") {
+      added_tokens = take_added_tokens(reader);
+      continue;
+    }
     JsonReader value = reader.value();
     if (key == "model") model = value;
-    if (key == "added_tokens") added_tokens = value;
     if (key == "normalizer") normalizer = value;
+    if (key == "post_processor") post_processor = value;
     if (key == "pre_tokenizer") pre_tokenizer = value;
     if (key == "decoder") decoder = value;
   }
@@ -341,9 +248,10 @@ TokenizerSpec parse_tokenizer_json(std::string_view json, const std::string& whe
   TokenizerSpec spec;
   ModelReader model_reader(take_model_apart(*model), where, spec);
   model_reader.read();
-  read_added_tokens(added_tokens, model_reader.ids(), where, spec);
+  settle_added_tokens(std::move(added_tokens), model_reader.ids(), where, spec);
   read_normalizer(section_of(normalizer, "normalizer", where), spec);
   read_pre_tokenizer(section_of(pre_tokenizer, "pre_tokenizer", where), spec.split_steps);
+  read_post_processor(section_of(post_processor, "post_processor", where), spec);
   check_decoder(section_of(decoder, "decoder", where));
   return spec;
 }
