@@ -5,10 +5,10 @@
 #include <utility>
 
 #include "engine/base/error.h"
-#include "io/file_descriptor.h"
+#include "engine/base/json.h"
+#include "engine/base/read_text.h"
 #include "io/file_name.h"
 #include "io/hash.h"
-#include "io/strict_json.h"
 
 namespace ingot {
 namespace {
@@ -81,7 +81,7 @@ CheckpointManifest parse_manifest(std::string text, const std::filesystem::path&
           hash_of(whole.substr(behind_hash))) {
     throw_damaged("the manifest is damaged or was edited", file);
   }
-  const Json json = parse_strict_json(text, file);
+  const Json json = parse_json(text, file.string(), ErrorCode::data);
   if (const auto version = unsigned_at(json, "format_version", file); version != kFormatVersion) {
     throw Error(ErrorCode::data, "has format version " + std::to_string(version), file.string(),
                 "this ingot reads version " + std::to_string(kFormatVersion));
@@ -106,7 +106,7 @@ CheckpointManifest parse_manifest(std::string text, const std::filesystem::path&
 
 CheckpointManifest read_manifest(const std::filesystem::path& checkpoint) {
   const std::filesystem::path file = checkpoint / kManifestFile;
-  return parse_manifest(read_text_file(file, kLargestManifest), file);
+  return parse_manifest(read_text(file, ErrorCode::data, kLargestManifest), file);
 }
 
 }  // namespace ingot

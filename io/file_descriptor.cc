@@ -72,26 +72,4 @@ void forget_cached_pages(const FileDescriptor& file) {
   ::posix_fadvise(file.number(), 0, 0, POSIX_FADV_DONTNEED);
 }
 
-std::string read_text_file(const std::filesystem::path& path, std::uint64_t limit) {
-  const FileDescriptor file = open_for_reading(path);
-  const std::uint64_t size = size_of_file(file, path);
-  const auto too_large = [&] {
-    return Error(ErrorCode::data, "is larger than " + std::to_string(limit) + " bytes",
-                 path.string(), "this is not the kind of file expected here");
-  };
-  if (size > limit) throw too_large();
-  std::string text(size + 1, '\0');  // one more, to notice a file that grows (as /proc files do)
-  std::size_t length = 0;
-  while (length <= limit) {
-    if (length == text.size()) text.resize(text.size() * 2);
-    const auto rest = std::as_writable_bytes(std::span(text)).subspan(length);
-    const std::size_t count = read_some(file, rest, path);
-    if (count == 0) break;
-    length += count;
-  }
-  if (length > limit) throw too_large();
-  text.resize(length);
-  return text;
-}
-
 }  // namespace ingot

@@ -37,9 +37,6 @@ std::size_t read_some(const FileDescriptor& file, std::span<std::byte> buffer,
 // The next reads come from the device. A hint: not every file system obeys.
 void forget_cached_pages(const FileDescriptor& file);
 
-// The whole of a small text file. Error(data) when missing, unreadable or larger than `limit`.
-std::string read_text_file(const std::filesystem::path& path, std::uint64_t limit);
-
 // "No space left on device", without the thread-unsafe strerror.
 std::string describe_errno(int error);
 

@@ -209,17 +209,6 @@ TEST(MappedFile, WhatIsNotAReadableFileIsADataError) {
       ErrorCode::data, [&] { MappedFile(folder / "pipe"); }, "not a regular file");
 }
 
-TEST(ReadTextFile, RefusesMoreThanTheLimit) {
-  TestFolder folder;
-  put_file(folder / "a", "0123456789");
-  EXPECT_EQ(read_text_file(folder / "a", 10), "0123456789");
-  expect_error(
-      ErrorCode::data, [&] { read_text_file(folder / "a", 9); }, "larger than 9");
-  EXPECT_FALSE(read_text_file("/proc/self/status", 1 << 20).empty());
-  expect_error(
-      ErrorCode::data, [&] { read_text_file("/proc/self/status", 20); }, "larger than 20");
-}
-
 TEST(Hash, MatchesThePublishedValueAndAnySplit) {
   EXPECT_EQ(hash_of(""), 0x2d06800538d394c2u);  // xxHash's own test vector for XXH3_64bits("")
   const std::string text(100000, 'h');

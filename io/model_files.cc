@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "engine/base/error.h"
-#include "io/file_descriptor.h"
+#include "engine/base/json.h"
+#include "engine/base/read_text.h"
 #include "io/file_name.h"
-#include "io/strict_json.h"
 
 namespace ingot {
 namespace {
@@ -23,7 +23,8 @@ constexpr std::string_view kScaleSuffix = "_scale_inv";
 // quantization_config.weight_block_size, {128, 128} when absent.
 std::pair<std::int64_t, std::int64_t> block_size_of(const std::string& config_text,
                                                     const std::filesystem::path& path) {
-  const Json config = parse_strict_json(config_text, path);
+  const Json config =
+      parse_json(config_text, path.string(), ErrorCode::data, {.python_numbers = true});
   if (!config.is_object()) {
     throw Error(ErrorCode::data, "is not a JSON object", path.string(), "use a model's config");
   }
@@ -59,7 +60,7 @@ void check_has_weights(const std::filesystem::path& folder) {
 
 std::map<std::string, std::string> parse_weight_map(std::string_view text,
                                                     const std::filesystem::path& path) {
-  const Json index = parse_strict_json(text, path);
+  const Json index = parse_json(text, path.string(), ErrorCode::data);
   const auto refuse = [&](const std::string& what) {
     throw Error(ErrorCode::data, what, path.string(), "the index is damaged: fetch it again");
   };
@@ -92,15 +93,15 @@ ModelFiles ModelFiles::open(const std::filesystem::path& folder) {
   check_has_weights(folder);
   ModelFiles model;
   model.folder_ = folder;
-  model.config_text_ = read_text_file(folder / "config.json", kLargestConfig);
+  model.config_text_ = read_text(folder / "config.json", ErrorCode::data, kLargestConfig);
   std::map<std::string, std::string> shard_of;
   if (std::filesystem::exists(folder / kSingleFile, ignored)) {
     const auto& file =
         model.shards_.emplace(kSingleFile, SafetensorsFile(folder / kSingleFile)).first->second;
     for (const auto& entry : file.entries()) shard_of.emplace(entry.name, kSingleFile);
   } else {
-    shard_of =
-        parse_weight_map(read_text_file(folder / kIndexFile, kLargestIndex), folder / kIndexFile);
+    shard_of = parse_weight_map(read_text(folder / kIndexFile, ErrorCode::data, kLargestIndex),
+                                folder / kIndexFile);
   }
   model.open_shards(shard_of);
   model.attach_scales();

@@ -207,7 +207,7 @@ TEST_F(BrokenModel, MissingPartsAreNamed) {
   write_shard(folder_ / "model.safetensors", {{"a", StoredType::u8, {4}}});
   EXPECT_NO_THROW(ModelFiles::open(folder_.path()));
   fs::remove(folder_ / "config.json");
-  expect_refused("config.json", "No such file");
+  expect_refused("config.json", "no such file");
 }
 
 TEST_F(BrokenModel, TruncatedShardsAreNamed) {

@@ -64,6 +64,18 @@ def ingot_repositories():
         linkopts = ["-lpcre2-8"],
     )
     system_library(
+        name = "zlib",
+        apt = "zlib1g-dev",
+        files = {"/usr/include/zlib.h": "include/zlib.h"},
+        linkopts = ["-lz"],
+    )
+    system_library(
+        name = "zstd",
+        apt = "libzstd-dev",
+        files = {"/usr/include/zstd.h": "include/zstd.h"},
+        linkopts = ["-lzstd"],
+    )
+    system_library(
         name = "utf8proc",
         apt = "libutf8proc-dev",
         files = {"/usr/include/utf8proc.h": "include/utf8proc.h"},

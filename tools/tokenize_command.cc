@@ -1,4 +1,4 @@
-#include "data/tokenizer/tokenize_command.h"
+#include "data/prepare/tokenize_command.h"
 
 #include <CLI/CLI.hpp>
 #include <iostream>
@@ -15,11 +15,13 @@ void add_tokenize(CLI::App& app, Command& command) {
   const auto text = std::make_shared<std::string>();
   CLI::App* tokenize = app.add_subcommand("tokenize", "Text to token ids, or back");
   tokenize->add_option("--tokenizer", options->tokenizer, "tokenizer.json")->required();
-  CLI::Option* from_file = tokenize->add_option("--input", *input, "A file; .jsonl line by line");
+  CLI::Option* from_file = tokenize->add_option("--input", *input, "A file; JSON lines one by one");
   CLI::Option* from_text = tokenize->add_option("--text", *text, "The text itself");
   from_text->excludes(from_file);
   tokenize->add_option("--field", options->field, "Field of .jsonl lines")->capture_default_str();
   tokenize->add_flag("--decode", options->decode, "Ids to text");
+  tokenize->add_flag("--special", options->special,
+                     "With the tokens that the tokenizer puts around a text");
   tokenize->add_flag("--json", options->json, "Print JSON");
   tokenize->callback([&command, options, input, text, from_file, from_text] {
     if (from_file->count() > 0) options->input = *input;

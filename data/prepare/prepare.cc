@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
-#include <thread>
 #include <utility>
 
 #include "data/prepare/prepare_encode.h"
@@ -15,6 +14,7 @@
 #include "data/tokenizer/bpe_trainer.h"
 #include "data/tokenizer/tokenizer.h"
 #include "engine/base/error.h"
+#include "engine/base/read_text.h"
 #include "io/atomic_file.h"
 #include "io/directory_lock.h"
 
@@ -52,7 +52,13 @@ void check(const PrepareOptions& options) {
   }
   if (options.shard_tokens == 0) refuse("--shard-tokens must be at least 1", "try 100000000");
   if (options.field.empty()) refuse("--field is empty", "the default is \"text\"");
-  if (options.threads < 0) refuse("--threads is negative", "0 stands for all processors");
+  if (options.threads < 1) refuse("--threads is negative", "0 stands for all processors");
+}
+
+std::string with_commas(std::uint64_t number) {
+  std::string text = std::to_string(number);
+  for (std::size_t at = text.size(); at > 3;) text.insert(at -= 3, 1, ',');
+  return text;
 }
 
 class Preparation {
@@ -70,7 +76,7 @@ class Preparation {
                   output_.string(), "wait for it, or choose another --output");
     }
     AtomicFile(output_ / "prepare.json");  // may anything be written here?
-    inputs_ = find_text(options_.inputs, output_);
+    inputs_ = find_text(options_.inputs, output_, options_.field);
     validation_start_ = validation_start(inputs_, options_.validation);
     take_up_or_start();
     settle_tokenizer();
@@ -147,7 +153,8 @@ class Preparation {
       if (!given_tokenizer_) {
         train_tokenizer(copy);
       } else if (std::error_code ignored; !fs::equivalent(copy, options_.tokenizer, ignored)) {
-        write_text_file(copy, read_text_file(options_.tokenizer, kMaxTokenizerFileBytes));
+        write_text_file(copy,
+                        read_text(options_.tokenizer, ErrorCode::data, kMaxTokenizerFileBytes));
       }
     }
     tokenizer_ = given_tokenizer_ ? given_tokenizer_ : Tokenizer::load(copy);
@@ -155,6 +162,7 @@ class Preparation {
     now.tokenizer_hash = tokenizer_->hash();
     now.vocabulary_size = tokenizer_->vocabulary_size();
     now.end_of_text = end_of_text();
+    now.begin_of_text = begin_of_text();
     if (state_.tokenizer_ready) {
       const std::string differs = difference(state_.settings, now, true);
       if (differs.empty()) return;
@@ -182,6 +190,17 @@ class Preparation {
     }
     throw Error(ErrorCode::usage, "the tokenizer has no end-of-text token of a usual name", where,
                 "name the token that ends a document by --eos");
+  }
+
+  std::optional<std::uint32_t> begin_of_text() const {
+    if (!options_.begin_of_text) return std::nullopt;
+    const auto ids = tokenizer_->begin_ids();
+    if (ids.size() == 1) return ids.front();
+    throw Error(ErrorCode::usage,
+                ids.empty() ? "the tokenizer begins a text with no token (it has no "
+                              "\"post_processor\" that does)"
+                            : "the tokenizer begins a text with more than one token",
+                options_.tokenizer, "leave out --begin-of-text");
   }
 
   // On the training part; of much text, on pieces spread evenly over it.
@@ -235,11 +254,12 @@ class Preparation {
         save_state(output_, state_);
       }
       if (!writer && count > 0) {
-        writer.emplace(output_ / shard_name(name, part.shards.size()),
-                       state_.settings.vocabulary_size, state_.settings.tokenizer_hash);
+        writer.emplace(output_ / shard_name(name, part.shards.size()), header_of(state_.settings));
       }
       append(piece, writer);
       empty_documents += piece.empty_documents;
+      if (piece.not_utf8 > 0 && not_utf8_ == 0) first_not_utf8_ = piece.first_not_utf8;
+      not_utf8_ += piece.not_utf8;
       position = piece.text.end;
       done += piece.text.bytes.size();
       result_.encoded_bytes += piece.text.bytes.size();
@@ -281,11 +301,12 @@ class Preparation {
   }
 
   EncodeOptions encode_options() const {
-    const int processors = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+    const auto& begin = state_.settings.begin_of_text;
     return {.field = options_.field,
+            .begin_of_text = begin ? std::vector{*begin} : std::vector<std::uint32_t>{},
             .end_of_text = state_.settings.end_of_text,
             .longest_text = source_options_.piece_bytes,
-            .threads = options_.threads > 0 ? options_.threads : processors};
+            .threads = options_.threads};
   }
 
   static std::string shard_name(const std::string& part, std::size_t number) {
@@ -310,6 +331,12 @@ class Preparation {
     result_.text_bytes = inputs_.bytes;
     result_.vocabulary_size = state_.settings.vocabulary_size;
     result_.notes = inputs_.notes;
+    if (not_utf8_ > 0) {
+      result_.notes.push_back(
+          with_commas(not_utf8_) + (not_utf8_ == 1 ? " text is" : " texts are") +
+          " not UTF-8, the first at " + line_at(inputs_, first_not_utf8_) +
+          ": the bytes are kept as they are; if it is another encoding, convert it with iconv");
+    }
     if (options_.validation > 0 && state_.validation.shards.empty()) {
       result_.notes.push_back("too little text for a validation part");
     }
@@ -323,14 +350,10 @@ class Preparation {
   TextInputs inputs_;
   TextPosition validation_start_;
   PrepareState state_;
+  std::uint64_t not_utf8_ = 0;  // texts
+  TextPosition first_not_utf8_;
   PrepareResult result_;
 };
-
-std::string with_commas(std::uint64_t number) {
-  std::string text = std::to_string(number);
-  for (std::size_t at = text.size(); at > 3;) text.insert(at -= 3, 1, ',');
-  return text;
-}
 
 std::string decimal(double value, int digits) {
   char text[64];

@@ -23,13 +23,16 @@ struct PrepareOptions {
   std::uint32_t vocabulary_size = 0;  // for "train": with <|endoftext|>, at least 257
   std::string output;                 // a folder; made if missing
   std::string field = "text";         // of JSONL
+  // Begin each document as the tokenizer begins a text (Tokenizer::begin_of_text(), its
+  // "post_processor"); Error(usage) if it does not.
+  bool begin_of_text = false;
   // The token that ends each document; by default the first that the tokenizer knows of
   // <｜end▁of▁sentence｜>, <|end_of_text|>, <|endoftext|>, </s>.
   std::optional<std::string> end_of_text;
   double validation = 0.02;                  // part of the bytes, 0 .. 0.5
   std::uint64_t shard_tokens = 100'000'000;  // about the most in one shard, at least 1
   std::uint64_t sample_bytes = 128 << 20;    // "train": about how much text to train on
-  int threads = 0;                           // 0: as many as the process may use
+  int threads = 1;                           // that encode, at least 1
   bool overwrite = false;                    // replace shards of other settings in the folder
   bool progress = true;                      // on stderr
 };

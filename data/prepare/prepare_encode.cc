@@ -8,6 +8,7 @@
 
 #include "data/prepare/text_source_jsonl.h"
 #include "engine/base/error.h"
+#include "engine/base/utf8.h"
 
 namespace ingot {
 namespace {
@@ -38,8 +39,14 @@ bool is_blank(std::string_view line) {
 
 void encode_document(const Tokenizer& tokenizer, const EncodeOptions& options,
                      const PieceText& part, EncodedPiece& piece) {
-  if (part.first) piece.documents.push_back(piece.ids.size());
+  if (part.first) {
+    piece.documents.push_back(piece.ids.size());
+    piece.ids.insert(piece.ids.end(), options.begin_of_text.begin(), options.begin_of_text.end());
+  }
   std::string_view text = part.text;
+  if (valid_utf8_prefix(text) < text.size() && piece.not_utf8++ == 0) {
+    piece.first_not_utf8 = part.from;
+  }
   while (text.size() > options.longest_text) {
     const std::size_t cut = last_place_to_cut(text.substr(0, options.longest_text));
     tokenizer.encode(text.substr(0, cut), piece.ids);
@@ -150,7 +157,10 @@ std::uint64_t for_each_text(const TextInputs& inputs, const TextPiece& piece,
   for (const TextSegment& segment : piece.segments) {
     std::string_view rest = std::string_view(piece.bytes).substr(segment.begin, segment.size);
     if (!inputs.files[segment.from.file].jsonl) {
-      visit({rest, segment.first, segment.last});
+      if (segment.from.offset == 0 && rest.starts_with(kByteOrderMark)) {
+        rest.remove_prefix(kByteOrderMark.size());
+      }
+      visit({rest, segment.first, segment.last, segment.from});
       continue;
     }
     TextPosition at = segment.from;
@@ -160,7 +170,7 @@ std::uint64_t for_each_text(const TextInputs& inputs, const TextPiece& piece,
       if (!is_blank(line)) {
         const JsonTextStatus status = text_of_json_line(line, field, scratch);
         if (status == JsonTextStatus::found) {
-          visit({scratch});
+          visit({.text = scratch, .from = at});
         } else if (status == JsonTextStatus::empty) {
           ++empty;
         } else {
@@ -179,6 +189,7 @@ void encode_in_order(const TextInputs& inputs, const Tokenizer& tokenizer,
   const auto encode = [&](EncodedPiece& piece, std::string& scratch) {
     piece.ids.clear();
     piece.documents.clear();
+    piece.not_utf8 = 0;
     piece.empty_documents = for_each_text(
         inputs, piece.text, options.field, scratch,
         [&](const PieceText& text) { encode_document(tokenizer, options, text, piece); });

@@ -6,19 +6,22 @@
 #include <stdexcept>
 
 #include "engine/base/error.h"
+#include "engine/base/json.h"
+#include "engine/base/read_text.h"
 #include "io/atomic_file.h"
-#include "io/file_descriptor.h"
 #include "io/hash.h"
 
 namespace ingot {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr int kFormat = 1;
 constexpr std::uint64_t kLargestState = 64 << 20;
 constexpr const char* kStateName = "prepare.json";
+constexpr const char* kStartAnew = "choose another --output, or start anew with --overwrite";
 
 std::uint64_t hash_from(const Json& json) {
   const auto hash = from_hex(json.get<std::string>());
@@ -35,20 +38,22 @@ void read(const Json& json, Number& number) {
   number = static_cast<Number>(value);
 }
 
-Json json_of(const PrepareSettings& s) {
-  return {{"inputs", s.inputs},
-          {"files", s.files},
-          {"bytes", s.bytes},
-          {"fingerprint", to_hex(s.fingerprint)},
-          {"tokenizer", s.tokenizer},
-          {"trained_vocabulary", s.trained_vocabulary},
-          {"sample_bytes", s.sample_bytes},
-          {"field", s.field},
-          {"validation", s.validation},
-          {"shard_tokens", s.shard_tokens},
-          {"tokenizer_hash", to_hex(s.tokenizer_hash)},
-          {"vocabulary_size", s.vocabulary_size},
-          {"end_of_text", s.end_of_text}};
+OrderedJson json_of(const PrepareSettings& s) {
+  return {
+      {"inputs", s.inputs},
+      {"files", s.files},
+      {"bytes", s.bytes},
+      {"fingerprint", to_hex(s.fingerprint)},
+      {"tokenizer", s.tokenizer},
+      {"trained_vocabulary", s.trained_vocabulary},
+      {"sample_bytes", s.sample_bytes},
+      {"field", s.field},
+      {"validation", s.validation},
+      {"shard_tokens", s.shard_tokens},
+      {"tokenizer_hash", to_hex(s.tokenizer_hash)},
+      {"vocabulary_size", s.vocabulary_size},
+      {"end_of_text", s.end_of_text},
+      {"begin_of_text", s.begin_of_text ? OrderedJson(*s.begin_of_text) : OrderedJson(nullptr)}};
 }
 
 PrepareSettings settings_from(const Json& json) {
@@ -66,11 +71,13 @@ PrepareSettings settings_from(const Json& json) {
   s.tokenizer_hash = hash_from(json.at("tokenizer_hash"));
   read(json.at("vocabulary_size"), s.vocabulary_size);
   read(json.at("end_of_text"), s.end_of_text);
+  const Json begin = json.value("begin_of_text", Json());  // not in those of earlier versions
+  if (!begin.is_null()) read(begin, s.begin_of_text.emplace());
   return s;
 }
 
-Json json_of(const PreparedPart& part) {
-  Json shards = Json::array();
+OrderedJson json_of(const PreparedPart& part) {
+  OrderedJson shards = OrderedJson::array();
   for (const PreparedShard& shard : part.shards) {
     const ShardHeader& header = shard.header;
     shards.push_back({{"name", shard.name},
@@ -87,16 +94,13 @@ PreparedPart part_from(const Json& json, const PrepareSettings& settings) {
   PreparedPart part;
   json.at("done").get_to(part.done);
   for (const Json& entry : json.at("shards")) {
-    PreparedShard shard;
+    PreparedShard shard{.header = header_of(settings)};
     entry.at("name").get_to(shard.name);
     if (!is_shard_name(shard.name + ".bin")) throw std::runtime_error("not a shard's name");
     read(entry.at("tokens"), shard.header.token_count);
     read(entry.at("documents"), shard.header.document_count);
     read(entry.at("empty_documents"), shard.empty_documents);
     shard.header.payload_hash = hash_from(entry.at("hash"));
-    shard.header.token_bytes = token_bytes_for(settings.vocabulary_size);
-    shard.header.vocabulary_size = settings.vocabulary_size;
-    shard.header.tokenizer_hash = settings.tokenizer_hash;
     read(entry.at("end").at(0), shard.end.file);
     read(entry.at("end").at(1), shard.end.offset);
     part.shards.push_back(std::move(shard));
@@ -122,8 +126,13 @@ std::string text_of(Number number) {
 bool is_intact(const fs::path& output, const PreparedShard& recorded) {
   try {
     const Shard shard(output / (recorded.name + ".bin"));
-    const ShardIndex index(shard);
-    return shard.header() == recorded.header;
+    ShardHeader expected = recorded.header;
+    if (!shard.header().end_of_text) {  // made by an earlier version, which did not say
+      expected.end_of_text = expected.begin_of_text = std::nullopt;
+    }
+    if (shard.header() != expected) return false;
+    shard.verify();
+    return true;
   } catch (const Error&) {
     return false;
   }
@@ -135,12 +144,12 @@ std::optional<PrepareState> load_state(const fs::path& output) {
   const fs::path path = output / kStateName;
   std::error_code ignored;
   if (!fs::exists(path, ignored)) return std::nullopt;
-  return parse_state(read_text_file(path, kLargestState), path.string());
+  return parse_state(read_text(path, ErrorCode::data, kLargestState), path.string());
 }
 
 PrepareState parse_state(const std::string& text, const std::string& where) {
   try {
-    const Json json = Json::parse(text);
+    const Json json = parse_json(text, where, ErrorCode::data);
     if (json.at("format") != kFormat) throw std::runtime_error("another format");
     PrepareState state;
     state.settings = settings_from(json.at("settings"));
@@ -148,21 +157,23 @@ PrepareState parse_state(const std::string& text, const std::string& where) {
     state.train = part_from(json.at("train"), state.settings);
     state.validation = part_from(json.at("validation"), state.settings);
     return state;
+  } catch (const Error& error) {
+    throw Error(ErrorCode::data, error.problem(), error.where(), kStartAnew);
   } catch (const std::exception& error) {  // nlohmann's, and the ones above
     throw Error(ErrorCode::data, "not a state of `ingot prepare`: " + std::string(error.what()),
-                where, "choose another --output, or start anew with --overwrite");
+                where, kStartAnew);
   }
 }
 
 void save_state(const fs::path& output, const PrepareState& state) {
-  const Json json = {{"format", kFormat},
-                     {"settings", json_of(state.settings)},
-                     {"tokenizer_ready", state.tokenizer_ready},
-                     {"train", json_of(state.train)},
-                     {"validation", json_of(state.validation)}};
+  const OrderedJson json = {{"format", kFormat},
+                            {"settings", json_of(state.settings)},
+                            {"tokenizer_ready", state.tokenizer_ready},
+                            {"train", json_of(state.train)},
+                            {"validation", json_of(state.validation)}};
   // File names may be any bytes.
   write_text_file(output / kStateName,
-                  json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+                  json.dump(1, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
 }
 
 std::string difference(const PrepareSettings& before, const PrepareSettings& now,
@@ -193,7 +204,21 @@ std::string difference(const PrepareSettings& before, const PrepareSettings& now
     return changed("--eos", "token " + text_of(before.end_of_text),
                    "token " + text_of(now.end_of_text));
   }
+  if (before.begin_of_text != now.begin_of_text) {
+    const auto named = [](const std::optional<std::uint32_t>& token) {
+      return token ? "token " + text_of(*token) : std::string("not given");
+    };
+    return changed("--begin-of-text", named(before.begin_of_text), named(now.begin_of_text));
+  }
   return "";
+}
+
+ShardHeader header_of(const PrepareSettings& settings) {
+  return {.token_bytes = token_bytes_for(settings.vocabulary_size),
+          .tokenizer_hash = settings.tokenizer_hash,
+          .vocabulary_size = settings.vocabulary_size,
+          .end_of_text = settings.end_of_text,
+          .begin_of_text = settings.begin_of_text};
 }
 
 std::size_t keep_intact_shards(const fs::path& output, PreparedPart& part) {

@@ -25,6 +25,7 @@ struct PrepareSettings {
   // Known once the tokenizer is.
   std::uint64_t tokenizer_hash = 0;
   std::uint32_t vocabulary_size = 0, end_of_text = 0;
+  std::optional<std::uint32_t> begin_of_text;
 };
 
 struct PreparedShard {
@@ -57,8 +58,11 @@ void save_state(const std::filesystem::path& output, const PrepareState& state);
 std::string difference(const PrepareSettings& before, const PrepareSettings& now,
                        bool with_tokenizer);
 
-// Drops the shards of a part from the first that is not there as recorded. Returns how many are
-// left.
+// The header that a shard made with these settings begins with.
+ShardHeader header_of(const PrepareSettings& settings);
+
+// Drops the shards of a part from the first that is not there as recorded, hash and all: reads
+// them. Returns how many are left.
 std::size_t keep_intact_shards(const std::filesystem::path& output, PreparedPart& part);
 
 // Whether a file name is one that prepare gives to shards (.bin and .idx).

@@ -19,7 +19,9 @@
 #include "data/shards/shard.h"
 #include "data/shards/shard_testing.h"
 #include "data/tokenizer/tokenizer.h"
+#include "io/compressed_testing.h"
 #include "io/test_folder.h"
+#include "tests/fuzz/mutate.h"
 
 namespace ingot {
 namespace {
@@ -28,13 +30,27 @@ namespace fs = std::filesystem;
 
 constexpr std::uint32_t kVocabulary = 600;
 
-// The sources of this folder: real text, and enough of it.
+// Prose and code of made-up words: frequent ones are short, as in a language. Always the same.
 const std::string& real_text() {
   static const std::string text = [] {
+    fuzz::Rng rng(11);
+    std::vector<std::string> words(800);
+    for (std::size_t i = 0; i < words.size(); ++i) {
+      const std::size_t size = 1 + rng.below(2 + i / 80);
+      for (std::size_t k = 0; k < size; ++k) words[i] += static_cast<char>('a' + rng.below(26));
+      if (i % 50 == 49) words[i] += "\u00e4\u4e2d";
+    }
+    const auto word = [&] { return words[rng.below(1 + rng.below(words.size()))]; };
+    static constexpr const char* kMarks[] = {", ", ". ", " ",  " ",   " ",  " ",
+                                             " (", ") ", "->", " = ", "; ", ": \""};
     std::string all;
-    std::vector<std::string> folder = {"data"};
-    for (const TextFile& file : find_text(folder).files) {
-      if (file.path.ends_with(".cc") || file.path.ends_with(".h")) all += contents_of(file.path);
+    while (all.size() < 400'000) {
+      all.append(2 * rng.below(4), ' ');
+      for (std::size_t count = 1 + rng.below(14); count > 0; --count) {
+        all += rng.one_in(12) ? std::to_string(rng.below(5000)) : word();
+        if (count > 1) all += kMarks[rng.below(std::size(kMarks))];
+      }
+      all += rng.one_in(8) ? "\n\n" : rng.one_in(3) ? " {\n" : ".\n";
     }
     return all;
   }();
@@ -212,8 +228,7 @@ TEST_F(Prepare, DocumentsCountOnceHoweverManyShardsHoldThem) {
   for (const char* part : {"train", "validation"}) {
     for (const std::uint32_t token : tokens_in(folder_ / "out", part)) ends += token == end;
   }
-  // The sources name the token, too.
-  EXPECT_GE(ends, result.documents);
+  EXPECT_EQ(ends, result.documents);
 }
 
 // Waits until the file is there, or the child has ended.
@@ -378,6 +393,58 @@ TEST_F(Prepare, BytesThatAreNoTextAreKept) {
             bytes + "\n" + bytes + "\xff\xc3 raw");
 }
 
+// The same documents however they are stored: ids must be equal.
+TEST_F(Prepare, EveryWayToStoreDocumentsGivesTheSameTokens) {
+  std::string lines, spread = "[\n";
+  for (std::size_t i = 0; i < 15000; ++i) {
+    const std::string text = "\"words of document " + std::to_string(i) + " \\u00e4, {]\\n\"";
+    lines += "{\"id\": " + std::to_string(i) + ", \"text\": " + text + ", \"score\": NaN}\n";
+    spread += (i > 0 ? ",\n  {\n" : "  {\n");
+    spread += "    \"id\": " + std::to_string(i) + ",\n    \"text\": " + text + "\n  }";
+  }
+  spread += "\n]\n";
+  const std::pair<const char*, std::string> ways[] = {
+      {"a.jsonl", lines},
+      {"a.JSON", "\xEF\xBB\xBF" + lines},
+      {"a.json", spread},
+      {"a.json.gz", gzipped(spread)},
+      {"a.jsonl.zst",
+       zstd_compressed(lines.substr(0, 50'000)) + zstd_compressed(lines.substr(50'000))}};
+  std::vector<std::uint32_t> expected;
+  for (const auto& [name, content] : ways) {
+    fs::remove_all(folder_ / "in");
+    fs::create_directory(folder_ / "in");
+    put_file(folder_ / "in" / name, content);
+    PrepareOptions asked = options(name);
+    asked.validation = 0;
+    asked.shard_tokens = 20'000;
+    const PrepareResult result = prepare(asked);
+    EXPECT_EQ(result.documents, 15000u) << name;
+    if (expected.empty()) expected = tokens_in(asked.output, "train");
+    EXPECT_TRUE(tokens_in(asked.output, "train") == expected) << name;
+    // Taken up in the middle of the file.
+    ASSERT_TRUE(fs::remove(fs::path(asked.output) / "train-00001.bin"));
+    EXPECT_EQ(prepare(asked).resumed_shards, 1u);
+    EXPECT_TRUE(tokens_in(asked.output, "train") == expected) << name;
+  }
+}
+
+TEST_F(Prepare, AByteOrderMarkIsNoTextAndOtherEncodingsAreNoted) {
+  put_file(folder_ / "in/a", "\xEF\xBB\xBFtext");
+  put_file(folder_ / "in/b",
+           "Stra\xDF"
+           "e");
+  PrepareOptions asked = options();
+  asked.validation = 0;
+  const PrepareResult result = prepare(asked);
+  EXPECT_EQ(Tokenizer::load(tokenizer_).decode(tokens_in(folder_ / "out", "train"), true),
+            "textStra\xDF"
+            "e");
+  ASSERT_EQ(result.notes.size(), 1u);
+  EXPECT_NE(result.notes[0].find("1 text is not UTF-8"), std::string::npos) << result.notes[0];
+  EXPECT_NE(result.notes[0].find("in/b"), std::string::npos) << result.notes[0];
+}
+
 TEST_F(Prepare, BadInputIsOneErrorThatNamesIt) {
   put_file(folder_ / "in/a.jsonl", "{\"text\": \"a\"}\n\n{\"body\": \"b\"}\n");
   expect_error(
@@ -421,7 +488,7 @@ TEST_F(Prepare, OptionsThatMakeNoSenseAreUsageErrors) {
   refused([](auto& o) { o.validation = 0.6; }, "--validation");
   refused([](auto& o) { o.validation = std::nan(""); }, "--validation");
   refused([](auto& o) { o.shard_tokens = 0; }, "--shard-tokens");
-  refused([](auto& o) { o.threads = -1; }, "--threads");
+  refused([](auto& o) { o.threads = 0; }, "--threads");
   for (const std::uint32_t vocabulary : {0u, 100u, ~0u}) {
     refused(
         [=](auto& o) {
@@ -470,21 +537,29 @@ TEST_F(Prepare, TwoAtOnceInOneFolderAreRefused) {
 
 TEST_F(Prepare, AFullDiskIsADeviceErrorAndTheFinishedShardsAreTakenUp) {
   put_mixed_text();
-  prepare(options("reference"));
+  PrepareOptions asked = options("reference");
+  asked.shard_tokens = 30'000;
+  prepare(asked);
+  asked.output = folder_ / "out";
   const int status = status_of_child([&] {
     ::signal(SIGXFSZ, SIG_IGN);
-    const rlimit limit{150'000, 150'000};  // a shard has 200,000 bytes
-    ::setrlimit(RLIMIT_FSIZE, &limit);
+    // The disk is full once two shards are there.
+    std::thread([&] {
+      while (!fs::exists(folder_ / "out/train-00001.bin")) std::this_thread::yield();
+      const rlimit limit{10'000, 10'000};
+      ::setrlimit(RLIMIT_FSIZE, &limit);
+    }).detach();
     try {
-      prepare(options());
+      prepare(asked);
     } catch (const Error& error) {
       return error.code() == ErrorCode::device ? 0 : 1;
     }
     return 2;
   });
   EXPECT_EQ(status, 0);
-  EXPECT_TRUE(shards_in(folder_ / "out").empty());
-  prepare(options());
+  EXPECT_GE(shards_in(folder_ / "out").size(), 4u);
+  EXPECT_LT(shards_in(folder_ / "out").size(), shards_in(folder_ / "reference").size());
+  EXPECT_GE(prepare(asked).resumed_shards, 1u);
   EXPECT_EQ(shards_in(folder_ / "out"), shards_in(folder_ / "reference"));
 }
 

@@ -1,11 +1,7 @@
 #include "data/prepare/text_source.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cmath>
 #include <optional>
 
@@ -30,33 +26,16 @@ bool cuts_before_word(std::string_view text, std::size_t i) {
   return i + 1 < text.size() && text[i] == ' ' && is_letter(text[i + 1]) && is_visible(text[i - 1]);
 }
 
-// Reads exactly what lies at offset, unless the file ends before.
-std::size_t read_at(const FileDescriptor& file, std::uint64_t offset, std::span<char> buffer,
-                    const std::string& path) {
-  std::size_t done = 0;
-  while (done < buffer.size()) {
-    const ssize_t count = ::pread(file.number(), buffer.data() + done, buffer.size() - done,
-                                  static_cast<off_t>(offset + done));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) {
-      throw Error(ErrorCode::data, "cannot read: " + describe_errno(errno), path, "check the disk");
-    }
-    if (count == 0) break;
-    done += static_cast<std::size_t>(count);
-  }
-  return done;
-}
-
 [[noreturn]] void throw_changed(const std::string& path) {
   throw Error(ErrorCode::data, "the file became shorter while it was read", path,
               "leave the input alone until `ingot prepare` is done");
 }
 
 // The offset just after the first newline at or after `from`; the file's size if there is none.
-std::uint64_t next_line(const FileDescriptor& file, const TextFile& info, std::uint64_t from) {
+std::uint64_t next_line(TextBytes& file, const TextFile& info, std::uint64_t from) {
   std::string block(kBlock, '\0');
   while (from < info.size) {
-    const std::size_t count = read_at(file, from, block, info.path);
+    const std::size_t count = file.read_at(from, block);
     if (count == 0) break;
     const std::size_t at = std::string_view(block).substr(0, count).find('\n');
     if (at != std::string_view::npos) return std::min(info.size, from + at + 1);
@@ -66,12 +45,12 @@ std::uint64_t next_line(const FileDescriptor& file, const TextFile& info, std::u
 }
 
 // The start of the line that holds byte `from`.
-std::uint64_t start_of_line(const FileDescriptor& file, const TextFile& info, std::uint64_t from) {
+std::uint64_t start_of_line(TextBytes& file, std::uint64_t from) {
   std::string block(kBlock, '\0');
   while (from > 0) {
     const std::uint64_t begin = from - std::min<std::uint64_t>(from, kBlock);
     const std::size_t size = static_cast<std::size_t>(from - begin);
-    const std::size_t count = read_at(file, begin, std::span(block).first(size), info.path);
+    const std::size_t count = file.read_at(begin, std::span(block).first(size));
     const std::size_t at = std::string_view(block).substr(0, count).rfind('\n');
     if (at != std::string_view::npos) return begin + at + 1;
     from = begin;
@@ -80,11 +59,10 @@ std::uint64_t start_of_line(const FileDescriptor& file, const TextFile& info, st
 }
 
 // The first good place to cut at or after `from`; none in reach: between two characters.
-std::uint64_t first_place_to_cut(const FileDescriptor& file, const TextFile& info,
-                                 std::uint64_t from) {
+std::uint64_t first_place_to_cut(TextBytes& file, const TextFile& info, std::uint64_t from) {
   std::string window(std::min<std::uint64_t>(kCutWindow, info.size - from + 1), '\0');
   const std::uint64_t begin = from - 1;
-  window.resize(read_at(file, begin, window, info.path));
+  window.resize(file.read_at(begin, window));
   const auto search = [&](auto good) -> std::optional<std::uint64_t> {
     for (std::size_t i = 1; i < window.size(); ++i) {
       if (good(i)) return begin + i;
@@ -110,7 +88,7 @@ TextPosition position_of(const TextInputs& inputs, std::uint64_t byte) {
 TextPosition place_after(const TextInputs& inputs, TextPosition position) {
   if (position.offset == 0) return position;
   const TextFile& info = inputs.files[position.file];
-  const FileDescriptor file = open_for_reading(info.path);
+  TextBytes file(info);
   position.offset = info.jsonl ? next_line(file, info, position.offset - 1)
                                : first_place_to_cut(file, info, position.offset);
   return position.offset < info.size ? position : TextPosition{position.file + 1, 0};
@@ -142,7 +120,8 @@ TextPosition validation_start(const TextInputs& inputs, double fraction) {
   const TextPosition place = place_after(inputs, wanted);
   if (!info.jsonl || place != end_of(inputs)) return place;
   // The last line is all there is to take, unless it is the first as well.
-  const std::uint64_t line = start_of_line(open_for_reading(info.path), info, wanted.offset - 1);
+  TextBytes file(info);
+  const std::uint64_t line = start_of_line(file, wanted.offset - 1);
   return line > 0 || wanted.file > 0 ? TextPosition{wanted.file, line} : place;
 }
 
@@ -165,17 +144,17 @@ std::size_t last_place_to_cut(std::string_view text) {
 
 std::string line_at(const TextInputs& inputs, TextPosition position) {
   const TextFile& info = inputs.files[position.file];
-  const FileDescriptor file = open_for_reading(info.path);
+  TextBytes file(info);
   std::string block(kBlock, '\0');
   std::uint64_t line = 1;
   for (std::uint64_t at = 0; at < position.offset;) {
     const std::size_t size = std::min<std::uint64_t>(kBlock, position.offset - at);
-    const std::size_t count = read_at(file, at, std::span(block).first(size), info.path);
+    const std::size_t count = file.read_at(at, std::span(block).first(size));
     if (count == 0) break;
     line += static_cast<std::uint64_t>(std::count(block.begin(), block.begin() + count, '\n'));
     at += count;
   }
-  return info.path + ", line " + std::to_string(line);
+  return info.path + (info.spread ? ", object " : ", line ") + std::to_string(line);
 }
 
 TextSource::TextSource(const TextInputs& inputs, const TextSourceOptions& options,
@@ -192,8 +171,8 @@ bool TextSource::open_file() {
   if (position_.file > end_.file ||
       (position_.file == end_.file && position_.offset >= end_.offset))
     return false;
-  if (!file_.is_open() || open_file_ != position_.file) {
-    file_ = open_for_reading(inputs_.files[position_.file].path);
+  if (!file_ || open_file_ != position_.file) {
+    file_.emplace(inputs_.files[position_.file]);
     open_file_ = position_.file;
   }
   return true;
@@ -202,8 +181,9 @@ bool TextSource::open_file() {
 void TextSource::read(std::uint64_t offset, std::size_t size, std::string& bytes) {
   const std::size_t before = bytes.size();
   bytes.resize(before + size);
-  const std::string& path = inputs_.files[position_.file].path;
-  if (read_at(file_, offset, std::span(bytes).subspan(before), path) < size) throw_changed(path);
+  if (file_->read_at(offset, std::span(bytes).subspan(before)) < size) {
+    throw_changed(inputs_.files[position_.file].path);
+  }
 }
 
 bool TextSource::next(TextPiece& piece) {

@@ -1,46 +1,49 @@
 // Text files, folders and JSONL as a stream of pieces of bounded size, in a fixed order.
 //
-// A text file is one document; a line of a .jsonl (or .ndjson) file is one. Where a text is cut is
-// decided by its bytes alone, so that pieces do not depend on threads or on where a run was
-// resumed.
+// A text file is one document; an object of a JSON file (JSON lines, or an array of objects) is
+// one. Files may be compressed (gzip, zstd). Where a text is cut is decided by its bytes alone, so
+// that pieces do not depend on threads or on where a run was resumed.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "io/file_descriptor.h"
+#include "data/prepare/text_file.h"
 
 namespace ingot {
-
-struct TextFile {
-  std::string path;
-  std::uint64_t size = 0;        // bytes, at least 1
-  std::int64_t modified_ns = 0;  // since the epoch
-  bool jsonl = false;
-};
 
 struct TextInputs {
   std::vector<TextFile> files;
   std::uint64_t bytes = 0;                          // of all files
   std::uint64_t empty_files = 0, binary_files = 0;  // left out
-  std::vector<std::string> notes;  // what was left out and why; the first few by name
+  std::vector<std::string> notes;  // what was left out and why, a line for each kind
 
   // Of all paths, sizes and times of change.
   std::uint64_t fingerprint() const;
 };
 
 // Files are taken in the given order; a folder stands for the files below it, by name in byte
-// order. Left out in folders: hidden names, files with a NUL byte in their first 4096 bytes, what
-// is no regular file, links that lead nowhere or back into a folder already seen, and `excluded`
-// (where the result will be written). Empty files are left out everywhere. Error(data) for a path
-// that is missing or unreadable, a named file that is binary, and when nothing is left.
-TextInputs find_text(std::span<const std::string> paths,
-                     const std::filesystem::path& excluded = {});
+// order. Left out in folders: hidden names, files of a known binary format or with a NUL byte in
+// their first 4096 bytes, what is no regular file, links that lead nowhere or back into a folder
+// already seen, and `excluded` (where the result will be written). Empty files are left out
+// everywhere.
+//
+// A file holds JSON objects if its name says so (.jsonl, .ndjson, .jsonlines, in any case, before
+// .gz or .zst), or if it begins with an object that has `field`, or with an array of them.
+//
+// Error(data) for a path that is missing or unreadable, a named file that is binary or a .json of
+// objects without `field`, and when nothing is left.
+TextInputs find_text(std::span<const std::string> paths, const std::filesystem::path& excluded = {},
+                     std::string_view field = "text");
+
+// Whether a path's name says JSON lines.
+bool is_json_lines(std::string_view path);
 
 // A place in the stream: byte `offset` of file number `file`.
 struct TextPosition {
@@ -92,7 +95,7 @@ class TextSource {
   const TextInputs& inputs_;
   TextSourceOptions options_;
   TextPosition begin_, end_, position_;
-  FileDescriptor file_;
+  std::optional<TextBytes> file_;
   std::uint64_t open_file_ = 0;
 };
 
@@ -119,7 +122,7 @@ TextPosition validation_start(const TextInputs& inputs, double fraction);
 // text: at least 2 bytes. Returns 1 .. text.size() - 1.
 std::size_t last_place_to_cut(std::string_view text);
 
-// "path, line 12": for messages; reads the file up to the offset.
+// "path, line 12" or "path, object 12": for messages; reads the file up to the offset.
 std::string line_at(const TextInputs& inputs, TextPosition position);
 
 }  // namespace ingot

@@ -17,7 +17,8 @@ enum class JsonTextStatus {
 
 // line: one JSON object, white space around it allowed. The value of its top-level `field`, escapes
 // resolved, replaces `text` (empty unless found); of equal fields the last counts. A lone surrogate
-// escape becomes U+FFFD. Nesting beyond 1000 levels is malformed.
+// escape becomes U+FFFD; NaN and Infinity are numbers, as Python writes them. Nesting beyond 1000
+// levels is malformed.
 JsonTextStatus text_of_json_line(std::string_view line, std::string_view field, std::string& text);
 
 }  // namespace ingot

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "data/prepare/text_source_jsonl.h"
+#include "io/compressed_testing.h"
 #include "io/test_folder.h"
 #include "tests/fuzz/mutate.h"
 
@@ -122,8 +123,72 @@ TEST(FindText, RefusesWhatCannotBeText) {
       ErrorCode::data, [&] { find({folder / "empty"}); }, "1 empty");
   expect_error(
       ErrorCode::data, [&] { find({folder.path()}); }, "1 empty, 1 binary");
+  put_file(folder / "table.parquet", std::string("PAR1\x15\0\x15", 7));
+  expect_error(
+      ErrorCode::data, [&] { find({folder / "table.parquet"}); }, "Parquet file", "JSON lines");
   expect_error(
       ErrorCode::data, [&] { find({"/dev/null"}); }, "neither a file nor a folder");
+}
+
+TEST(FindText, WhatIsLeftOutIsCountedByKindWithAdvice) {
+  TestFolder folder;
+  for (const char* name : {"a.parquet", "b.parquet", "c.parquet"}) {
+    put_file(folder / name, std::string("PAR1\x15\0\x15", 7));
+  }
+  put_file(folder / "d.txt", "text");
+  put_file(folder / "package.json", "{\"name\": \"tool\"}");
+  const TextInputs inputs = find({folder.path()});
+  EXPECT_EQ(names_of(inputs, folder.path()), (std::vector<std::string>{"d.txt", "package.json"}));
+  EXPECT_FALSE(inputs.files[1].jsonl);  // a source like others
+  EXPECT_EQ(inputs.binary_files, 3u);
+  ASSERT_EQ(inputs.notes.size(), 2u);
+  EXPECT_NE(inputs.notes[0].find("3 files, "), std::string::npos) << inputs.notes[0];
+  EXPECT_NE(inputs.notes[0].find("a.parquet the first: left out, a Parquet file: export"),
+            std::string::npos)
+      << inputs.notes[0];
+  EXPECT_NE(inputs.notes[1].find("no field \"text\", taken as plain text"), std::string::npos);
+}
+
+// C4, LLaMA-Factory and many others call their lines .json; editors write byte order marks.
+TEST(FindText, JsonIsKnownByItsContentAndByEndingsInAnyCase) {
+  TestFolder folder;
+  const std::string line = "{\"text\": \"a\"}\n";
+  put_file(folder / "a.json", line + line);
+  put_file(folder / "b.json", "[" + line + "," + line + "]");
+  put_file(folder / "c.JSONL", "\xEF\xBB\xBF" + line);
+  put_file(folder / "d.Ndjson.gz", gzipped("{\"body\": 1}"));
+  put_file(folder / "e.txt.zst", zstd_compressed("{ a plain text"));
+  put_file(folder / "part-00000", line);
+  put_file(folder / "f.jsonl", "[" + line + "]");
+  put_file(folder / "g.json", "[1, 2]");
+  std::string kinds;
+  for (const TextFile& file : find({folder.path()}).files) {
+    kinds += file.spread ? 's' : file.jsonl ? 'l' : 't';
+  }
+  EXPECT_EQ(kinds, "lslltstl");
+  expect_error(
+      ErrorCode::data, [&] { find_text(std::vector<std::string>{folder / "a.json"}, {}, "body"); },
+      "no field \"body\"", "--field", "a.json");
+  EXPECT_TRUE(
+      find_text(std::vector<std::string>{folder / "part-00000"}, {}, "text").files[0].jsonl);
+}
+
+TEST(FindText, SizesAreThoseOfTheText) {
+  TestFolder folder;
+  const std::string text = prose(500'000, 9);
+  put_file(folder / "a.gz", gzipped(text));
+  put_file(folder / "b.zst", zstd_compressed(text));
+  put_file(folder / "c.gz", gzipped(""));
+  put_file(folder / "d.txt", "\xEF\xBB\xBF");
+  const TextInputs inputs = find({folder.path()});
+  EXPECT_EQ(inputs.bytes, 1'000'000u);
+  EXPECT_EQ(inputs.empty_files, 2u);
+  put_file(folder / "e.gz", gzipped(text).substr(0, 1000));
+  expect_error(
+      ErrorCode::data, [&] { find({folder.path()}); }, "ends too early", "e.gz");
+  put_file(folder / "e.gz", gzipped(std::string("a\0b", 3)));
+  expect_error(
+      ErrorCode::data, [&] { find({folder / "e.gz"}); }, "NUL", "e.gz");
 }
 
 TEST(FindText, FingerprintSeesNamesSizesAndTimes) {
@@ -163,6 +228,8 @@ class Streams : public ::testing::Test {
     put_file(folder_ / "d.jsonl", lines);
     put_file(folder_ / "e.txt", std::string(1000, 'y'));
     put_file(folder_ / "f.jsonl", "{\"text\": \"no newline at the end\"}");
+    put_file(folder_ / "g.gz", gzipped(prose(3000, 5)));
+    put_file(folder_ / "h.jsonl.zst", zstd_compressed(lines));
     inputs_ = find({folder_.path()});
   }
   TestFolder folder_;
@@ -194,7 +261,9 @@ TEST_F(Streams, PiecesAreTheFilesInOrderWithinTheBound) {
   }
   EXPECT_EQ(at, end_of(inputs_));
   for (std::size_t i = 0; i < inputs_.files.size(); ++i) {
-    EXPECT_EQ(files[i], contents_of(inputs_.files[i].path));
+    std::string text(inputs_.files[i].size, '\0');
+    EXPECT_EQ(TextBytes(inputs_.files[i]).read_at(0, text), text.size());
+    EXPECT_EQ(files[i], text);
     EXPECT_EQ(firsts[i], inputs_.files[i].jsonl ? 0 : 1);
     EXPECT_EQ(lasts[i], inputs_.files[i].jsonl ? 0 : 1);
   }
@@ -323,6 +392,16 @@ TEST(TextOfJsonLine, FindsTheFieldAndResolvesEscapes) {
   EXPECT_EQ(read(R"({"text":"\u0000"})", text), JsonTextStatus::found);
   EXPECT_EQ(text, std::string(1, '\0'));
   EXPECT_EQ(read(R"({"body":"b"})", text, "body"), JsonTextStatus::found);
+}
+
+// Python's json.dump writes them, pandas' and datasets' exports hold them.
+TEST(TextOfJsonLine, NumbersOfPythonInOtherFieldsAreNoMatter) {
+  std::string text;
+  const char* line = R"({"score": NaN, "a": [Infinity, -Infinity], "text": "yes"})";
+  EXPECT_EQ(read(line, text), JsonTextStatus::found);
+  EXPECT_EQ(text, "yes");
+  EXPECT_EQ(read(R"({"text": NaN})", text), JsonTextStatus::not_text);
+  EXPECT_EQ(read(R"({"a": Nan, "text": "yes"})", text), JsonTextStatus::malformed);
 }
 
 TEST(TextOfJsonLine, TellsEmptyMissingAndWrongKindsApart) {

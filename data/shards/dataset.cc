@@ -3,9 +3,12 @@
 #include <glob.h>
 
 #include <algorithm>
+#include <atomic>
+#include <exception>
 #include <filesystem>
 #include <memory>
 #include <stdexcept>
+#include <thread>
 #include <unordered_set>
 
 #include "engine/base/error.h"
@@ -13,14 +16,31 @@
 namespace ingot {
 namespace {
 
+constexpr std::size_t kMostThreads = 8;
 constexpr const char* kMend = "make shards with `ingot prepare`, or correct \"data\" in the config";
 
+// The pattern in glob's spelling: only `*` and `?` mean something, and not those of a folder or
+// file that is there.
+std::string escaped(const std::filesystem::path& pattern) {
+  std::filesystem::path literal;
+  std::string glob;
+  for (const std::filesystem::path& part : pattern) {
+    const std::string name = part.string();
+    literal /= part;
+    std::error_code ignored;
+    const bool is_there = std::filesystem::exists(literal, ignored);
+    if (!glob.empty() && !glob.ends_with('/')) glob += '/';
+    for (const char c : name) {
+      const bool plain = c == '[' || c == '\\' || (is_there && (c == '*' || c == '?'));
+      glob += (plain ? "\\" : "") + std::string(1, c);
+    }
+  }
+  return glob;
+}
+
 std::vector<std::string> paths_matching(const std::string& pattern) {
-  std::error_code ignored;
-  // A file whose own name holds a bracket or a star.
-  if (std::filesystem::is_regular_file(pattern, ignored)) return {pattern};
   glob_t found = {};
-  const int status = ::glob(pattern.c_str(), GLOB_NOSORT, nullptr, &found);
+  const int status = ::glob(escaped(pattern).c_str(), GLOB_NOSORT, nullptr, &found);
   const std::unique_ptr<glob_t, decltype(&::globfree)> owner(&found, &::globfree);
   if (status == GLOB_NOSPACE) throw Error(ErrorCode::data, "too many files match", pattern, kMend);
   std::vector<std::string> paths(found.gl_pathv, found.gl_pathv + found.gl_pathc);
@@ -45,6 +65,41 @@ std::vector<std::string> paths_matching(std::span<const std::string> patterns) {
   return paths;
 }
 
+using Token = std::optional<std::uint32_t>;
+
+// The one that all shards which say something agree on.
+void require_same_token(Token& known, const Token& token, const char* what, const Shard& shard) {
+  if (!known) known = token;
+  if (!token || *token == *known) return;
+  throw Error(ErrorCode::data,
+              std::string("documents ") + what + " with token " + std::to_string(*token) +
+                  ", those of shards before it with " + std::to_string(*known),
+              shard.path().string(), "train on shards of one way to prepare");
+}
+
+// A shard a thread: disks and hashes are faster together.
+void verify_all(std::span<const Shard> shards) {
+  std::atomic<std::size_t> next = 0;
+  std::vector<std::exception_ptr> errors(shards.size());
+  {
+    std::vector<std::jthread> threads(std::min(shards.size(), kMostThreads));
+    for (std::jthread& thread : threads) {
+      thread = std::jthread([&] {
+        for (std::size_t i; (i = next++) < shards.size();) {
+          try {
+            shards[i].verify_tokens();
+          } catch (...) {
+            errors[i] = std::current_exception();
+          }
+        }
+      });
+    }
+  }
+  for (const std::exception_ptr& error : errors) {
+    if (error) std::rethrow_exception(error);
+  }
+}
+
 void require_same_tokenizer(const Shard& first, const Shard& shard) {
   const ShardHeader& a = first.header();
   const ShardHeader& b = shard.header();
@@ -66,6 +121,8 @@ Dataset::Dataset(const DatasetOptions& options)
   for (std::string& path : paths_matching(options.patterns)) {
     const Shard& shard = shards_.emplace_back(std::move(path));
     require_same_tokenizer(shards_.front(), shard);
+    require_same_token(end_of_text_, shard.header().end_of_text, "end", shard);
+    require_same_token(begin_of_text_, shard.header().begin_of_text, "begin", shard);
     first_tokens_.push_back(total);
     total += static_cast<std::int64_t>(shard.header().token_count);
   }
@@ -88,6 +145,7 @@ Dataset::Dataset(const DatasetOptions& options)
                     " + 1 tokens, the data has " + std::to_string(total),
                 where, "lower \"sequence_length\" or prepare more text");
   }
+  if (options.verify) verify_all(shards_);
 }
 
 template <class Part>
@@ -113,13 +171,12 @@ void Dataset::read(std::int64_t sample, std::span<std::int32_t> tokens,
   }
   const std::int64_t first = sample * sequence_length_;
   for_each_part(first, 1, [&](const Shard& shard, std::uint64_t from, std::uint64_t) {
-    shard.copy(from, tokens.first(1), vocabulary_size_);
+    shard.read(from, tokens.first(1), vocabulary_size_);
   });
   std::size_t done = 0;
   for_each_part(first + 1, sequence_length_,
                 [&](const Shard& shard, std::uint64_t from, std::uint64_t count) {
-                  shard.copy(from, targets.subspan(done, count), vocabulary_size_);
-                  shard.release(from, count);
+                  shard.read(from, targets.subspan(done, count), vocabulary_size_);
                   done += count;
                 });
   std::ranges::copy(targets.first(length - 1), tokens.begin() + 1);

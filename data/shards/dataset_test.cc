@@ -95,6 +95,51 @@ TEST_F(ThreeShards, AVocabularyLargerThanTheModelsIsRefused) {
       ErrorCode::data, [&] { open(4, {"train-*.bin"}, 999); }, "1000", "999", "vocab_size");
 }
 
+// Every token is another one, all of the vocabulary: the header knows nothing of it.
+TEST_F(ThreeShards, DamagedTokensAreFoundWhenTheDataIsVerified) {
+  DatasetOptions options{.patterns = {folder_ / "train-*.bin"}, .sequence_length = 4};
+  options.verify = true;
+  EXPECT_EQ(Dataset(options).token_count(), 61);
+  std::string bytes = contents_of(folder_ / "train-00001.bin");
+  for (std::size_t at = kShardHeaderBytes; at < bytes.size(); at += 2) {
+    bytes[at] = 70;
+    bytes[at + 1] = 0;
+  }
+  put_file(folder_ / "train-00001.bin", bytes);
+  expect_error(
+      ErrorCode::data, [&] { Dataset data(options); }, "hash", "train-00001.bin");
+  options.verify = false;
+  EXPECT_EQ(Dataset(options).token_count(), 61);
+}
+
+TEST_F(ThreeShards, OnePathIsNoPatternWhereThereIsAFileOfThatName) {
+  for (const std::string name : {"a*", "b?", "c[1]", "d\\", "e[", "f]*"}) {
+    std::filesystem::create_directory(folder_ / name);
+    std::filesystem::create_directory(folder_ / (name + "x"));
+    write_shard(folder_ / name / "t-1", counting_tokens(0, 9, 1000), 1000);
+    write_shard(folder_ / (name + "x") / "t-1", counting_tokens(0, 5, 1000), 1000);
+    write_shard(folder_ / name / "t-*", counting_tokens(0, 3, 1000), 1000);
+    EXPECT_EQ(open(1, {name + "/t-1.bin"}).token_count(), 9) << name;
+    EXPECT_EQ(open(1, {name + "/t-?.bin"}).token_count(), 12) << name;
+    EXPECT_EQ(open(1, {name + "/t-*.bin"}).token_count(), 3) << name;
+  }
+}
+
+TEST_F(ThreeShards, ShardsThatEndDocumentsOtherwiseAreRefused) {
+  const auto add = [&](const char* name, std::optional<std::uint32_t> end) {
+    ShardWriter writer(folder_ / name,
+                       {.tokenizer_hash = 77, .vocabulary_size = 1000, .end_of_text = end});
+    writer.append(counting_tokens(0, 9, 1000));
+    writer.commit();
+  };
+  EXPECT_EQ(open(1).end_of_text(), std::nullopt);
+  add("train-00003", 7);
+  EXPECT_EQ(open(1).end_of_text(), 7u);  // the others do not say
+  add("train-00004", 8);
+  expect_error(
+      ErrorCode::data, [&] { open(1); }, "end with token 8", "with 7", "train-00004.bin");
+}
+
 TEST_F(ThreeShards, ADamagedTokenIsNamedWhenItIsRead) {
   std::string bytes = contents_of(folder_ / "train-00002.bin");
   bytes[kShardHeaderBytes + 2 * 5 + 1] = '\x70';

@@ -27,7 +27,8 @@ inline ShardHeader write_shard(const std::filesystem::path& prefix,
                                std::span<const std::uint32_t> tokens, std::uint64_t vocabulary_size,
                                std::uint64_t tokenizer_hash = 77,
                                std::size_t document_tokens = 10) {
-  ShardWriter writer(prefix, vocabulary_size, tokenizer_hash);
+  ShardWriter writer(prefix,
+                     {.tokenizer_hash = tokenizer_hash, .vocabulary_size = vocabulary_size});
   while (!tokens.empty()) {
     const auto document = tokens.first(std::min(tokens.size(), document_tokens));
     writer.begin_document();
@@ -39,7 +40,7 @@ inline ShardHeader write_shard(const std::filesystem::path& prefix,
 
 inline std::vector<std::int32_t> tokens_of(const Shard& shard) {
   std::vector<std::int32_t> tokens(shard.header().token_count);
-  shard.copy(0, tokens, shard.header().vocabulary_size);
+  shard.read(0, tokens, shard.header().vocabulary_size);
   return tokens;
 }
 

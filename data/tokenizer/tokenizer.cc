@@ -2,15 +2,15 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
 #include <mutex>
-#include <system_error>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "data/tokenizer/pretokenizer_unicode.h"
 #include "data/tokenizer/tokenizer_added.h"
 #include "engine/base/error.h"
+#include "engine/base/read_text.h"
 
 namespace ingot {
 namespace {
@@ -78,12 +78,12 @@ std::vector<AddedToken> raw_tokens(const TokenizerSpec& spec) {
 // Their contents are normalized, too. Of two that become equal the first counts.
 std::vector<AddedToken> normalized_tokens(const TokenizerSpec& spec) {
   std::vector<AddedToken> tokens;
+  std::unordered_set<std::string> contents;
   for (AddedToken token : spec.added_tokens) {
     if (!token.normalized) continue;
     std::string buffer;
     token.content = std::string(normalize(spec.normalization, token.content, buffer));
-    const auto same = [&token](const AddedToken& other) { return other.content == token.content; };
-    if (!token.content.empty() && std::none_of(tokens.begin(), tokens.end(), same))
+    if (!token.content.empty() && contents.insert(token.content).second)
       tokens.push_back(std::move(token));
   }
   return tokens;
@@ -128,6 +128,8 @@ struct Tokenizer::Parts {
         normalization(spec.normalization),
         pre_tokenizer(spec.split_steps, where),
         model(table.byte_ids, spec.merges, spec.options, &tokens),
+        begin_ids(spec.begin_ids),
+        end_ids(spec.end_ids),
         hash(ingot::hash(spec)) {
     for (std::uint32_t id = 0; id < tokens.size(); ++id) {
       if (!spelled[id] && !tokens[id].empty()) literals.emplace(tokens[id], id);
@@ -146,6 +148,7 @@ struct Tokenizer::Parts {
   Normalization normalization;
   PreTokenizer pre_tokenizer;
   BpeModel model;
+  std::vector<std::uint32_t> begin_ids, end_ids;
   std::uint64_t hash;
   mutable ScratchPool scratches;
 };
@@ -184,20 +187,7 @@ Tokenizer Tokenizer::parse(std::string_view json, const std::string& where) {
 }
 
 Tokenizer Tokenizer::load(const std::filesystem::path& file) {
-  std::error_code error;
-  const auto fail = [&file](const std::string& what) {
-    throw Error(ErrorCode::data, what, file.string(), "give the path of a tokenizer.json");
-  };
-  if (!std::filesystem::is_regular_file(file, error)) fail("no such tokenizer file");
-  const std::uintmax_t size = std::filesystem::file_size(file, error);
-  if (error) fail("cannot read the tokenizer");
-  if (size > kMaxTokenizerFileBytes)
-    fail("a tokenizer of " + std::to_string(size) + " bytes, more than 256 MiB");
-  std::string text(size, '\0');
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream.read(text.data(), static_cast<std::streamsize>(size)))
-    fail("cannot read the tokenizer");
-  return parse(text, file.string());
+  return parse(read_text(file, ErrorCode::data, kMaxTokenizerFileBytes), file.string());
 }
 
 void Tokenizer::encode(std::string_view text, std::vector<std::uint32_t>& ids) const {
@@ -210,6 +200,19 @@ void Tokenizer::encode(std::string_view text, std::vector<std::uint32_t>& ids) c
 std::vector<std::uint32_t> Tokenizer::encode(std::string_view text) const {
   std::vector<std::uint32_t> ids;
   encode(text, ids);
+  return ids;
+}
+
+std::span<const std::uint32_t> Tokenizer::begin_ids() const { return parts_->begin_ids; }
+
+std::span<const std::uint32_t> Tokenizer::end_ids() const { return parts_->end_ids; }
+
+std::vector<std::uint32_t> Tokenizer::encode_prompt(std::string_view text) const {
+  std::vector<std::uint32_t> ids = encode(text);
+  const auto& begin = parts_->begin_ids;
+  const bool has_them =
+      ids.size() >= begin.size() && std::equal(begin.begin(), begin.end(), ids.begin());
+  if (!has_them) ids.insert(ids.begin(), begin.begin(), begin.end());
   return ids;
 }
 

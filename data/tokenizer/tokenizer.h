@@ -35,6 +35,14 @@ class Tokenizer {
   void encode(std::string_view text, std::vector<std::uint32_t>& ids) const;
   std::vector<std::uint32_t> encode(std::string_view text) const;
 
+  // What the file's "post_processor" puts before and behind a single text: often a begin-of-text
+  // token before it, or nothing. encode() leaves both out.
+  std::span<const std::uint32_t> begin_ids() const;
+  std::span<const std::uint32_t> end_ids() const;
+  // A text for a model to go on with: begin_ids() unless the text begins with them by itself, then
+  // its tokens.
+  std::vector<std::uint32_t> encode_prompt(std::string_view text) const;
+
   // Bytes, not always UTF-8. skip_special leaves out added tokens marked special. Error(data) for
   // an unknown id.
   std::string decode(std::span<const std::uint32_t> ids, bool skip_special = false) const;

@@ -21,6 +21,10 @@ class AddedTokenMatcher {
 
   // Calls text_part(std::string_view) and token(id) for the parts of the text in order; text parts
   // are not empty. White space that a token strips belongs to the token. The text may be any bytes.
+  //
+  // Where a token is itself white space that the one before has stripped, tokenizers' order of
+  // things counts: with lstrip it is left out if nothing of it is left, without it stands all the
+  // same, and what the one before took of the white space behind it is text again.
   template <class TextPart, class Token>
   void split(std::string_view text, TextPart&& text_part, Token&& token) const;
 
@@ -56,14 +60,15 @@ void AddedTokenMatcher::split(std::string_view text, TextPart&& text_part, Token
     if (found.token == nullptr) break;
     from = found.end;
     if (found.token->single_word && !stands_alone(text, found.begin, found.end)) continue;
-    // The token before may have stripped what this one begins with.
-    const std::string_view gap =
-        done < found.begin ? text.substr(done, found.begin - done) : std::string_view();
+    if (found.token->lstrip) {
+      const std::size_t stripped = trailing_white_space(text.substr(0, found.begin));
+      found.begin = std::max(found.begin - stripped, done);
+    }
     if (found.token->rstrip) found.end += leading_white_space(text.substr(found.end));
-    const std::size_t stripped = found.token->lstrip ? trailing_white_space(gap) : 0;
-    if (stripped < gap.size()) text_part(gap.substr(0, gap.size() - stripped));
+    if (done < found.begin) text_part(text.substr(done, found.begin - done));
+    if (found.begin >= found.end) continue;  // white space that the token before has taken
     token(found.token->id);
-    done = std::max(done, found.end);
+    done = found.end;
   }
   if (done < text.size()) text_part(text.substr(done));
 }

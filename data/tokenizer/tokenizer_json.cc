@@ -1,85 +1,22 @@
 // tokenizer.json -> TokenizerSpec.
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <unordered_map>
+#include <utility>
 
-#include "data/tokenizer/tokenizer_json_reader.h"
+#include "data/tokenizer/tokenizer_json_parts.h"
 #include "data/tokenizer/tokenizer_spec.h"
 #include "engine/base/error.h"
+#include "engine/base/json.h"
 
 namespace ingot {
 namespace {
 
-using Json = nlohmann::json;
-
-// Everything but the vocabulary and the merges is short; a DOM of this much text stays small.
-constexpr std::size_t kMaxSectionBytes = 4 << 20;
-
-// A part of the file that is small enough for a DOM, with its name for messages.
-class Section {
- public:
-  Section(Json json, std::string name, const std::string& where)
-      : json_(std::move(json)), name_(std::move(name)), where_(where) {}
-
-  [[noreturn]] void fail(const std::string& what,
-                         const std::string& mend = "check the file against its origin") const {
-    throw Error(ErrorCode::data, name_ + ": " + what, where_, mend);
-  }
-  [[noreturn]] void unsupported(const std::string& what) const {
-    fail(what + " is not supported",
-         "use the tokenizer of a GPT-2, Llama-3, Qwen or DeepSeek model (byte-level BPE)");
-  }
-
-  const Json& json() const { return json_; }
-  bool is_null() const { return json_.is_null(); }
-
-  std::string string(const char* key) const {
-    return field(key, &Json::is_string, "a string").get<std::string>();
-  }
-  bool boolean(const char* key) const {
-    return field(key, &Json::is_boolean, "true or false").get<bool>();
-  }
-  bool boolean(const char* key, bool fallback) const { return has(key) ? boolean(key) : fallback; }
-  std::uint32_t natural(const char* key) const {
-    const Json& value = field(key, &Json::is_number_unsigned, "a natural number");
-    if (value.get<std::uint64_t>() > 0xFFFFFFFFu) fail(std::string("\"") + key + "\" is too large");
-    return value.get<std::uint32_t>();
-  }
-  bool has(const char* key) const {
-    return json_.is_object() && json_.contains(key) && !json_.at(key).is_null();
-  }
-  std::vector<Section> list(const char* key) const {
-    std::vector<Section> sections;
-    for (const Json& item : field(key, &Json::is_array, "a list")) {
-      sections.emplace_back(item, name_ + "[" + std::to_string(sections.size()) + "]", where_);
-    }
-    return sections;
-  }
-  Section part(const char* key) const {
-    return {field(key, &Json::is_object, "an object"), name_ + "." + key, where_};
-  }
-
- private:
-  const Json& field(const char* key, bool (Json::*is)() const noexcept, const char* kind) const {
-    if (!json_.is_object()) fail("not an object");
-    const auto at = json_.find(key);
-    if (at == json_.end()) fail(std::string("\"") + key + "\" is missing");
-    if (!((*at).*is)()) fail(std::string("\"") + key + "\" is not " + kind);
-    return *at;
-  }
-
-  Json json_;
-  std::string name_;
-  const std::string& where_;
-};
-
-Section parse_section(std::string_view text, const std::string& name, const std::string& where) {
-  if (text.size() > kMaxSectionBytes) Section({}, name, where).fail("more than 4 MiB");
-  try {
-    return {text.empty() ? Json() : Json::parse(text), name, where};
-  } catch (const Json::exception& error) {
-    Section({}, name, where).fail(error.what());
-  }
+// null when the file has no such section.
+Section section_of(std::optional<JsonReader>& text, const std::string& name,
+                   const std::string& where) {
+  return {text ? read_json(*text) : Json(), name, where};
 }
 
 void read_normalizer(const Section& section, TokenizerSpec& spec) {
@@ -157,43 +94,35 @@ void check_decoder(const Section& section) {
 
 // The model object with its two long lists left as text.
 struct ModelText {
-  std::string_view vocabulary, merges;
-  std::string others = "{";  // a JSON object of the other fields
+  std::optional<JsonReader> vocabulary, merges;
+  Json others = Json::object();
 };
 
-ModelText take_model_apart(std::string_view text, const std::string& where) {
-  JsonReader reader(text, where);
+ModelText take_model_apart(JsonReader& reader) {
   ModelText model;
   std::string key;
   reader.begin_object();
   while (reader.next_key(key)) {
-    const std::string_view value = reader.value();
     if (key == "vocab") {
-      model.vocabulary = value;
+      model.vocabulary = reader.value();
     } else if (key == "merges") {
-      model.merges = value;
-    } else if (value.size() <= kMaxSectionBytes && model.others.size() <= kMaxSectionBytes) {
-      if (model.others.size() > 1) model.others += ',';
-      model.others += Json(key).dump() + ":" + std::string(value);
+      model.merges = reader.value();
+    } else {
+      model.others[key] = read_json(reader);
     }
   }
-  reader.end();
-  model.others += '}';
   return model;
 }
 
 class ModelReader {
  public:
-  ModelReader(const ModelText& text, const std::string& where, TokenizerSpec& spec)
-      : text_(text),
-        where_(where),
-        options_(parse_section(text.others, "model", where)),
-        spec_(spec) {}
+  ModelReader(ModelText text, const std::string& where, TokenizerSpec& spec)
+      : text_(std::move(text)), options_(std::move(text_.others), "model", where), spec_(spec) {}
 
   void read() {
     refuse_other_models();
-    if (text_.vocabulary.empty()) options_.fail("\"vocab\" is missing");
-    if (text_.merges.empty()) options_.fail("\"merges\" is missing");
+    if (!text_.vocabulary) options_.fail("\"vocab\" is missing");
+    if (!text_.merges) options_.fail("\"merges\" is missing");
     read_vocabulary();
     read_merges();
     spec_.options.ignore_merges = options_.boolean("ignore_merges", false);
@@ -222,7 +151,7 @@ class ModelReader {
   }
 
   void read_vocabulary() {
-    JsonReader reader(text_.vocabulary, where_);
+    JsonReader& reader = *text_.vocabulary;
     std::string token;
     reader.begin_object();
     while (reader.next_key(token)) {
@@ -231,7 +160,6 @@ class ModelReader {
         options_.fail("the id of '" + token + "' is " + std::to_string(id) + ", above 4194303");
       spec_.vocabulary.emplace_back(std::move(token), id);
     }
-    reader.end();
     auto& vocabulary = spec_.vocabulary;
     std::sort(vocabulary.begin(), vocabulary.end(),
               [](const auto& a, const auto& b) { return a.second < b.second; });
@@ -257,7 +185,7 @@ class ModelReader {
   }
 
   void read_merges() {
-    JsonReader reader(text_.merges, where_);
+    JsonReader& reader = *text_.merges;
     reader.begin_array();
     while (reader.next_element()) {
       std::string left, right;
@@ -276,7 +204,6 @@ class ModelReader {
       const std::uint32_t left_id = id_of(left), right_id = id_of(right);
       spec_.merges.push_back({left_id, right_id, id_of(left + right)});
     }
-    reader.end();
   }
 
   void read_pair(JsonReader& reader, std::string& left, std::string& right) const {
@@ -286,71 +213,46 @@ class ModelReader {
     if (right.empty() || reader.next_element()) options_.fail("a merge is not a pair of tokens");
   }
 
-  const ModelText& text_;
-  const std::string& where_;
+  ModelText text_;
   Section options_;
   TokenizerSpec& spec_;
   std::unordered_map<std::string_view, std::uint32_t> ids_;  // views of spec_.vocabulary
 };
 
-void read_added_tokens(const Section& section,
-                       const std::unordered_map<std::string_view, std::uint32_t>& vocabulary,
-                       const std::string& where, TokenizerSpec& spec) {
-  if (section.is_null()) return;
-  const Section holder(Json{{"added_tokens", section.json()}}, "added_tokens", where);
-  std::unordered_map<std::string, std::uint32_t> ids;
-  std::unordered_map<std::uint32_t, std::string> contents;
-  for (const auto& [content, id] : spec.vocabulary) contents.emplace(id, content);
-  for (const Section& item : holder.list("added_tokens")) {
-    AddedToken token{.id = item.natural("id"), .content = item.string("content")};
-    token.special = item.boolean("special", false);
-    token.single_word = item.boolean("single_word", false);
-    token.lstrip = item.boolean("lstrip", false);
-    token.rstrip = item.boolean("rstrip", false);
-    token.normalized = item.boolean("normalized", !token.special);
-    if (token.content.empty() || token.content.size() > kMaxAddedTokenBytes)
-      item.fail("\"content\" is empty or long");
-    if (token.id > kMaxTokenId) item.fail("id " + std::to_string(token.id) + " is above 4194303");
-    const auto known = vocabulary.find(token.content);
-    const auto [same_id, new_id] = contents.emplace(token.id, token.content);
-    if ((known != vocabulary.end() && known->second != token.id) ||
-        same_id->second != token.content) {
-      item.fail("'" + token.content + "' has id " + std::to_string(token.id) +
-                ", the vocabulary says otherwise");
-    }
-    const auto [same_content, new_content] = ids.emplace(token.content, token.id);
-    if (same_content->second != token.id) item.fail("'" + token.content + "' has two ids");
-    if (new_content) spec.added_tokens.push_back(std::move(token));
-  }
-}
-
 }  // namespace
 
 TokenizerSpec parse_tokenizer_json(std::string_view json, const std::string& where) {
   JsonReader reader(json, where);
-  std::string_view model, added_tokens, normalizer, pre_tokenizer, decoder;
+  std::optional<JsonReader> model, normalizer, pre_tokenizer, post_processor, decoder;
+  std::vector<AddedToken> added_tokens;
   std::string key;
   reader.begin_object();
   while (reader.next_key(key)) {
-    const std::string_view value = reader.value();
+    if (key == "added_tokens") {
+      added_tokens = take_added_tokens(reader);
+      continue;
+    }
+    JsonReader value = reader.value();
     if (key == "model") model = value;
-    if (key == "added_tokens") added_tokens = value;
     if (key == "normalizer") normalizer = value;
+    if (key == "post_processor") post_processor = value;
     if (key == "pre_tokenizer") pre_tokenizer = value;
     if (key == "decoder") decoder = value;
   }
   reader.end();
-  if (model.empty()) reader.fail("\"model\" is missing: not a tokenizer.json");
+  if (!model) {
+    throw Error(ErrorCode::data, "\"model\" is missing: not a tokenizer.json", where,
+                "give the path of a tokenizer.json");
+  }
 
   TokenizerSpec spec;
-  const ModelText model_text = take_model_apart(model, where);
-  ModelReader model_reader(model_text, where, spec);
+  ModelReader model_reader(take_model_apart(*model), where, spec);
   model_reader.read();
-  read_added_tokens(parse_section(added_tokens, "added_tokens", where), model_reader.ids(), where,
-                    spec);
-  read_normalizer(parse_section(normalizer, "normalizer", where), spec);
-  read_pre_tokenizer(parse_section(pre_tokenizer, "pre_tokenizer", where), spec.split_steps);
-  check_decoder(parse_section(decoder, "decoder", where));
+  settle_added_tokens(std::move(added_tokens), model_reader.ids(), where, spec);
+  read_normalizer(section_of(normalizer, "normalizer", where), spec);
+  read_pre_tokenizer(section_of(pre_tokenizer, "pre_tokenizer", where), spec.split_steps);
+  read_post_processor(section_of(post_processor, "post_processor", where), spec);
+  check_decoder(section_of(decoder, "decoder", where));
   return spec;
 }
 

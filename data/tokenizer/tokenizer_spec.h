@@ -38,6 +38,8 @@ struct TokenizerSpec {
   std::vector<SplitStep> split_steps;
   Normalization normalization = Normalization::none;
   BpeOptions options;
+  // The ids that the file's post-processor puts around a single text.
+  std::vector<std::uint32_t> begin_ids, end_ids;
 };
 
 // Reads and checks the text of a tokenizer.json: ids and contents are unique, merges name tokens of

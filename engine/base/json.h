@@ -14,12 +14,15 @@
 #include <vector>
 
 #include "engine/base/error.h"
+#include "engine/base/json_reader.h"
 
 namespace ingot {
 
 struct JsonLimits {
   std::size_t bytes = std::size_t{64} << 20;  // longest text
   int depth = 64;                             // deepest nesting of arrays and objects
+  std::size_t values = 4'000'000;             // some 64 bytes each
+  bool python_numbers = false;                // NaN, Infinity and -Infinity are read
 };
 
 // Where the values of a document stand. Keys are JSON pointers: "" is the root, "/data/train/0" a
@@ -48,8 +51,9 @@ nlohmann::json parse_json(std::string_view text, const std::string& name, ErrorC
 nlohmann::json read_json(const std::filesystem::path& path, ErrorCode code,
                          const JsonLimits& limits = {}, JsonLines* lines = nullptr);
 
-// The content of a regular file of at most `limit` bytes; throws as read_json does.
-std::string read_text(const std::filesystem::path& path, ErrorCode code, std::size_t limit);
+// The value that comes next, as a tree. `lines`: as above.
+nlohmann::json read_json(JsonReader& reader, const JsonLimits& limits = {},
+                         JsonLines* lines = nullptr);
 
 // One step of a JSON pointer: "/" and the key, escaped.
 std::string pointer_step(std::string_view key);

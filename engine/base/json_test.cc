@@ -2,11 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 namespace ingot {
 namespace {
+
+const std::string kDamaged = ": the file is damaged or is not what its name says";
 
 std::string message(std::string_view text, const JsonLimits& limits = {}) {
   try {
@@ -44,20 +48,20 @@ TEST(Json, KnowsTheLineOfEveryValue) {
 
 TEST(Json, BuildsWhatNlohmannBuilds) {
   for (const char* text :
-       {"null", "[]", "{}", "[[],{},[{}]]", "[1,-2,3.5,1e300,18446744073709551615]",
+       {"null", "[]", "{}", "[[],{},[{}]]", "[1,-2,3.5,1e300,18446744073709551615,-0,-0.0,1e-999]",
+        "[-9223372036854775808]", "[18446744073709551616,-9223372036854775809,0.1,1E+2]",
         R"({"a":{"b":[{"c":null},"\u00e9\ud83d\ude00"]},"":true})", " \"text\" "}) {
     EXPECT_EQ(parse_json(text, "f", ErrorCode::data), nlohmann::json::parse(text)) << text;
   }
 }
 
 TEST(Json, NamesLineAndTroubleOfBadText) {
-  EXPECT_EQ(message("{\"a\": 1,\n}"),
-            "not valid JSON: unexpected '}'; expected string literal (file.json:2)");
-  EXPECT_EQ(message("{\"a\":\n tru}"), "not valid JSON: invalid literal (file.json:2)");
-  EXPECT_EQ(message(""),
-            "not valid JSON: unexpected end of input; expected '[', '{', or a literal "
-            "(file.json:1)");
-  for (const char* text : {"[1 2]", "{\"a\" 1}", "[1]x", "\"\xff\"", "1e999", "'a'", "// c\n1"}) {
+  EXPECT_EQ(message("{\"a\": 1,\n}"), "not valid JSON: a key is missing (file.json:2)" + kDamaged);
+  EXPECT_EQ(message("{\"a\":\n tru}"), "not valid JSON: not a value (file.json:2)" + kDamaged);
+  EXPECT_EQ(message(""), "not valid JSON: the text ends too early (file.json:1)" + kDamaged);
+  for (const char* text :
+       {"[1 2]", "{\"a\" 1}", "[1]x", "\"\xff\"", "1e999", "'a'", "// c\n1", "{} {}", "[01]",
+        "[\"\t\"]", "[1.]", "[.5]", "[+1]", "[\"\\ud800\"]", "[NaN]", "[-Infinity]"}) {
     EXPECT_NE(message(text), "") << text;
   }
 }
@@ -80,6 +84,32 @@ TEST(Json, BoundsDepthAndSize) {
   EXPECT_EQ(message("[" + deep + "]"), "nested deeper than 64 levels (file.json:1)");
   EXPECT_EQ(message(std::string(1'000'000, '[')), "nested deeper than 64 levels (file.json:1)");
   EXPECT_EQ(message("[1,2]", {.bytes = 4}), "larger than 4 bytes (file.json)");
+  EXPECT_EQ(message("[[1]]", {.depth = 2}), "");
+  EXPECT_EQ(message("[[[1]]]", {.depth = 2}), "nested deeper than 2 levels (file.json:1)");
+  EXPECT_EQ(message("[1,\n2,\n3]", {.values = 4}), "");
+  EXPECT_EQ(message("[1,\n2,\n3]", {.values = 3}), "holds more than 3 values (file.json:3)");
+}
+
+TEST(Json, AZeroByteIsNotTheEnd) {
+  EXPECT_NE(message(std::string("{}\0}", 4)), "");
+  EXPECT_NE(message(std::string("{}\0", 3)), "");
+}
+
+// `json.dump` of Python writes them unless told not to.
+TEST(Json, NumbersOfPythonAreReadWhereAskedFor) {
+  const auto json =
+      parse_json("[NaN, Infinity, -Infinity, -1]", "f", ErrorCode::data, {.python_numbers = true});
+  EXPECT_TRUE(std::isnan(json[0].get<double>()));
+  EXPECT_EQ(json[1], std::numeric_limits<double>::infinity());
+  EXPECT_EQ(json[2], -std::numeric_limits<double>::infinity());
+  EXPECT_EQ(json[3], -1);
+  EXPECT_EQ(message("[1, Infinit]", {.python_numbers = true}),
+            "not valid JSON: not a value (file.json:1)" + kDamaged);
+}
+
+TEST(Json, AByteOrderMarkIsSkipped) {
+  EXPECT_EQ(parse_json("\xEF\xBB\xBF{\"a\": 1}", "f", ErrorCode::data)["a"], 1);
+  EXPECT_NE(message("\xEF\xBB\xBF"), "");
 }
 
 TEST(Json, ReadsFilesOnlyWithinTheLimit) {

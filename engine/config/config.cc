@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "engine/base/json.h"
+#include "engine/base/read_text.h"
 #include "engine/config/config_fields.h"
 #include "engine/model/model_config_fields.h"
 
@@ -14,6 +15,8 @@ namespace {
 
 // A run config is read within this; the shipped ones have 1 KiB.
 constexpr JsonLimits kLimits = {.bytes = 1 << 20, .depth = 32};
+// Of a config.json that transformers wrote.
+constexpr JsonLimits kModelLimits = {.bytes = 1 << 20, .depth = 32, .python_numbers = true};
 
 std::string in_quotes(std::string_view text) { return "\"" + clipped(text) + "\""; }
 
@@ -204,7 +207,7 @@ class Reader {
     model_places_.clear();
     try {
       JsonLines lines;
-      model_ = read_json(model_path_, ErrorCode::usage, kLimits, &lines);
+      model_ = read_json(model_path_, ErrorCode::usage, kModelLimits, &lines);
       const Locate locate = [&](const std::string& pointer) {
         const int line = lines.line_of(pointer);
         return Place{model_path_ + ":" + std::to_string(line), line};

@@ -15,7 +15,7 @@ constexpr const char* kArchitectures[kFamilies] = {"LlamaForCausalLM", "Qwen2For
                                                    "Qwen3ForCausalLM", "DeepseekV2ForCausalLM",
                                                    "DeepseekV3ForCausalLM"};
 // config.json is read within this; the published ones have 2 KiB.
-constexpr JsonLimits kLimits = {.bytes = 1 << 20, .depth = 16};
+constexpr JsonLimits kLimits = {.bytes = 1 << 20, .depth = 16, .python_numbers = true};
 
 // What the reader takes apart, back together.
 ModelDraft draft_of(const ModelConfig& config) {

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "engine/base/error.h"
+#include "engine/base/read_text.h"
 #include "inference/generator.h"
-#include "io/mapped_file.h"
 
 namespace ingot {
 namespace {
@@ -15,17 +15,12 @@ std::filesystem::path tokenizer_path(const RunConfig& config) {
   return std::filesystem::path(config.data.train.front()).parent_path() / "tokenizer.json";
 }
 
-std::string read_text(const std::filesystem::path& path) {
-  const MappedFile file(path);
-  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
-}
-
 }  // namespace
 
 RunTokenizer::RunTokenizer(const RunConfig& config, std::uint64_t data_hash) {
   const std::filesystem::path path = tokenizer_path(config);
   if (std::filesystem::exists(path)) {
-    json_ = read_text(path);
+    json_ = read_text(path, ErrorCode::data, kMaxTokenizerFileBytes);
     tokenizer_ = Tokenizer::parse(json_, path.string());
     if (tokenizer_->hash() != data_hash) {
       throw Error(ErrorCode::data, "the tokenizer is not the one that made the training data",

@@ -1,22 +1,26 @@
-#include "data/tokenizer/tokenize_command.h"
+#include "data/prepare/tokenize_command.h"
 
 #include <charconv>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <span>
 #include <system_error>
+#include <utility>
 #include <vector>
 
+#include "data/prepare/text_source.h"
 #include "data/tokenizer/tokenizer.h"
-#include "data/tokenizer/tokenizer_json_reader.h"
 #include "engine/base/error.h"
+#include "engine/base/json_reader.h"
+#include "engine/base/utf8.h"
 
 namespace ingot {
 namespace {
 
 using Ids = std::vector<std::uint32_t>;
+
+// As in data/prepare/text_source_jsonl.cc.
+constexpr JsonRules kRules = {.python_numbers = true, .any_bytes = true};
 
 void write_ids(std::span<const std::uint32_t> ids, std::string_view separator, std::ostream& out) {
   std::string text;
@@ -51,7 +55,7 @@ auto take_field(JsonReader& reader, const std::string& field, Take&& take) {
     if (key == field) {
       found = take();
     } else {
-      reader.value();
+      reader.skip();
     }
   }
   if (!found) reader.fail("no field \"" + field + "\"");
@@ -60,7 +64,7 @@ auto take_field(JsonReader& reader, const std::string& field, Take&& take) {
 
 std::string text_of_json(std::string_view json, const std::string& field,
                          const std::string& where) {
-  JsonReader reader(json, where);
+  JsonReader reader(json, where, ErrorCode::data, kRules);
   std::string text = take_field(reader, field, [&] { return reader.string(); });
   reader.end();
   return text;
@@ -100,19 +104,65 @@ Ids parse_ids(std::string_view text, const std::string& where) {
   return ids;
 }
 
-std::ifstream open(const std::filesystem::path& file) {
-  std::error_code error;
-  std::ifstream stream;
-  if (std::filesystem::is_regular_file(file, error)) stream.open(file, std::ios::binary);
-  if (!stream.is_open())
-    throw Error(ErrorCode::data, "cannot read the input", file.string(), "give the path of a file");
-  return stream;
+// A part of the input file at a time.
+class TextLines {
+ public:
+  explicit TextLines(const TextFile& file) : bytes_(file) {}
+
+  bool next(std::string& line) {
+    std::size_t newline;
+    while ((newline = rest_.find('\n')) == std::string::npos && fill()) {
+    }
+    if (rest_.empty()) return false;
+    const std::size_t size = newline == std::string::npos ? rest_.size() : newline + 1;
+    line = rest_.substr(0, size);
+    rest_.erase(0, size);
+    return true;
+  }
+
+  std::string whole() {
+    while (fill()) {
+    }
+    return std::move(rest_);
+  }
+
+ private:
+  bool fill() {
+    std::string block(std::size_t{1} << 16, '\0');
+    block.resize(bytes_.read_at(offset_, block));
+    offset_ += block.size();
+    rest_ += block;
+    return !block.empty();
+  }
+
+  TextBytes bytes_;
+  std::uint64_t offset_ = 0;
+  std::string rest_;
+};
+
+// What `ingot prepare` would take the file for; ids to decode are never an array of objects.
+TextFile input_file(const TokenizeOptions& options) {
+  const std::string path = options.input->string();
+  if (!options.decode) {
+    const std::string paths[] = {path};
+    return find_text(paths, {}, options.field).files.front();
+  }
+  return {.path = path, .jsonl = is_json_lines(path)};
+}
+
+Ids encode(const Tokenizer& tokenizer, const TokenizeOptions& options, const std::string& text) {
+  if (!options.special) return tokenizer.encode(text);
+  const auto begin = tokenizer.begin_ids(), end = tokenizer.end_ids();
+  Ids ids(begin.begin(), begin.end());
+  tokenizer.encode(text, ids);
+  ids.insert(ids.end(), end.begin(), end.end());
+  return ids;
 }
 
 void convert(const Tokenizer& tokenizer, const TokenizeOptions& options, const std::string& input,
              const std::string& where, std::ostream& out) {
   if (!options.decode) {
-    const Ids ids = tokenizer.encode(input);
+    const Ids ids = encode(tokenizer, options, input);
     if (options.json) return write_json_ids(ids, out);
     write_ids(ids, " ", out);
     out << '\n';
@@ -123,18 +173,27 @@ void convert(const Tokenizer& tokenizer, const TokenizeOptions& options, const s
   out << text;
 }
 
-void convert_lines(const Tokenizer& tokenizer, const TokenizeOptions& options, std::istream& input,
-                   const std::string& where, std::ostream& out) {
+void convert_lines(const Tokenizer& tokenizer, const TokenizeOptions& options, const TextFile& file,
+                   std::ostream& out) {
+  TextLines lines(file);
   std::size_t number = 0;
-  for (std::string line; std::getline(input, line);) {
-    const std::string place = where + ":" + std::to_string(++number);
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+  for (std::string line; lines.next(line);) {
+    const std::string place = file.path + ":" + std::to_string(++number);
+    if (line.find_first_not_of(" \t\r\n") == std::string::npos) continue;
     if (options.decode) {
       write_json_text(tokenizer.decode(ids_of_json(line, place)), out);
     } else {
-      write_json_ids(tokenizer.encode(text_of_json(line, options.field, place)), out);
+      write_json_ids(encode(tokenizer, options, text_of_json(line, options.field, place)), out);
     }
   }
+}
+
+void convert_file(const Tokenizer& tokenizer, const TokenizeOptions& options, std::ostream& out) {
+  const TextFile file = input_file(options);
+  if (file.jsonl) return convert_lines(tokenizer, options, file, out);
+  std::string text = TextLines(file).whole();
+  if (text.starts_with(kByteOrderMark)) text.erase(0, kByteOrderMark.size());
+  convert(tokenizer, options, text, file.path, out);
 }
 
 }  // namespace
@@ -148,15 +207,7 @@ int tokenize_command(const TokenizeOptions& options, std::ostream& out) {
   if (options.text) {
     convert(tokenizer, options, *options.text, "--text", out);
   } else {
-    std::ifstream stream = open(*options.input);
-    if (options.input->extension() == ".jsonl") {
-      convert_lines(tokenizer, options, stream, options.input->string(), out);
-    } else {
-      const std::string text(std::istreambuf_iterator<char>(stream), {});
-      convert(tokenizer, options, text, options.input->string(), out);
-    }
-    if (stream.bad())
-      throw Error(ErrorCode::data, "reading failed", options.input->string(), "check the disk");
+    convert_file(tokenizer, options, out);
   }
   if (!out.flush())
     throw Error(ErrorCode::device, "writing the output failed", "stdout",

@@ -1,4 +1,4 @@
-#include "data/tokenizer/tokenize_command.h"
+#include "data/prepare/tokenize_command.h"
 
 #include <gtest/gtest.h>
 
@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "engine/base/error.h"
+#include "io/compressed_testing.h"
 
 namespace ingot {
 namespace {
@@ -56,6 +57,22 @@ TEST(TokenizeCommand, JsonLinesGiveOneObjectEach) {
             run({.text = "a", .json = true}));
 }
 
+TEST(TokenizeCommand, AFileIsTakenForWhatPrepareTakesItFor) {
+  const std::string expected = run({.text = "a", .json = true});
+  const std::string line = "{\"text\": \"a\", \"score\": NaN}\n";
+  EXPECT_EQ(run({.input = write_file("in.ndjson", line)}), expected);
+  EXPECT_EQ(run({.input = write_file("in.JSONL", "\xEF\xBB\xBF" + line)}), expected);
+  EXPECT_EQ(run({.input = write_file("lines.json", line)}), expected);
+  EXPECT_EQ(run({.input = write_file("array.json", "[\n" + line + "]")}), expected);
+  EXPECT_EQ(run({.input = write_file("in.jsonl.gz", gzipped(line))}), expected);
+  EXPECT_EQ(run({.input = write_file("bom.txt",
+                                     "\xEF\xBB\xBF"
+                                     "a")}),
+            run({.text = "a"}));
+  EXPECT_EQ(run({.input = write_file("back.ndjson", expected), .decode = true}),
+            "{\"text\": \"a\"}\n");
+}
+
 TEST(TokenizeCommand, MistakesAreNamedWithTheirPlace) {
   const auto error = [](const TokenizeOptions& options) -> std::string {
     try {
@@ -67,7 +84,7 @@ TEST(TokenizeCommand, MistakesAreNamedWithTheirPlace) {
   };
   EXPECT_NE(error({}).find("--input and --text"), std::string::npos);
   EXPECT_NE(error({.input = "/no/such/file"}).find("/no/such/file"), std::string::npos);
-  EXPECT_NE(error({.input = "/"}).find("cannot read"), std::string::npos);
+  EXPECT_NE(error({.input = "/no"}).find("cannot read"), std::string::npos);
   EXPECT_NE(error({.text = "1 two", .decode = true}).find("'two'"), std::string::npos);
   EXPECT_NE(error({.text = "999999", .decode = true}).find("999999"), std::string::npos);
   EXPECT_NE(error({.input = write_file("bad.jsonl", "\"ok\"\n{\"txt\": 1}\n")}).find("bad.jsonl:2"),

@@ -6,8 +6,9 @@
 //   --input FILE     the same, for the whole file            the same
 //   --input X.jsonl  each line's text: {"ids": [...]}\n      each line's ids: {"text": "..."}\n
 //
-// A line of a .jsonl is an object with the field below, or the bare value. Ids to decode are
-// numbers with spaces, commas or newlines between, or JSON: a list, or an object with "ids".
+// What a file holds is told as `ingot prepare` tells it (data/prepare/text_source.h). A line of a
+// .jsonl is an object with the field below, or the bare value. Ids to decode are numbers with
+// spaces, commas or newlines between, or JSON: a list, or an object with "ids".
 #pragma once
 
 #include <filesystem>
@@ -23,6 +24,7 @@ struct TokenizeOptions {
   std::optional<std::string> text;
   bool decode = false;
   bool json = false;
+  bool special = false;        // encoding: with what the tokenizer puts around a text
   std::string field = "text";  // of a .jsonl's lines when encoding
 };
 
