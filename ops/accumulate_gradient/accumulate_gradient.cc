@@ -4,7 +4,8 @@
 
 namespace ingot {
 
-const OpKind kAccumulateGradient{.name = "accumulate_gradient"};
+const OpKind kAccumulateGradient{.name = "accumulate_gradient",
+                                 .square_sums = accumulated_square_sums};
 
 std::int64_t accumulated_square_sums(const Shape& gradient) {
   const StateLayout layout{.rows = gradient.rows(), .columns = gradient.last()};

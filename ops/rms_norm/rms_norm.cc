@@ -22,8 +22,9 @@ void rms_norm_gradient(Gradients& gradients, const Op& op) {
 
 }  // namespace
 
-const OpKind kRmsNorm{.name = "rms_norm", .gradient = rms_norm_gradient};
-const OpKind kRmsNormBackward{.name = "rms_norm_backward"};
+const OpKind kRmsNorm{
+    .name = "rms_norm", .gradient = rms_norm_gradient, .writes_codes = true, .row_wise = true};
+const OpKind kRmsNormBackward{.name = "rms_norm_backward", .writes_codes = true};
 
 Tensor rms_norm(Program& program, Tensor x, Tensor gain, const RmsNormOptions& options) {
   if (x.columns % options.groups != 0 || gain.columns != x.columns / options.groups ||

@@ -45,7 +45,8 @@ void check_options(const Program& program, const RouterOptions& options, std::in
 
 }  // namespace
 
-const OpKind kRoute{.name = "route", .gradient = route_gradient, .stateful = true};
+const OpKind kRoute{
+    .name = "route", .gradient = route_gradient, .stateful = true, .exact_operand = 0};
 const OpKind kRouteBackward{.name = "route_backward"};
 const OpKind kBiasUpdate{.name = "bias_update"};
 

@@ -43,8 +43,17 @@ void swiglu_gradient(Gradients& gradients, const Op& op) {
 
 }  // namespace
 
-const OpKind kSwiglu{.name = "swiglu", .gradient = swiglu_gradient, .cost = forward_cost};
-const OpKind kSwigluBackward{.name = "swiglu_backward", .cost = backward_cost};
+const OpKind kSwiglu{.name = "swiglu",
+                     .gradient = swiglu_gradient,
+                     .cost = forward_cost,
+                     .codes_operand = 0,
+                     .writes_codes = true,
+                     .row_wise = true};
+const OpKind kSwigluBackward{.name = "swiglu_backward",
+                             .cost = backward_cost,
+                             .codes_operand = 1,
+                             .writes_codes = true,
+                             .row_wise = true};
 
 Tensor swiglu(Program& program, Tensor gate_up, Tensor row_weight, Tensor row_count) {
   const std::int64_t rows = program.rows(gate_up);
