@@ -202,15 +202,9 @@ Tensor Builder::embedding_table(std::string_view name) {
   const std::string checkpoint =
       name == "lm_head" ? "lm_head.weight" : "model." + std::string(name) + ".weight";
   // At the top of the program, whatever the layer that first asks for it.
-  const std::string scope = program.scope();
-  const int layer = program.layer();
-  program.set_scope("");
-  program.set_layer(-1);
-  const Tensor table = find_or_add(std::string(name), shape, options.dtype, Kind::matrix, 0,
-                                   {{checkpoint, 0, shape}});
-  program.set_scope(scope);
-  program.set_layer(layer);
-  return table;
+  const At top(program, Cursor{.part = program.part(), .phase = program.phase()});
+  return find_or_add(std::string(name), shape, options.dtype, Kind::matrix, 0,
+                     {{checkpoint, 0, shape}});
 }
 
 }  // namespace ingot

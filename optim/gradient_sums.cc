@@ -31,7 +31,7 @@ std::size_t start_in_each_micro_step(Program& program, Tensor gradient, std::siz
 }  // namespace
 
 void sum_gradients_in(Program& program, StateForm form) {
-  program.set_phase(Phase::backward);
+  const At backward(program, Cursor{.phase = Phase::backward});
   const std::size_t end = program.ops().size();
   std::vector<std::size_t> after;
   for (Weight& weight : program.weights()) {

@@ -1,11 +1,5 @@
 #include "optim/square_sums.h"
 
-#include "engine/execution/gradient_squares.h"
-#include "ops/accumulate_gradient/accumulate_gradient.h"
-#include "ops/cross_entropy/cross_entropy.h"
-#include "ops/grouped_linear/grouped_linear.h"
-#include "ops/linear/linear.h"
-
 namespace ingot {
 namespace {
 
@@ -22,14 +16,8 @@ std::vector<Op*> last_writers(Program& program) {
 
 // How many sums an op leaves of a gradient; 0: it can't.
 std::int64_t sums_of(const Op& op, const Shape& gradient) {
-  if (op.part != Part::micro_step) return 0;
-  if (op.kind == &kAccumulateGradient) return accumulated_square_sums(gradient);
-  if (op.kind != &kLinearWgrad && op.kind != &kGroupedLinearWgrad &&
-      op.kind != &kCrossEntropyBackward) {
-    return 0;
-  }
-  const std::int64_t matrices = gradient.rank() == 3 ? gradient[0] : 1;
-  return matrices * cells_of(gradient.rows() / matrices, gradient.last());
+  const bool can = op.part == Part::micro_step && op.kind->square_sums != nullptr;
+  return can ? op.kind->square_sums(gradient) : 0;
 }
 
 }  // namespace

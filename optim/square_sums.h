@@ -14,8 +14,8 @@ struct NormOperands {
 };
 
 // Called when all ops of the micro-step are there. Gives the op that writes a gradient last an
-// output for the sums, where it is a matrix product (of linear, grouped_linear or the head) or adds
-// the gradient to a sum in fewer bits. Their squares are complete after the update's last
+// output for the sums, where its kind can leave them (OpKind::square_sums): matrix products, and
+// what adds the gradient to a sum in fewer bits. Their squares are complete after the update's last
 // micro-step (Turn::last).
 NormOperands leave_square_sums(Program& program, const std::vector<Tensor>& gradients);
 

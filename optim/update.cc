@@ -21,7 +21,7 @@ bool by_muon(const Program& program, const Weight& weight, const UpdateOptions& 
 void add_moments(Program& program, Weight& weight, const UpdateOptions& options) {
   const TensorInfo info = program.info(weight.tensor);
   const bool vector = info.shape.rank() < 2;
-  program.set_layer(info.layer);
+  const At of_weight(program, Cursor{.layer = info.layer});
   const StateTensors first =
       add_state(program, info.name + " first moment", info.shape,
                 vector ? StateForm::f32 : options.first_moment, Role::optimizer_state);
@@ -81,7 +81,6 @@ void append_update(Program& program, const UpdateOptions& options,
   for (Weight& weight : program.weights()) {
     if (weight.gradient) add_moments(program, weight, options);
   }
-  program.set_layer(-1);
   const Tensor skipped = options.in_backward ? update_meanwhile(program, options)
                                              : update_afterwards(program, options);
   std::vector<ReportItem> loads;

@@ -33,7 +33,7 @@ std::vector<Tensor> update_in_backward(
   const std::size_t end = program.ops().size();
   std::vector<Tensor> norms;
   std::vector<std::size_t> after;
-  program.set_phase(Phase::update);
+  const At update(program, Cursor{.phase = Phase::update});
   for (const Weight& weight : program.weights()) {
     if (!weight.gradient) continue;
     program.info(weight.gradient).lifetime = Lifetime::transient;

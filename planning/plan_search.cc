@@ -5,6 +5,7 @@
 
 #include "memory/plan.h"
 #include "ops/cross_entropy/cross_entropy.h"
+#include "ops/quantize/quantize.h"
 
 namespace ingot {
 namespace {
@@ -22,15 +23,25 @@ std::vector<double> price_ladder() {
   return prices;
 }
 
+// Of quantizing the activation and of restoring it: two ops, made here only to be priced.
+double seconds_in_8_bits(const Program& program, const SavedActivation& activation,
+                         const CostModel& costs) {
+  if (activation.int8_bytes == 0) return 0;
+  Program ops;
+  const Tensor values = ops.add_tensor(program.tensors()[activation.tensor]);
+  const Quantized codes = quantize(ops, values, {.group = kActivationGroup});
+  dequantize(ops, codes, values, kActivationGroup);
+  const auto bytes = static_cast<double>(activation.bytes + activation.int8_bytes);
+  double seconds = 0;
+  for (const Op& op : ops.ops()) {
+    seconds += costs.seconds_of_bytes(CostModel::key_of(ops, op), bytes);
+  }
+  return seconds;
+}
+
 StorageCosts costs_of(const Program& program, const SavedActivation& activation,
                       const CostModel& costs) {
-  const TensorInfo& info = program.tensors()[activation.tensor];
-  StorageCosts result;
-  result.int8_seconds =
-      costs.seconds_of_bytes("quantize " + std::string(name_of(info.dtype)) + " i8 f32",
-                             static_cast<double>(activation.bytes + activation.int8_bytes)) +
-      costs.seconds_of_bytes("dequantize i8 f32 " + std::string(name_of(info.dtype)),
-                             static_cast<double>(activation.bytes + activation.int8_bytes));
+  StorageCosts result{.int8_seconds = seconds_in_8_bits(program, activation, costs)};
   for (const std::size_t op : activation.recompute_ops) {
     result.recompute_seconds += costs.seconds(program, program.ops()[op]);
   }

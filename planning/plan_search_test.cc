@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "backends/cpu/cpu_backend.h"
@@ -139,6 +140,23 @@ TEST_F(Packing, IsRecordedAndOlderRecordsHaveNone) {
   EXPECT_EQ(compile_recorded(accumulating(), record).packed_weights, compiled.packed_weights);
   json.erase("pack_weights");
   EXPECT_EQ(compile_recorded(accumulating(), parse_plan_record(json, "here")).packed_weights, 0);
+}
+
+// Also of fp32, where the scales and the values that are made from codes have one dtype.
+TEST(StorageInEightBits, CostsWhatQuantizingAndDequantizingWereTimed) {
+  const auto in_8_bits = [](double seconds_per_byte) {
+    CostModel costs;
+    for (const char* key : {"quantize f32 i8 f32", "dequantize i8 f32"}) {
+      costs.add(key, {.rows = 512, .bytes = 1, .seconds = seconds_per_byte});
+    }
+    const TrainingProgram compiled = compile_chosen(
+        wide_head({"precision.compute=fp32"}),
+        {.micro_batch = 2, .cheap_price = 1e-9, .dear_price = 1e-9, .dear_layers = 2}, &costs);
+    return std::ranges::count(compiled.stored, Storage::int8,
+                              &std::pair<std::string, Storage>::second);
+  };
+  EXPECT_GT(in_8_bits(1e-12), 0);
+  EXPECT_EQ(in_8_bits(1), 0);
 }
 
 TEST_F(HeadChunk, OfOlderRecordsIsTheRules) {

@@ -5,26 +5,22 @@
 #include <optional>
 #include <vector>
 
-#include "engine/program/rewrite_ops.h"
+#include "engine/program/order.h"
 #include "ops/quantize/quantize.h"
 #include "ops/quantize/row_codes.h"
-#include "ops/rms_norm/rms_norm.h"
 #include "ops/swiglu/swiglu.h"
 
 namespace ingot {
 namespace {
 
-bool touches(const std::vector<Tensor>& operands, Tensor t) {
-  return std::ranges::any_of(operands,
-                             [&](Tensor operand) { return operand && overlap(operand, t); });
+// Which input an op can read as codes, row by row.
+std::optional<std::size_t> readable_as_codes(const Op& op) {
+  if (!op.kind->row_wise || op.kind->codes_operand < 0) return std::nullopt;
+  return op.kind->codes_operand;
 }
 
-// Which input an op can read as codes, and save as codes: that of gate and up.
-std::optional<std::size_t> readable_as_codes(const Op& op) {
-  if (op.kind == &kSwiglu) return 0;
-  if (op.kind == &kSwigluBackward) return 1;
-  return std::nullopt;
-}
+// Whether an op can write codes of its first input.
+bool can_save_input(const Op& op) { return op.kind->writes_codes && readable_as_codes(op) == 0; }
 
 class Fusion {
  public:
@@ -51,14 +47,14 @@ class Fusion {
     for (std::size_t j = i; j-- > 0 && same_part(i, j);) {
       Op& op = ops_[j];
       if (touches(op.outputs, values)) {
-        if (can_write_codes(op) && op.outputs[0] == values && !codes_of(op, CodesOf::output)) {
+        if (op.kind->writes_codes && op.outputs[0] == values && !codes_of(op, CodesOf::output)) {
           add_codes(op, CodesOf::output, ops_[i]);
           changed_.push_back(&op);
           return true;
         }
         break;
       }
-      const bool can_save = op.kind == &kSwiglu && op.inputs[0] == values;
+      const bool can_save = can_save_input(op) && op.inputs[0] == values;
       if (can_save && reader == nullptr && !codes_of(op, CodesOf::input)) reader = &op;
     }
     if (reader == nullptr) return false;
@@ -113,15 +109,6 @@ class Fusion {
   std::vector<std::size_t> gone_;
   std::vector<Op*> changed_;
 };
-
-// Whether the later op must stay behind the earlier one.
-bool depends(const Op& later, const Op& earlier) {
-  const auto any_in = [](const std::vector<Tensor>& some, const std::vector<Tensor>& others) {
-    return std::ranges::any_of(some, [&](Tensor t) { return t && touches(others, t); });
-  };
-  return any_in(later.inputs, earlier.outputs) || any_in(later.outputs, earlier.outputs) ||
-         any_in(later.outputs, earlier.inputs);
-}
 
 // A SwiGLU that backward runs again from codes, for the products that want h: its backward op reads
 // the same codes a little later and makes h on the way. What needs h waits for it.
@@ -179,11 +166,6 @@ class HiddenFromBackward {
 };
 
 }  // namespace
-
-bool can_write_codes(const Op& op) {
-  return op.kind == &kRmsNorm || op.kind == &kRmsNormBackward || op.kind == &kSwiglu ||
-         op.kind == &kSwigluBackward;
-}
 
 void fuse_codes(Program& program) {
   Fusion(program).run();

@@ -7,9 +7,6 @@
 
 namespace ingot {
 
-// Whether an op can write the codes of what it makes, outputs[0]: norms and SwiGLU, either way.
-bool can_write_codes(const Op& op);
-
 // A kQuantize op goes into the op that makes its values, or into one before it that reads them; a
 // kDequantize op into all ops that read its values, if they can take codes. Values that nothing
 // reads any more are not written.

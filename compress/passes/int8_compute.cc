@@ -1,11 +1,9 @@
 #include "compress/passes/int8_compute.h"
 
 #include <algorithm>
-#include <string_view>
 #include <utility>
 #include <vector>
 
-#include "compress/passes/fuse_codes.h"
 #include "engine/program/rewrite_ops.h"
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/dispatch/dispatch.h"
@@ -17,23 +15,13 @@ namespace {
 // Quantizing a weight costs as much as some 50 rows of the product save.
 constexpr std::int64_t kFewestRows = 64;
 
-struct Product {
-  std::string_view kind;
-  bool of_gradient;  // the first operand is one
-  bool wgrad;
-};
-constexpr Product kProducts[] = {
-    {"linear", false, false},
-    {"linear_dgrad", true, false},
-    {"linear_wgrad", true, true},
-    {"grouped_linear", false, false},
-    {"grouped_linear_dgrad", true, false},
-    {"grouped_linear_wgrad", true, true},
-};
-
-const Product* product_of(const Op& op) {
-  const auto found = std::ranges::find(kProducts, op.kind->name, &Product::kind);
-  return found == std::end(kProducts) ? nullptr : found;
+bool is_wgrad(const Op& op) { return op.kind->product == Product::wgrad; }
+// Those whose first operand is a gradient.
+bool is_gradient_product(const Op& op) {
+  return op.kind->product == Product::dgrad || is_wgrad(op);
+}
+bool is_product(const Op& op) {
+  return op.kind->product == Product::forward || is_gradient_product(op);
 }
 
 // The head with its loss. Its fp32 logits and gradients are chunks inside the op.
@@ -76,8 +64,8 @@ class CodeSharing {
     constexpr std::int64_t kLongest = 1 << 16;  // of a sum in int32 (backends/cpu/int8_matmul.h)
     if (!op.attributes.flag("int8") || op.attributes.integer("int8_block") != 0) return false;
     const Tensor operand = op.inputs[0];
-    return product_of(op) != nullptr && is_float(program_.dtype(operand)) &&
-           operand.columns % 4 == 0 && operand.columns <= kLongest;
+    return is_product(op) && is_float(program_.dtype(operand)) && operand.columns % 4 == 0 &&
+           operand.columns <= kLongest;
   }
 
   // The products from op `first` on whose first operand is this one, as it is then.
@@ -111,7 +99,7 @@ class CodeSharing {
     const std::span<const Op> before = std::as_const(program_).ops();
     const auto maker = std::find_if(before.rbegin(), before.rend(),
                                     [&](const Op& op) { return writes(op, operand); });
-    return maker != before.rend() && maker->part == program_.part() && can_write_codes(*maker) &&
+    return maker != before.rend() && maker->part == program_.part() && maker->kind->writes_codes &&
            maker->outputs[0] == operand;
   }
 
@@ -168,20 +156,17 @@ class CodeSharing {
 void mark_int8_compute(Program& program, const PrecisionConfig& config) {
   if (config.compute != ComputeType::int8) return;
   for (Op& op : program.ops()) {
-    if (op.kind == &kCrossEntropy || op.kind == &kCrossEntropyBackward) {
-      mark_head(program, op, config);
-    }
-    const Product* product = product_of(op);
-    if (product == nullptr || op.layer < 0) continue;
-    if (product->wgrad && config.wgrad != WgradType::int8) continue;
+    if (is_head(op)) mark_head(program, op, config);
+    if (!is_product(op) || op.layer < 0) continue;
+    if (is_wgrad(op) && config.wgrad != WgradType::int8) continue;
     const Tensor a = op.inputs[0], b = op.inputs[1], c = op.outputs[0];
     const DType dtype = program.dtype(a);
     const bool one_type = dtype != DType::f32 && program.dtype(b) == dtype &&
-                          (product->wgrad || program.dtype(c) == dtype);
+                          (is_wgrad(op) || program.dtype(c) == dtype);
     if (!one_type || program.rows(a) < kFewestRows) continue;
     op.attributes.set("int8", 1);
     op.attributes.set("int8_block", static_cast<double>(config.int8_scales));
-    if (product->of_gradient) op.attributes.set("stochastic", 1);
+    if (is_gradient_product(op)) op.attributes.set("stochastic", 1);
   }
   CodeSharing(program).run();
 }

@@ -45,7 +45,7 @@ struct Products {
 Products run(bool grouped, const PrecisionConfig& config, int threads, std::int64_t out = 72) {
   OpCheck check(DType::bf16, cpu::all_cpu_kernels(), threads);
   Program& program = check.program();
-  program.set_layer(3);
+  const At layer(program, Cursor{.layer = 3});
   const Tensor x = check.leaf("x", {200, 150});
   Tensor y;
   if (grouped) {
@@ -103,7 +103,7 @@ TEST(Int8Compute, GradientsAreQuantizedOnceForBothProducts) {
 // What is overwritten in between is not the same operand.
 TEST(Int8Compute, CodesAreNotSharedAcrossAWrite) {
   Program program;
-  program.set_layer(0);
+  const At layer(program, Cursor{.layer = 0});
   const Tensor x = program.activation("x", {128, 96}, DType::bf16);
   const Tensor weight = program.persistent("weight", {8, 96}, DType::bf16, Role::weight);
   const auto quantized_with = [&](bool write) {
@@ -164,7 +164,7 @@ TEST(Int8Compute, LeavesRoutersHeadsAndDecodingAlone) {
   };
   const Tensor x = program.activation("x", {128, 96}, DType::bf16);
   linear(program, x, weight(8, DType::bf16), {.output_dtype = DType::f32});  // the head: no layer
-  program.set_layer(0);
+  const At layer(program, Cursor{.layer = 0});
   linear(program, x, weight(8, DType::f32), {.output_dtype = DType::f32});  // a router
   linear(program, program.activation("few", {8, 96}, DType::bf16), weight(8, DType::bf16));
   linear(program, program.activation("fp32", {128, 96}, DType::f32), weight(8, DType::f32));

@@ -1,6 +1,5 @@
 #include "compress/passes/int8_weights.h"
 
-#include <string_view>
 #include <vector>
 
 #include "ops/state_forms/state_forms.h"
@@ -8,37 +7,29 @@
 namespace ingot {
 namespace {
 
-// Kinds whose second input may be codes, and which input their scales are then.
-struct Reader {
-  std::string_view kind;
-  std::size_t scales;
-};
-constexpr Reader kReaders[] = {{"linear", 4}, {"grouped_linear", 3}, {"embedding", 2}};
-
-const Reader* reader_of(const Op& op) {
-  for (const Reader& reader : kReaders) {
-    if (op.kind->name == reader.kind) return &reader;
-  }
-  return nullptr;
+// Whether the op can read its weight as codes, with their scales as a last input.
+bool reads_coded_weight(const Op& op) {
+  return op.kind->weight_operand >= 0 && op.kind->codes_operand == op.kind->weight_operand;
 }
 
-// By tensor: whether a router reads it.
-std::vector<bool> routers_scores(const Program& program) {
-  std::vector<bool> scores(program.tensors().size());
+// By tensor: whether something is decided by it.
+std::vector<bool> exact_tensors(const Program& program) {
+  std::vector<bool> exact(program.tensors().size());
   for (const Op& op : program.ops()) {
-    if (op.kind->name == "route") scores[op.inputs[0].id] = true;
+    if (op.kind->exact_operand >= 0) exact[op.inputs[op.kind->exact_operand].id] = true;
   }
-  return scores;
+  return exact;
 }
 
 // By tensor: whether all that use it can read codes instead.
 std::vector<bool> readable_as_codes(const Program& program) {
   std::vector<bool> readable(program.tensors().size(), true);
-  const std::vector<bool> scores = routers_scores(program);
+  const std::vector<bool> exact = exact_tensors(program);
   for (const Op& op : program.ops()) {
-    const bool reads = reader_of(op) != nullptr && !scores[op.outputs[0].id];
-    for (std::size_t i = 0; i < op.inputs.size(); ++i) {
-      if (op.inputs[i] && !(reads && i == 1)) readable[op.inputs[i].id] = false;
+    const bool reads = reads_coded_weight(op) && !exact[op.outputs[0].id];
+    for (int i = 0; i < static_cast<int>(op.inputs.size()); ++i) {
+      const Tensor t = op.inputs[i];
+      if (t && !(reads && i == op.kind->weight_operand)) readable[t.id] = false;
     }
   }
   return readable;
@@ -61,12 +52,12 @@ void store_weights_in_int8(Program& program) {
     program.info(weight.tensor).lifetime = Lifetime::transient;  // and used by nothing
   }
   for (Op& op : program.ops()) {
-    const Reader* reader = reader_of(op);
-    if (reader == nullptr || !coded[op.inputs[1].id]) continue;
-    const StateTensors& codes = coded[op.inputs[1].id];
-    op.inputs[1] = codes.values;
-    op.inputs.resize(reader->scales + 1);
-    op.inputs[reader->scales] = codes.extra;
+    if (!reads_coded_weight(op)) continue;
+    Tensor& weight = op.inputs[op.kind->weight_operand];
+    const StateTensors codes = coded[weight.id];
+    if (!codes) continue;
+    weight = codes.values;
+    op.inputs.push_back(codes.extra);
     set_cost(program, op);
   }
 }

@@ -23,6 +23,12 @@ constexpr std::int64_t cells_of(std::int64_t rows, std::int64_t columns) {
   return cells_in(rows, kCellRows) * cells_in(columns, kCellColumns);
 }
 
+// Of the gradient of a weight, [rows, columns] or [experts, rows, columns]: OpKind::square_sums.
+inline std::int64_t product_square_sums(const Shape& gradient) {
+  const std::int64_t matrices = gradient.rank() == 3 ? gradient[0] : 1;
+  return matrices * cells_of(gradient.rows() / matrices, gradient.last());
+}
+
 // Where an op is to leave them now: in its last output, if it has more outputs than it needs.
 class SquareSums {
  public:

@@ -97,20 +97,14 @@ void differentiate(Program& program) {
     }
   }
 
-  const int layer = program.layer();
-  const std::string scope = program.scope();
-  program.set_phase(Phase::backward);
   std::vector<std::size_t> fused;
   for (std::size_t i = end; i-- > begin;) {
     const Op op = program.ops()[i];  // a copy: rules append, which moves the ops
     if (op.kind->gradient == nullptr) continue;
-    program.set_layer(op.layer);
-    program.set_scope(op.name);
+    const At beside(program, op, Phase::backward);
     op.kind->gradient(gradients, op);
     if (op.kind->forward_in_gradient) fused.push_back(i);
   }
-  program.set_layer(layer);
-  program.set_scope(scope);
   std::reverse(fused.begin(), fused.end());
   program.remove_ops(fused);
 }

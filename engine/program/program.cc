@@ -1,6 +1,7 @@
 #include "engine/program/program.h"
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <numeric>
 #include <stdexcept>
@@ -33,9 +34,23 @@ Shape::Shape(std::initializer_list<std::int64_t> dims) {
   for (const std::int64_t dim : dims) dims_[rank_++] = dim;
 }
 
+namespace {
+
+std::int64_t times(std::int64_t a, std::int64_t b, const Shape& shape) {
+  std::int64_t product = 0;
+  if (__builtin_mul_overflow(a, b, &product)) {
+    throw std::logic_error("a tensor of shape " + shape.to_string() + " is too large to count");
+  }
+  return product;
+}
+
+}  // namespace
+
+std::int64_t TensorInfo::bytes() const { return times(shape.elements(), size_of(dtype), shape); }
+
 std::int64_t Shape::elements() const {
   std::int64_t product = 1;
-  for (int axis = 0; axis < rank_; ++axis) product *= dims_[axis];
+  for (int axis = 0; axis < rank_; ++axis) product = times(product, dims_[axis], *this);
   return product;
 }
 
@@ -65,7 +80,13 @@ double Attributes::real(std::string_view name) const {
 }
 
 std::int64_t Attributes::integer(std::string_view name) const {
-  return static_cast<std::int64_t>(real(name));
+  constexpr double kMostExact = 1LL << 53;
+  const double value = real(name);
+  if (!(std::abs(value) <= kMostExact) || value != std::trunc(value)) {
+    throw std::logic_error("attribute " + std::string(name) +
+                           " is no exact integer: " + std::to_string(value));
+  }
+  return static_cast<std::int64_t>(value);
 }
 
 void Attributes::set(std::string_view name, double value) {
@@ -79,12 +100,12 @@ void Attributes::set(std::string_view name, double value) {
 }
 
 Tensor Program::add_tensor(TensorInfo info) {
-  if (!scope_.empty()) info.name = scope_ + "." + info.name;
+  if (!scope().empty()) info.name = scope() + "." + info.name;
   return add_tensor_as_named(std::move(info));
 }
 
 Tensor Program::add_tensor_as_named(TensorInfo info) {
-  if (info.layer < 0) info.layer = layer_;
+  if (info.layer < 0) info.layer = layer();
   const int others = names_[info.name]++;
   if (info.stream == 0) {
     info.stream =
@@ -119,9 +140,9 @@ Tensor Program::constant(std::string_view name, Shape shape, DType dtype,
 Tensor Program::shared(Tensor& made, TensorInfo info) {
   if (made) return made;
   info.lifetime = Lifetime::persistent;
-  const int layer = std::exchange(layer_, -1);
+  const int layer = std::exchange(cursor_.layer, -1);
   made = add_tensor_as_named(std::move(info));
-  layer_ = layer;
+  cursor_.layer = layer;
   return made;
 }
 
@@ -208,10 +229,10 @@ Op& Program::append(const OpKind& kind, std::vector<Tensor> inputs, std::vector<
         .inputs = std::move(inputs),
         .outputs = std::move(outputs),
         .attributes = std::move(attributes),
-        .name = scope_,
-        .phase = phase_,
-        .part = part_,
-        .layer = layer_};
+        .name = cursor_.scope,
+        .phase = cursor_.phase,
+        .part = cursor_.part,
+        .layer = cursor_.layer};
   if (kind.reads_step) step();
   set_cost(*this, op);
   ops_.push_back(std::move(op));
@@ -266,10 +287,7 @@ void Program::begin(Part part) {
   if (!ops_.empty() && ops_.back().part > part) {
     throw std::logic_error("program parts out of order");
   }
-  part_ = part;
-  phase_ = part == Part::update ? Phase::update : Phase::forward;
-  layer_ = -1;
-  scope_.clear();
+  cursor_ = {.part = part, .phase = part == Part::update ? Phase::update : Phase::forward};
 }
 
 Weight& Program::add_weight(Weight weight) {
@@ -304,15 +322,25 @@ std::string describe(const Program& program, const Op& op) {
          std::string(name_of(op.phase)) + ")";
 }
 
+At::At(Program& program, Cursor cursor)
+    : program_(program), outer_(std::exchange(program.cursor_, std::move(cursor))) {}
+
+At::At(Program& program, const Op& op) : At(program, op, op.phase) {}
+
+At::At(Program& program, const Op& op, Phase phase)
+    : At(program, Cursor{.part = op.part, .phase = phase, .layer = op.layer, .scope = op.name}) {}
+
+At::~At() { program_.cursor_ = std::move(outer_); }
+
 Scope::Scope(Program& program, std::string_view name, int layer)
     : program_(program), outer_(program.scope()), outer_layer_(program.layer()) {
-  program_.set_scope(outer_.empty() ? std::string(name) : outer_ + "." + std::string(name));
-  if (layer != -2) program_.set_layer(layer);
+  program_.cursor_.scope = outer_.empty() ? std::string(name) : outer_ + "." + std::string(name);
+  if (layer != -2) program_.cursor_.layer = layer;
 }
 
 Scope::~Scope() {
-  program_.set_scope(std::move(outer_));
-  program_.set_layer(outer_layer_);
+  program_.cursor_.scope = std::move(outer_);
+  program_.cursor_.layer = outer_layer_;
 }
 
 }  // namespace ingot

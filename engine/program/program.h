@@ -54,7 +54,7 @@ class Shape {
   int rank() const { return rank_; }
   std::int64_t operator[](int axis) const { return dims_[axis]; }
   std::int64_t last() const { return rank_ == 0 ? 1 : dims_[rank_ - 1]; }
-  std::int64_t elements() const;
+  std::int64_t elements() const;  // throws std::logic_error past 63 bits
   std::int64_t rows() const { return last() == 0 ? 0 : elements() / last(); }
   bool operator==(const Shape&) const = default;
   std::string to_string() const;  // "[4, 512]"
@@ -112,7 +112,7 @@ struct TensorInfo {
   // it.
   std::uint64_t stream = 0;
 
-  std::int64_t bytes() const { return shape.elements() * size_of(dtype); }
+  std::int64_t bytes() const;  // throws std::logic_error past 63 bits
 };
 
 // Small named numbers that a kernel reads when it is made.
@@ -122,8 +122,10 @@ class Attributes {
   Attributes(std::initializer_list<std::pair<std::string_view, double>> values);
 
   bool has(std::string_view name) const;
-  double real(std::string_view name) const;           // throws std::logic_error if absent
-  std::int64_t integer(std::string_view name) const;  // exact up to 2^53
+  double real(std::string_view name) const;  // throws std::logic_error if absent
+  // Throws std::logic_error unless it is whole and exact: at most 2^53 either way. So no byte
+  // counts and no names of random streams here.
+  std::int64_t integer(std::string_view name) const;
   bool flag(std::string_view name) const { return has(name) && real(name) != 0; }
   void set(std::string_view name, double value);
   std::span<const std::pair<std::string, double>> values() const { return values_; }
@@ -154,6 +156,16 @@ struct Cost {
 
 class Gradients;
 
+// What a kind multiplies, of y = x W^T and its gradients; inputs[0] and inputs[1] are the factors.
+enum class Product : std::uint8_t {
+  none,
+  forward,        // x, W -> y
+  dgrad,          // dy, W -> dx
+  wgrad,          // dy, x -> dW
+  head,           // hidden states, W -> the loss; a chunk of rows at a time
+  head_backward,  // the same with the gradients of both
+};
+
 // What all ops of one kind have in common. Each ops/ folder defines its kinds and functions that
 // check shapes and append them; kernels are found by `name` in a backend's table.
 struct OpKind {
@@ -167,10 +179,30 @@ struct OpKind {
   bool forward_in_gradient = false;
   // Running the op twice is not the same as running it once (the router counts its loads).
   bool stateful = false;
-  // Kernels read KernelArguments::step.
-  bool reads_step = false;
-  // Which queue it may run on beside compute; compute: none.
-  QueueKind beside = QueueKind::compute;
+
+  // --- What passes ask. A new kind says it here and is entered in no other list.
+  Product product = Product::none;
+  std::int8_t weight_operand = -1;  // the input that is a weight matrix; -1: none
+  // The input that may come as int8 codes, their scales then being the last input: a weight stored
+  // in 8 bits where it is weight_operand too (compress/passes/int8_weights.h), else what a row-wise
+  // op can read so (ops/quantize/row_codes.h). -1: none.
+  std::int8_t codes_operand = -1;
+  // The input that something is decided by, a router's logits: the product that makes it reads no
+  // weight in 8 bits. -1: none.
+  std::int8_t exact_operand = -1;
+  // The op can write codes as well: of outputs[0], and of inputs[0] where that is codes_operand
+  // (ops/quantize/row_codes.h).
+  bool writes_codes = false;
+  // Row i of the outputs is made from row i of the inputs alone, and of what all rows share (a
+  // gain, a table); no product is called so.
+  bool row_wise = false;
+  // How many sums of squares of the gradient that it writes the op can leave, as one more output
+  // (engine/execution/gradient_squares.h). Null: it can't.
+  std::int64_t (*square_sums)(const Shape& gradient) = nullptr;
+
+  // --- What devices ask.
+  bool reads_step = false;                // kernels read KernelArguments::step
+  QueueKind beside = QueueKind::compute;  // which queue it may run on beside compute; compute: none
 };
 
 // A trained tensor and how it relates to the outside world.
@@ -194,6 +226,14 @@ struct Weight {
   double init_std = 0;                 // normal(0, init_std); 0: constant init_value
   double init_value = 0;
   bool decayed = false;  // weight decay applies (two or more dimensions)
+};
+
+// Where the next op goes.
+struct Cursor {
+  Part part = Part::micro_step;
+  Phase phase = Phase::forward;
+  int layer = -1;
+  std::string scope;  // what names of ops and tensors begin with, e.g. "layers.7.mlp"
 };
 
 class Program {
@@ -264,16 +304,13 @@ class Program {
   // the op `after[i]`, in their order; all in the same part.
   void move_ops(std::size_t begin, std::span<const std::size_t> after);
 
-  // --- where the next ops go. Parts must be begun in the order of enum Part.
+  // --- where the next ops go: begin() says it for what follows, At and Scope for as long as they
+  // live. Parts must be begun in the order of enum Part.
   void begin(Part part);
-  Part part() const { return part_; }
-  void set_part(Part part) { part_ = part; }  // for passes that write a new list of ops
-  void set_phase(Phase phase) { phase_ = phase; }
-  Phase phase() const { return phase_; }
-  void set_layer(int layer) { layer_ = layer; }
-  int layer() const { return layer_; }
-  const std::string& scope() const { return scope_; }
-  void set_scope(std::string scope) { scope_ = std::move(scope); }
+  Part part() const { return cursor_.part; }
+  Phase phase() const { return cursor_.phase; }
+  int layer() const { return cursor_.layer; }
+  const std::string& scope() const { return cursor_.scope; }
 
   // --- weights
   Weight& add_weight(Weight weight);
@@ -299,10 +336,9 @@ class Program {
   int tickets_ = 0;
   std::vector<std::string> step_slots_;
   std::vector<ReportSlot> report_slots_;
-  Part part_ = Part::micro_step;
-  Phase phase_ = Phase::forward;
-  int layer_ = -1;
-  std::string scope_;
+  Cursor cursor_;
+  friend class At;
+  friend class Scope;
 };
 
 // Writes a named number into a step; nothing happens where no op of the program reads it.
@@ -314,6 +350,21 @@ void set_cost(const Program& program, Op& op);
 // An op in words: "layers.7.mlp.down_proj (linear_backward, backward)". Named by its weight where
 // it has one, else by its scope.
 std::string describe(const Program& program, const Op& op);
+
+// Says where what is appended goes while it lives: `const At here(program, op);`.
+class At {
+ public:
+  At(Program& program, Cursor cursor);
+  At(Program& program, const Op& op);               // beside this op: its part, phase, layer, scope
+  At(Program& program, const Op& op, Phase phase);  // the same, but in another phase
+  ~At();
+  At(const At&) = delete;
+  At& operator=(const At&) = delete;
+
+ private:
+  Program& program_;
+  Cursor outer_;
+};
 
 // Adds a name to the scope of tensors and ops appended while it lives, e.g. Scope s(program,
 // "mlp").

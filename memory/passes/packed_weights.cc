@@ -5,8 +5,6 @@
 #include <vector>
 
 #include "engine/program/rewrite_ops.h"
-#include "ops/grouped_linear/grouped_linear.h"
-#include "ops/linear/linear.h"
 #include "ops/pack_weight/pack_weight.h"
 
 namespace ingot {
@@ -25,27 +23,29 @@ constexpr double kLeastSaving = 0.02;
 // Products of fewer rows may have kernels that read a weight as it lies.
 constexpr double kFewestRows = 64;
 
+// That read a weight.
 bool is_product(const Op& op) {
-  return op.kind == &kLinear || op.kind == &kLinearDgrad || op.kind == &kGroupedLinear ||
-         op.kind == &kGroupedLinearDgrad;
+  return op.kind->product == Product::forward || op.kind->product == Product::dgrad;
 }
 
 bool is_int8(const Op& op) { return op.attributes.flag("int8"); }
 
 PackedFor layout_of(const Op& op) {
-  return op.kind == &kLinear || op.kind == &kGroupedLinear ? PackedFor::forward : PackedFor::dgrad;
+  return op.kind->product == Product::forward ? PackedFor::forward : PackedFor::dgrad;
 }
+
+Tensor weight_of(const Op& product) { return product.inputs[product.kind->weight_operand]; }
 
 // For each matrix of its weight.
 double rows_of(const Program& program, const Op& op) {
-  const Shape& weight = program.info(op.inputs[1]).shape;
+  const Shape& weight = program.info(weight_of(op)).shape;
   const double experts = weight.rank() == 3 ? static_cast<double>(weight[0]) : 1;
   return static_cast<double>(program.rows(op.inputs[0])) / experts;
 }
 
 bool can_be_packed(const Program& program, const Op& op) {
   if (op.part != Part::micro_step || !is_product(op)) return false;
-  const Tensor a = op.inputs[0], weight = op.inputs[1];
+  const Tensor a = op.inputs[0], weight = weight_of(op);
   const TensorInfo& info = program.info(weight);
   const bool one_type =
       program.dtype(op.outputs[0]) == info.dtype && (program.dtype(a) == info.dtype || is_int8(op));
@@ -71,7 +71,7 @@ int pack_weights(Program& program, std::int64_t micro_steps) {
   if (micro_steps < 2) return 0;
   std::vector<std::array<Copy, 4>> copies(program.tensors().size());  // by weight
   const auto copy_for = [&](const Op& op) -> Copy& {
-    return copies[op.inputs[1].id][static_cast<int>(layout_of(op)) + 2 * is_int8(op)];
+    return copies[weight_of(op).id][static_cast<int>(layout_of(op)) + 2 * is_int8(op)];
   };
   for (const Op& op : program.ops()) {
     if (!can_be_packed(program, op)) continue;
@@ -89,7 +89,7 @@ int pack_weights(Program& program, std::int64_t micro_steps) {
         if (!copy.packed) {
           const auto block =
               is_int8(op) ? std::optional(op.attributes.integer("int8_block")) : std::nullopt;
-          copy.packed = pack_weight(program, op.inputs[1], layout_of(op), block);
+          copy.packed = pack_weight(program, weight_of(op), layout_of(op), block);
           ++packed;
         }
         use_packed_weight(op, copy.packed, saved);

@@ -5,9 +5,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "engine/program/rewrite_ops.h"
-#include "ops/grouped_linear/grouped_linear.h"
-#include "ops/linear/linear.h"
+#include "engine/program/order.h"
 #include "ops/quantize/quantize.h"
 
 namespace ingot {
@@ -61,7 +59,7 @@ bool can_run_again(const Program& program, const Uses& uses, int id) {
     return std::any_of(uses.writers[t.id].begin(), uses.writers[t.id].end(), [&](std::size_t w) {
       const auto& outputs = program.ops()[w].outputs;
       return w > op && std::any_of(outputs.begin(), outputs.end(),
-                                   [&](Tensor output) { return output && overlap(output, t); });
+                                   [&](Tensor output) { return overlap(output, t); });
     });
   };
   return std::all_of(uses.writers[id].begin(), uses.writers[id].end(), [&](std::size_t writer) {
@@ -100,8 +98,7 @@ bool collect_chain(const Program& program, const Uses& uses, int id,
 // with the nearest code (B1).
 bool only_multiplied(const Program& program, const Uses& uses, int id) {
   return std::all_of(uses.wanted_by[id].begin(), uses.wanted_by[id].end(), [&](std::size_t i) {
-    const OpKind* kind = program.ops()[i].kind;
-    return kind == &kLinearWgrad || kind == &kGroupedLinearWgrad;
+    return program.ops()[i].kind->product == Product::wgrad;
   });
 }
 
@@ -143,13 +140,6 @@ class Rewriter {
     return is_forward_tensor(t) ? storage_[t.id] : Storage::keep;
   }
 
-  // Scope, layer and phase of what is appended beside an op.
-  void place_beside(const Op& op, Phase phase) {
-    program_.set_phase(phase);
-    program_.set_layer(op.layer);
-    program_.set_scope(op.name);
-  }
-
   // Quantizes the tensors that no forward op after this one touches.
   void quantize_finished(std::size_t op) {
     for (const auto* operands : {&ops_[op].inputs, &ops_[op].outputs}) {
@@ -159,7 +149,7 @@ class Rewriter {
         if (std::max(readers.empty() ? 0 : readers.back(), uses_.writers[t.id].back()) != op) {
           continue;
         }
-        place_beside(ops_[op], Phase::forward);
+        const At beside(program_, ops_[op], Phase::forward);
         quantized_[t.id] = quantize(program_, program_.whole(t.id),
                                     {.group = kActivationGroup, .stochastic = unbiased_[t.id]});
       }
@@ -182,7 +172,7 @@ class Rewriter {
     if (storage_of(t) == Storage::keep || restored_[t.id]) return;
     if (storage_[t.id] == Storage::recompute) return compute_again(t.id);
     const Tensor values = make_again(t.id);
-    place_beside(ops_[uses_.writers[t.id].front()], Phase::backward);
+    const At beside(program_, ops_[uses_.writers[t.id].front()], Phase::backward);
     dequantize(program_, quantized_[t.id], values, kActivationGroup);
     restored_[t.id] = values;
   }
@@ -270,13 +260,7 @@ void store_activations(Program& program, std::span<const SavedActivation> saved,
                              std::string(name_of(all[id])));
     }
   }
-  const int layer = program.layer();
-  const std::string scope = program.scope();
-  const Phase phase = program.phase();
   Rewriter(program, std::move(all)).run();
-  program.set_phase(phase);
-  program.set_layer(layer);
-  program.set_scope(scope);
 }
 
 }  // namespace ingot

@@ -4,7 +4,8 @@
 
 namespace ingot {
 
-const OpKind kAccumulateGradient{.name = "accumulate_gradient", .reads_step = true};
+const OpKind kAccumulateGradient{
+    .name = "accumulate_gradient", .square_sums = accumulated_square_sums, .reads_step = true};
 
 std::int64_t accumulated_square_sums(const Shape& gradient) {
   const StateLayout layout{.rows = gradient.rows(), .columns = gradient.last()};

@@ -4,7 +4,7 @@
 
 namespace ingot {
 
-const OpKind kAddInto{.name = "add_into"};
+const OpKind kAddInto{.name = "add_into", .row_wise = true};
 
 void add_into(Program& program, Tensor x, Tensor into, bool accumulate) {
   if (program.rows(x) != program.rows(into) || x.columns != into.columns ||

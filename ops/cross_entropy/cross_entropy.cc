@@ -4,6 +4,7 @@
 #include <bit>
 #include <stdexcept>
 
+#include "engine/execution/gradient_squares.h"
 #include "engine/program/autodiff.h"
 
 namespace ingot {
@@ -53,9 +54,15 @@ constexpr std::int64_t kLeastChunk = 512;
 const OpKind kCrossEntropy{.name = "cross_entropy",
                            .gradient = cross_entropy_gradient,
                            .cost = forward_cost,
-                           .forward_in_gradient = true};
-const OpKind kCrossEntropyBackward{
-    .name = "cross_entropy_backward", .cost = backward_cost, .reads_step = true};
+                           .forward_in_gradient = true,
+                           .product = Product::head,
+                           .weight_operand = 1};
+const OpKind kCrossEntropyBackward{.name = "cross_entropy_backward",
+                                   .cost = backward_cost,
+                                   .product = Product::head_backward,
+                                   .weight_operand = 1,
+                                   .square_sums = product_square_sums,
+                                   .reads_step = true};
 
 std::int64_t chunk_rows_for(std::int64_t tokens, std::int64_t hidden, std::int64_t vocabulary) {
   const std::int64_t chunks =
@@ -66,7 +73,7 @@ std::int64_t chunk_rows_for(std::int64_t tokens, std::int64_t hidden, std::int64
 }
 
 bool is_head(const Op& op) {
-  return op.kind == &kCrossEntropy || op.kind == &kCrossEntropyBackward;
+  return op.kind->product == Product::head || op.kind->product == Product::head_backward;
 }
 
 std::int64_t head_chunk(const Program& program) {

@@ -33,7 +33,11 @@ void embedding_gradient(Gradients& gradients, const Op& op) {
 
 }  // namespace
 
-const OpKind kEmbedding{.name = "embedding", .gradient = embedding_gradient, .cost = forward_cost};
+const OpKind kEmbedding{.name = "embedding",
+                        .gradient = embedding_gradient,
+                        .cost = forward_cost,
+                        .weight_operand = 1,
+                        .codes_operand = 1};
 const OpKind kEmbeddingBackward{.name = "embedding_backward", .cost = backward_cost};
 
 Tensor embedding(Program& program, Tensor ids, Tensor table, DType out) {

@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "engine/execution/gradient_squares.h"
 #include "engine/program/autodiff.h"
 
 namespace ingot {
@@ -49,11 +50,20 @@ void grouped_linear_gradient(Gradients& gradients, const Op& op) {
 const OpKind kGroupedLinear{.name = "grouped_linear",
                             .gradient = grouped_linear_gradient,
                             .cost = forward_cost,
+                            .product = Product::forward,
+                            .weight_operand = 1,
+                            .codes_operand = 1,
                             .reads_step = true};
-const OpKind kGroupedLinearDgrad{
-    .name = "grouped_linear_dgrad", .cost = dgrad_cost, .reads_step = true};
-const OpKind kGroupedLinearWgrad{
-    .name = "grouped_linear_wgrad", .cost = wgrad_cost, .reads_step = true};
+const OpKind kGroupedLinearDgrad{.name = "grouped_linear_dgrad",
+                                 .cost = dgrad_cost,
+                                 .product = Product::dgrad,
+                                 .weight_operand = 1,
+                                 .reads_step = true};
+const OpKind kGroupedLinearWgrad{.name = "grouped_linear_wgrad",
+                                 .cost = wgrad_cost,
+                                 .product = Product::wgrad,
+                                 .square_sums = product_square_sums,
+                                 .reads_step = true};
 
 Tensor grouped_linear(Program& program, Tensor x, Tensor weight, Tensor offsets) {
   const Shape& shape = program.info(weight).shape;

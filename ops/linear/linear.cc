@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "engine/execution/gradient_squares.h"
 #include "engine/program/autodiff.h"
 #include "ops/add/add.h"
 
@@ -58,10 +59,23 @@ void linear_gradient(Gradients& gradients, const Op& op) {
 
 }  // namespace
 
-const OpKind kLinear{
-    .name = "linear", .gradient = linear_gradient, .cost = linear_cost, .reads_step = true};
-const OpKind kLinearDgrad{.name = "linear_dgrad", .cost = dgrad_cost, .reads_step = true};
-const OpKind kLinearWgrad{.name = "linear_wgrad", .cost = wgrad_cost, .reads_step = true};
+const OpKind kLinear{.name = "linear",
+                     .gradient = linear_gradient,
+                     .cost = linear_cost,
+                     .product = Product::forward,
+                     .weight_operand = 1,
+                     .codes_operand = 1,
+                     .reads_step = true};
+const OpKind kLinearDgrad{.name = "linear_dgrad",
+                          .cost = dgrad_cost,
+                          .product = Product::dgrad,
+                          .weight_operand = 1,
+                          .reads_step = true};
+const OpKind kLinearWgrad{.name = "linear_wgrad",
+                          .cost = wgrad_cost,
+                          .product = Product::wgrad,
+                          .square_sums = product_square_sums,
+                          .reads_step = true};
 const OpKind kBiasGradient{.name = "bias_gradient"};
 
 Tensor linear(Program& program, Tensor x, Tensor weight, const LinearOptions& options) {

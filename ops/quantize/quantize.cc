@@ -25,8 +25,8 @@ void check(const Program& program, Tensor values, const Quantized& quantized, st
 
 }  // namespace
 
-const OpKind kQuantize{.name = "quantize", .reads_step = true};
-const OpKind kDequantize{.name = "dequantize"};
+const OpKind kQuantize{.name = "quantize", .row_wise = true, .reads_step = true};
+const OpKind kDequantize{.name = "dequantize", .row_wise = true};
 
 Quantized quantize(Program& program, Tensor values, const QuantizeOptions& options) {
   if (options.group < 1) throw std::logic_error("quantize: group is no multiple of 32");

@@ -22,8 +22,13 @@ void rms_norm_gradient(Gradients& gradients, const Op& op) {
 
 }  // namespace
 
-const OpKind kRmsNorm{.name = "rms_norm", .gradient = rms_norm_gradient, .reads_step = true};
-const OpKind kRmsNormBackward{.name = "rms_norm_backward", .reads_step = true};
+const OpKind kRmsNorm{.name = "rms_norm",
+                      .gradient = rms_norm_gradient,
+                      .writes_codes = true,
+                      .row_wise = true,
+                      .reads_step = true};
+const OpKind kRmsNormBackward{
+    .name = "rms_norm_backward", .writes_codes = true, .reads_step = true};
 
 Tensor rms_norm(Program& program, Tensor x, Tensor gain, const RmsNormOptions& options) {
   if (x.columns % options.groups != 0 || gain.columns != x.columns / options.groups ||

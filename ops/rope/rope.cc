@@ -18,7 +18,7 @@ Cost rope_cost(const Program& program, const Op& op) {
 
 }  // namespace
 
-const OpKind kRope{.name = "rope", .gradient = rope_gradient, .cost = rope_cost};
+const OpKind kRope{.name = "rope", .gradient = rope_gradient, .cost = rope_cost, .row_wise = true};
 
 namespace {
 

@@ -48,7 +48,8 @@ void check_options(const Program& program, const RouterOptions& options, std::in
 
 }  // namespace
 
-const OpKind kRoute{.name = "route", .gradient = route_gradient, .stateful = true};
+const OpKind kRoute{
+    .name = "route", .gradient = route_gradient, .stateful = true, .exact_operand = 0};
 const OpKind kRouteBackward{.name = "route_backward", .reads_step = true};
 const OpKind kBiasUpdate{.name = "bias_update", .reads_step = true};
 

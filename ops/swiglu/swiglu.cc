@@ -43,9 +43,19 @@ void swiglu_gradient(Gradients& gradients, const Op& op) {
 
 }  // namespace
 
-const OpKind kSwiglu{
-    .name = "swiglu", .gradient = swiglu_gradient, .cost = forward_cost, .reads_step = true};
-const OpKind kSwigluBackward{.name = "swiglu_backward", .cost = backward_cost, .reads_step = true};
+const OpKind kSwiglu{.name = "swiglu",
+                     .gradient = swiglu_gradient,
+                     .cost = forward_cost,
+                     .codes_operand = 0,
+                     .writes_codes = true,
+                     .row_wise = true,
+                     .reads_step = true};
+const OpKind kSwigluBackward{.name = "swiglu_backward",
+                             .cost = backward_cost,
+                             .codes_operand = 1,
+                             .writes_codes = true,
+                             .row_wise = true,
+                             .reads_step = true};
 
 Tensor swiglu(Program& program, Tensor gate_up, Tensor row_weight, Tensor row_count) {
   const std::int64_t rows = program.rows(gate_up);

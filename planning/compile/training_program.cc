@@ -36,6 +36,7 @@ void store_chosen(TrainingProgram& compiled, const ChooseStorage& choose) {
 
 // At the end of each micro-step.
 void report_losses(Program& program, const ModelLosses& losses) {
+  const At backward(program, Cursor{.phase = Phase::backward});
   std::vector<ReportItem> items;
   const auto add = [&](Tensor loss, std::string_view sum, std::string_view targets) {
     items.push_back({sum, loss.slice(0, 1)});

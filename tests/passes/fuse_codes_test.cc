@@ -38,7 +38,7 @@ struct Block {
   Block(bool experts, bool fused, int threads = 2)
       : check(DType::bf16, cpu::all_cpu_kernels(), threads) {
     Program& program = check.program();
-    program.set_layer(0);
+    const At layer(program, Cursor{.layer = 0});
     const Tensor x = check.leaf("x", {kTokens, kHidden});
     const Tensor gain = check.weight("gain", {kHidden}, 1, DType::f32);
     const Tensor norm = rms_norm(program, x, gain);
@@ -123,7 +123,7 @@ TEST(FuseCodes, HiddenIsMadeAgainWhereItsReadersCannotWait) {
     };
     const Quantized codes = quantize(program, rows("gate_up"));
     const Tensor again = rows("again"), gain = program.activation("gain", {64}, DType::f32);
-    program.set_phase(Phase::backward);
+    const At backward(program, Cursor{.phase = Phase::backward});
     dequantize(program, codes, again);
     const Tensor h = swiglu(program, again);
     const Tensor y = rms_norm(program, h, gain);
