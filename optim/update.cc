@@ -13,25 +13,20 @@ namespace {
 
 // Embeddings and the head stand at the top of the program, outside of layers.
 bool by_muon(const Program& program, const Weight& weight, const UpdateOptions& options) {
-  const TensorInfo& info = program.info(weight.tensor);
-  return options.muon_rate > 0 && info.shape.rank() >= 2 && info.layer >= 0;
+  const int layer = program.info(weight.compute).layer;
+  return options.muon_rate > 0 && weight.shape.rank() >= 2 && layer >= 0;
 }
 
 void add_moments(Program& program, Weight& weight, const UpdateOptions& options) {
-  const TensorInfo info = program.info(weight.tensor);
-  const bool vector = info.shape.rank() < 2;
-  program.set_layer(info.layer);
-  const StateTensors first =
-      add_state(program, info.name + " first moment", info.shape,
+  const bool vector = weight.shape.rank() < 2;
+  program.set_layer(program.info(weight.compute).layer);
+  weight.first_moment =
+      add_state(program, weight.name + " first moment", weight.shape,
                 vector ? StateForm::f32 : options.first_moment, Role::optimizer_state);
-  weight.first_moment = first.values;
-  weight.first_scales = first.extra;
   if (by_muon(program, weight, options)) return;
-  const StateTensors second =
-      add_state(program, info.name + " second moment", info.shape,
+  weight.second_moment =
+      add_state(program, weight.name + " second moment", weight.shape,
                 vector ? StateForm::f32 : options.second_moment, Role::optimizer_state);
-  weight.second_moment = second.values;
-  weight.second_bounds = second.extra;
 }
 
 void append_weight_update(Program& program, const Weight& weight, Tensor scale, Tensor skipped,
@@ -51,14 +46,14 @@ UpdateOutputs update_afterwards(Program& program, const UpdateOptions& options) 
   program.begin(Part::update);
   std::vector<Tensor> gradients;
   for (const Weight& weight : program.weights()) {
-    if (weight.gradient) gradients.push_back(weight.gradient);
+    if (weight.learning == Learning::gradient) gradients.push_back(weight.gradient.values);
   }
   const NormOperands operands = leave_square_sums(program, gradients);
   const GradientNorm norm =
       gradient_norm(program, operands.gradients, operands.sums, options.clip_norm);
   for (const Weight& weight : program.weights()) {
-    if (!weight.gradient) continue;
-    const Scope scope(program, program.info(weight.tensor).name, program.info(weight.tensor).layer);
+    if (weight.learning != Learning::gradient) continue;
+    const Scope scope(program, weight.name, program.info(weight.compute).layer);
     append_weight_update(program, weight, norm.scale, norm.skipped, options);
   }
   return {.norm = norm.norm, .skipped = norm.skipped};
@@ -79,15 +74,17 @@ UpdateOutputs update_meanwhile(Program& program, const UpdateOptions& options) {
 UpdateOutputs append_update(Program& program, const UpdateOptions& options,
                             const std::vector<RouterUpdate>& routers) {
   for (Weight& weight : program.weights()) {
-    if (weight.gradient) add_moments(program, weight, options);
+    if (weight.learning == Learning::gradient) add_moments(program, weight, options);
   }
   program.set_layer(-1);
   UpdateOutputs outputs = options.in_backward ? update_meanwhile(program, options)
                                               : update_afterwards(program, options);
   for (const RouterUpdate& router : routers) {
     const Scope scope(program, program.info(router.load).name, program.info(router.load).layer);
-    outputs.load_ratios.push_back(
-        bias_update(program, router.selection_bias, router.load, outputs.skipped));
+    const Weight* bias = program.weight_of(router.selection_bias);
+    const bool moved = bias != nullptr && bias->learning == Learning::rule;
+    outputs.load_ratios.push_back(bias_update(program, moved ? router.selection_bias : Tensor{},
+                                              router.load, outputs.skipped));
   }
   return outputs;
 }

@@ -24,7 +24,7 @@ struct UpdateOptions {
 // One router's part in the update.
 struct RouterUpdate {
   Tensor load;            // [experts] i32, summed over the update's micro-steps; zeroed
-  Tensor selection_bias;  // [experts] f32, or none: then the load is only reported and zeroed
+  Tensor selection_bias;  // [experts] f32; none, or frozen: the load is only reported and zeroed
 };
 
 struct UpdateOutputs {
@@ -33,10 +33,11 @@ struct UpdateOutputs {
   std::vector<Tensor> load_ratios;  // [1] f32 for each router: largest load over the mean
 };
 
-// Makes the moments of every weight with a gradient, begins Part::update and appends its ops (or,
-// in backward, appends the weights' updates to the micro-step). The update is skipped when the norm
-// is not finite, exceeds StepState::norm_limit, or StepState::skip_update is set; in backward it is
-// skipped for each weight whose own gradient is not finite, and `skipped` says that there was one.
+// Makes the moments of every weight that learns by gradient, begins Part::update and appends its
+// ops (or, in backward, appends the weights' updates to the micro-step). The update is skipped when
+// the norm is not finite, exceeds StepState::norm_limit, or StepState::skip_update is set; in
+// backward it is skipped for each weight whose own gradient is not finite, and `skipped` says that
+// there was one.
 UpdateOutputs append_update(Program& program, const UpdateOptions& options,
                             const std::vector<RouterUpdate>& routers);
 

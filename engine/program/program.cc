@@ -24,26 +24,6 @@ std::string_view name_of(Part part) {
   return kNames[static_cast<int>(part)];
 }
 
-Shape::Shape(std::initializer_list<std::int64_t> dims) {
-  if (dims.size() > dims_.size()) throw std::logic_error("a tensor has at most four dimensions");
-  for (const std::int64_t dim : dims) dims_[rank_++] = dim;
-}
-
-std::int64_t Shape::elements() const {
-  std::int64_t product = 1;
-  for (int axis = 0; axis < rank_; ++axis) product *= dims_[axis];
-  return product;
-}
-
-std::string Shape::to_string() const {
-  std::string text = "[";
-  for (int axis = 0; axis < rank_; ++axis) {
-    if (axis > 0) text += ", ";
-    text += std::to_string(dims_[axis]);
-  }
-  return text + "]";
-}
-
 Attributes::Attributes(std::initializer_list<std::pair<std::string_view, double>> values) {
   for (const auto& [name, value] : values) set(name, value);
 }
@@ -204,14 +184,20 @@ void Program::begin(Part part) {
   scope_.clear();
 }
 
+int Program::add_set(WeightSet set) {
+  sets_.push_back(std::move(set));
+  return static_cast<int>(sets_.size()) - 1;
+}
+
 Weight& Program::add_weight(Weight weight) {
   weights_.push_back(std::move(weight));
   return weights_.back();
 }
 
 const Weight* Program::weight_of(Tensor t) const {
+  if (!t) return nullptr;
   for (const Weight& weight : weights_) {
-    if (weight.tensor.id == t.id) return &weight;
+    if (weight.compute.id == t.id) return &weight;
   }
   return nullptr;
 }
