@@ -1,5 +1,6 @@
 #include "layers/builder.h"
 
+#include <algorithm>
 #include <cmath>
 #include <span>
 #include <utility>
@@ -70,8 +71,10 @@ Builder::Builder(Program& program, const ModelConfig& config, BuildOptions optio
 }
 
 std::string Builder::checkpoint_name(std::string_view name) const {
-  const std::string& scope = program.scope();
-  return "model." + (scope.empty() ? "" : scope + ".") + std::string(name);
+  std::string_view scope = program.scope();
+  const std::string& set = program.sets()[options.set].name;
+  if (!set.empty()) scope.remove_prefix(std::min(scope.size(), set.size() + 1));
+  return "model." + (scope.empty() ? "" : std::string(scope) + ".") + std::string(name);
 }
 
 Tensor Builder::state(std::string_view name, Shape shape, DType dtype, Role role,
@@ -87,37 +90,39 @@ Tensor Builder::state(std::string_view name, Shape shape, DType dtype, Role role
 }
 
 Tensor Builder::find_or_add(const std::string& name, Shape shape, DType dtype, Kind kind,
-                            double init_value, std::vector<WeightPart> parts, bool trained) {
+                            double init_value, std::vector<WeightPart> parts,
+                            Learning unless_frozen) {
   const std::string& scope = program.scope();
   if (const Tensor found = program.find(scope.empty() ? name : scope + "." + name)) return found;
-  Weight weight;
-  weight.tensor = program.persistent(name, shape, dtype, Role::weight);
-  weight.master = weight.tensor;
-  if (options.trainable && trained) {
+  Weight weight{.shape = shape};
+  weight.compute = program.persistent(name, shape, dtype, Role::weight);
+  weight.name = program.info(weight.compute).name;
+  weight.value = {.form = plain_form(dtype), .values = weight.compute};
+  weight.set = options.set;
+  weight.learning = options.learning ? options.learning(weight.name) : Learning::frozen;
+  if (weight.learning != Learning::frozen) weight.learning = unless_frozen;
+  if (weight.learning == Learning::gradient) {
     add_trained(weight, name, shape, kind == Kind::matrix ? options.master : StateForm::f32);
   }
   weight.parts = std::move(parts);
   weight.init_std = kind == Kind::vector ? 0 : config.initializer_range;
   weight.init_value = init_value;
   weight.decayed = kind != Kind::vector;
-  return program.add_weight(std::move(weight)).tensor;
+  return program.add_weight(std::move(weight)).compute;
 }
 
 // What training keeps beside a weight.
 void Builder::add_trained(Weight& weight, const std::string& name, Shape shape, StateForm master) {
   if (master == StateForm::int8) {
-    program.info(weight.tensor).lifetime = Lifetime::transient;
-    const StateTensors codes =
-        add_state(program, name + " codes", shape, StateForm::int8, Role::weight);
-    weight.codes = codes.values;
-    weight.scales = codes.extra;
-    weight.master = {};
+    program.info(weight.compute).lifetime = Lifetime::transient;
+    weight.value = add_state(program, name + " codes", shape, StateForm::int8, Role::weight);
   } else if (master == StateForm::bf16_residual) {
-    weight.residual = program.persistent(name + " residual", shape, DType::i8, Role::master);
-  } else if (master == StateForm::f32 && program.dtype(weight.tensor) != DType::f32) {
-    weight.master = program.persistent(name + " master", shape, DType::f32, Role::master);
+    weight.value.form = StateForm::bf16_residual;
+    weight.value.extra = program.persistent(name + " residual", shape, DType::i8, Role::master);
+  } else if (master == StateForm::f32 && program.dtype(weight.compute) != DType::f32) {
+    weight.value = add_state(program, name + " master", shape, StateForm::f32, Role::master);
   }
-  weight.gradient = program.persistent(name + " gradient", shape, DType::f32, Role::gradient);
+  weight.gradient = add_state(program, name + " gradient", shape, StateForm::f32, Role::gradient);
 }
 
 namespace {
@@ -178,7 +183,7 @@ Tensor Builder::router(std::int64_t experts, std::int64_t hidden_size) {
 Tensor Builder::selection_bias(std::int64_t experts) {
   return find_or_add("gate.e_score_correction_bias", {experts}, DType::f32, Kind::vector, 0,
                      {{checkpoint_name("gate.e_score_correction_bias"), 0, {experts}}},
-                     /*trained=*/false);
+                     Learning::rule);
 }
 
 Tensor Builder::experts(const std::vector<MatrixRows>& rows, std::int64_t experts,
@@ -202,7 +207,9 @@ Tensor Builder::embedding_table(std::string_view name) {
   const std::string checkpoint =
       name == "lm_head" ? "lm_head.weight" : "model." + std::string(name) + ".weight";
   // At the top of the program, whatever the layer that first asks for it.
-  const At top(program, Cursor{.part = program.part(), .phase = program.phase()});
+  const At top(program, Cursor{.part = program.part(),
+                               .phase = program.phase(),
+                               .scope = program.sets()[options.set].name});
   return find_or_add(std::string(name), shape, options.dtype, Kind::matrix, 0,
                      {{checkpoint, 0, shape}});
 }

@@ -3,6 +3,7 @@
 // papers.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,11 +19,15 @@ struct BuildOptions {
   std::int64_t batch = 1;             // sequences
   std::int64_t sequence = 1;          // tokens of each, at a time
   DType dtype = DType::f32;           // of matrices and activations
-  bool trainable = false;             // make gradients, and masters where dtype is not fp32
   StateForm master = StateForm::f32;  // of matrices: f32, bf16, bf16_residual or int8
   std::int64_t capacity = 0;          // generation: tokens the key/value cache holds; 0: no cache
   BalanceLoss balance = BalanceLoss::none;  // of the routers, in training
+  // Which weights learn, by their names in the program ("layers.7.mlp.down_proj"): those that do
+  // have a gradient, and a master where dtype is not fp32. None: all are frozen.
+  std::function<Learning(std::string_view weight)> learning;
+  int set = 0;  // that new weights belong to; what is appended has the set's name as outer scope
 };
+inline Learning learn_everything(std::string_view) { return Learning::gradient; }
 
 // Rows of one fused matrix that are a tensor of their own in checkpoints.
 struct MatrixRows {
@@ -52,7 +57,7 @@ class Builder {
   Tensor bias(const std::vector<MatrixRows>& rows);               // f32, zeros
   Tensor gain(std::string_view name, std::int64_t size);          // f32, ones: of a norm
   Tensor router(std::int64_t experts, std::int64_t hidden_size);  // f32 "gate.weight"
-  Tensor selection_bias(std::int64_t experts);                    // f32, not trained by gradient
+  Tensor selection_bias(std::int64_t experts);                    // f32, learns by rule if at all
   // [experts, rows, columns]: part i of expert e is "experts.e.NAME.weight".
   Tensor experts(const std::vector<MatrixRows>& rows, std::int64_t experts, std::int64_t columns);
   Tensor embedding_table(std::string_view name);  // [vocab_size, hidden_size]
@@ -63,7 +68,8 @@ class Builder {
  private:
   enum class Kind { matrix, precise_matrix, vector };  // precise: always fp32
   Tensor find_or_add(const std::string& name, Shape shape, DType dtype, Kind kind,
-                     double init_value, std::vector<WeightPart> parts, bool trained = true);
+                     double init_value, std::vector<WeightPart> parts,
+                     Learning unless_frozen = Learning::gradient);
   void add_trained(Weight& weight, const std::string& name, Shape shape, StateForm master);
   std::string checkpoint_name(std::string_view name) const;
 };

@@ -35,18 +35,16 @@ void sum_gradients_in(Program& program, StateForm form) {
   const std::size_t end = program.ops().size();
   std::vector<std::size_t> after;
   for (Weight& weight : program.weights()) {
-    const Tensor gradient = weight.gradient;
+    const Tensor gradient = weight.gradient.values;
     if (!gradient || program.info(gradient).shape.rank() < 2) continue;
     const std::size_t last = start_in_each_micro_step(program, gradient, end);
     if (last == end) continue;
     const TensorInfo info = program.info(gradient);
     program.info(gradient).name += " of a micro-step";
     program.info(gradient).lifetime = Lifetime::transient;
-    const Scope scope(program, program.info(weight.tensor).name, info.layer);
-    const StateTensors sum =
-        add_state(program, "sum of gradients", info.shape, form, Role::gradient);
-    weight.gradient = sum.values;
-    accumulate_gradient(program, gradient, sum);
+    const Scope scope(program, weight.name, info.layer);
+    weight.gradient = add_state(program, "sum of gradients", info.shape, form, Role::gradient);
+    accumulate_gradient(program, gradient, weight.gradient);
     after.push_back(last);
   }
   program.move_ops(end, after);

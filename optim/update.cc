@@ -14,25 +14,20 @@ namespace {
 
 // Embeddings and the head stand at the top of the program, outside of layers.
 bool by_muon(const Program& program, const Weight& weight, const UpdateOptions& options) {
-  const TensorInfo& info = program.info(weight.tensor);
-  return options.muon_rate > 0 && info.shape.rank() >= 2 && info.layer >= 0;
+  const int layer = program.info(weight.compute).layer;
+  return options.muon_rate > 0 && weight.shape.rank() >= 2 && layer >= 0;
 }
 
 void add_moments(Program& program, Weight& weight, const UpdateOptions& options) {
-  const TensorInfo info = program.info(weight.tensor);
-  const bool vector = info.shape.rank() < 2;
-  const At of_weight(program, Cursor{.layer = info.layer});
-  const StateTensors first =
-      add_state(program, info.name + " first moment", info.shape,
+  const bool vector = weight.shape.rank() < 2;
+  const At of_weight(program, Cursor{.layer = program.info(weight.compute).layer});
+  weight.first_moment =
+      add_state(program, weight.name + " first moment", weight.shape,
                 vector ? StateForm::f32 : options.first_moment, Role::optimizer_state);
-  weight.first_moment = first.values;
-  weight.first_scales = first.extra;
   if (by_muon(program, weight, options)) return;
-  const StateTensors second =
-      add_state(program, info.name + " second moment", info.shape,
+  weight.second_moment =
+      add_state(program, weight.name + " second moment", weight.shape,
                 vector ? StateForm::f32 : options.second_moment, Role::optimizer_state);
-  weight.second_moment = second.values;
-  weight.second_bounds = second.extra;
 }
 
 void append_weight_update(Program& program, const Weight& weight, Tensor scale, Tensor skipped,
@@ -52,14 +47,14 @@ Tensor update_afterwards(Program& program, const UpdateOptions& options) {
   program.begin(Part::update);
   std::vector<Tensor> gradients;
   for (const Weight& weight : program.weights()) {
-    if (weight.gradient) gradients.push_back(weight.gradient);
+    if (weight.learning == Learning::gradient) gradients.push_back(weight.gradient.values);
   }
   const NormOperands operands = leave_square_sums(program, gradients);
   const Tensor squares = sum_squares(program, operands.gradients, operands.sums);
   const Decision decision = decide(program, squares, options.clip_norm);
   for (const Weight& weight : program.weights()) {
-    if (!weight.gradient) continue;
-    const Scope scope(program, program.info(weight.tensor).name, program.info(weight.tensor).layer);
+    if (weight.learning != Learning::gradient) continue;
+    const Scope scope(program, weight.name, program.info(weight.compute).layer);
     append_weight_update(program, weight, decision.scale, decision.skipped, options);
   }
   return decision.skipped;
@@ -79,14 +74,17 @@ Tensor update_meanwhile(Program& program, const UpdateOptions& options) {
 void append_update(Program& program, const UpdateOptions& options,
                    const std::vector<RouterUpdate>& routers) {
   for (Weight& weight : program.weights()) {
-    if (weight.gradient) add_moments(program, weight, options);
+    if (weight.learning == Learning::gradient) add_moments(program, weight, options);
   }
   const Tensor skipped = options.in_backward ? update_meanwhile(program, options)
                                              : update_afterwards(program, options);
   std::vector<ReportItem> loads;
   for (const RouterUpdate& router : routers) {
     const Scope scope(program, program.info(router.load).name, program.info(router.load).layer);
-    const Tensor ratio = bias_update(program, router.selection_bias, router.load, skipped);
+    const Weight* bias = program.weight_of(router.selection_bias);
+    const bool moved = bias != nullptr && bias->learning == Learning::rule;
+    const Tensor ratio =
+        bias_update(program, moved ? router.selection_bias : Tensor{}, router.load, skipped);
     loads.push_back({report_slot::kLoad, ratio, ReportRule::most});
   }
   report(program, loads);

@@ -24,14 +24,14 @@ struct UpdateOptions {
 // One router's part in the update.
 struct RouterUpdate {
   Tensor load;            // [experts] i32, summed over the update's micro-steps; zeroed
-  Tensor selection_bias;  // [experts] f32, or none: then the load is only reported and zeroed
+  Tensor selection_bias;  // [experts] f32; none, or frozen: the load is only reported and zeroed
 };
 
-// Makes the moments of every weight with a gradient, begins Part::update and appends its ops (or,
-// in backward, appends the weights' updates to the micro-step). What the update decides is told in
-// the report: norm, skipped and the largest load of a router. It is skipped when the step's loss or
-// norm is not finite or exceeds the step's limits (ops/gradient_norm); in backward it is skipped
-// for each weight whose own gradient is not finite, and `skipped` says that there was one.
+// Makes the moments of every weight that learns by gradient, begins Part::update and appends its
+// ops (or, in backward, appends the weights' updates to the micro-step). What the update decides is
+// told in the report: norm, skipped and the largest load of a router. It is skipped when the step's
+// loss or norm is not finite or exceeds the step's limits (ops/gradient_norm); in backward it is
+// skipped for each weight whose own gradient is not finite, and `skipped` says that there was one.
 void append_update(Program& program, const UpdateOptions& options,
                    const std::vector<RouterUpdate>& routers);
 

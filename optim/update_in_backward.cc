@@ -35,14 +35,14 @@ std::vector<Tensor> update_in_backward(
   std::vector<std::size_t> after;
   const At update(program, Cursor{.phase = Phase::update});
   for (const Weight& weight : program.weights()) {
-    if (!weight.gradient) continue;
-    program.info(weight.gradient).lifetime = Lifetime::transient;
-    const Scope scope(program, program.info(weight.tensor).name, program.info(weight.tensor).layer);
-    const WeightNorm norm = weight_norm(program, weight.gradient, clip_norm);
+    if (weight.learning != Learning::gradient) continue;
+    const Tensor gradient = weight.gradient.values;
+    program.info(gradient).lifetime = Lifetime::transient;
+    const Scope scope(program, weight.name, program.info(weight.compute).layer);
+    const WeightNorm norm = weight_norm(program, gradient, clip_norm);
     append_update(weight, norm.scale, norm.skipped);
     norms.push_back(norm.norm);
-    after.resize(program.ops().size() - end,
-                 std::max(last[weight.gradient.id], last[weight.tensor.id]));
+    after.resize(program.ops().size() - end, std::max(last[gradient.id], last[weight.compute.id]));
   }
   program.move_ops(end, after);
   return norms;

@@ -66,20 +66,19 @@ PackedWeights packed_weights(const Program& program) {
 // How the largest matrix is stored from step to step, what is kept beside it, and the copies that a
 // step packs: "bf16, f32 masters, 14 packed", "bf16, i8 residuals", "int8".
 std::string weights_summary(const Program& program) {
-  const auto elements = [&program](const Weight& weight) {
-    return program.info(weight.tensor).shape.elements();
-  };
   const Weight& weight = *std::max_element(
       program.weights().begin(), program.weights().end(),
-      [&](const Weight& a, const Weight& b) { return elements(a) < elements(b); });
-  std::string text(weight.codes ? "int8" : name_of(program.dtype(weight.tensor)));
+      [](const Weight& a, const Weight& b) { return a.shape.elements() < b.shape.elements(); });
+  const WeightState& value = weight.value;
+  const bool coded = value.form == StateForm::int8;
+  std::string text(coded ? "int8" : name_of(program.dtype(weight.compute)));
   const auto beside = [&](Tensor t, const char* what) {
     text += ", " + std::string(name_of(program.dtype(t))) + what;
   };
-  if (weight.residual) {
-    beside(weight.residual, " residuals");
-  } else if (weight.master && weight.master.id != weight.tensor.id) {
-    beside(weight.master, " masters");
+  if (value.form == StateForm::bf16_residual) {
+    beside(value.extra, " residuals");
+  } else if (weight.rounded_copy()) {
+    beside(value.values, " masters");
   }
   const int copies = packed_weights(program).copies;
   return text + (copies > 0 ? ", " + std::to_string(copies) + " packed" : "");

@@ -60,7 +60,7 @@ void fill_weights(Executor& executor) {
     for (const WeightPart& part : weight.parts) {
       std::vector<float> values(part.shape.elements());
       for (std::size_t i = 0; i < values.size(); ++i) values[i] = fill_value(part.name, i);
-      write_weight_part(executor, weight, part, WeightState::value, values);
+      write_weight_part(executor, weight, &Weight::value, part, values);
     }
   }
 }
@@ -159,7 +159,7 @@ std::vector<float> Reference::gradient(const std::string& name) const {
     for (const WeightPart& part : weight.parts) {
       if (part.name != name) continue;
       std::vector<float> values(part.shape.elements());
-      read_weight_part(engine_->executor(), weight, part, WeightState::gradient, values);
+      read_weight_part(engine_->executor(), weight.gradient, part, values);
       return values;
     }
   }
@@ -175,7 +175,7 @@ double Reference::gradient_norm(const std::string& name) const {
     for (const WeightPart& part : weight.parts) {
       if (!name.empty() && part.name != name) continue;
       std::vector<float> values(part.shape.elements());
-      read_weight_part(engine_->executor(), weight, part, WeightState::gradient, values);
+      read_weight_part(engine_->executor(), weight.gradient, part, values);
       for (const float value : values) squares += static_cast<double>(value) * value;
       found = true;
     }

@@ -269,7 +269,7 @@ TEST(TiedEmbeddings, WithMtpTheirGradientIsThatOfEmbeddingAndHead) {
       for (std::size_t i = 0; i < values.size(); ++i) {
         values[i] = fill_value("model.embed_tokens.weight", i);
       }
-      write_weight_part(executor, weight, part, WeightState::value, values);
+      write_weight_part(executor, weight, &Weight::value, part, values);
     }
   }
   model["tie_word_embeddings"] = true;

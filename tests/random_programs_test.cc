@@ -95,8 +95,8 @@ Outcome outcome_of(const RunConfig& config, bool packed) {
   }
   const Executor& executor = engine.executor();
   for (const Weight& weight : executor.program().weights()) {
-    std::string bytes(executor.program().info(weight.master).bytes(), '\0');
-    executor.read(weight.master, std::as_writable_bytes(std::span(bytes)));
+    std::string bytes(executor.program().info(weight.value.values).bytes(), '\0');
+    executor.read(weight.value.values, std::as_writable_bytes(std::span(bytes)));
     outcome.weights += bytes;
   }
   return outcome;

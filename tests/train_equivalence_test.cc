@@ -37,10 +37,10 @@ std::string bytes_of(const Executor& executor, Tensor t) {
   return bytes;
 }
 
-std::string all_of(const Executor& executor, Tensor Weight::*which) {
+std::string all_of(const Executor& executor, WeightState Weight::*which) {
   std::string bytes;
   for (const Weight& weight : executor.program().weights()) {
-    if (weight.*which) bytes += bytes_of(executor, weight.*which);
+    if (weight.*which) bytes += bytes_of(executor, (weight.*which).values);
   }
   return bytes;
 }
@@ -96,7 +96,7 @@ Outcome outcome_of(const RunConfig& config, const Options& options) {
     const Batch held_back = batch_of(2, 7);
     outcome.numbers.push_back(engine->evaluate(held_back.tokens, held_back.targets).loss);
   }
-  outcome.weights = all_of(engine->executor(), &Weight::master);
+  outcome.weights = all_of(engine->executor(), &Weight::value);
   EXPECT_EQ(poison.filled() > 0, options.poisoned);
   for (const double number : outcome.numbers) EXPECT_TRUE(std::isfinite(number));
   return outcome;
@@ -277,7 +277,7 @@ TEST_P(Accumulation, OfSingleSequencesIsOneStepOfAllOfThem) {
     }
     for (const Weight& weight : engine->executor().program().weights()) {
       if (!weight.gradient) continue;
-      const std::string bytes = bytes_of(engine->executor(), weight.gradient);
+      const std::string bytes = bytes_of(engine->executor(), weight.gradient.values);
       std::vector<float> values(bytes.size() / sizeof(float));
       std::memcpy(values.data(), bytes.data(), bytes.size());
       result.gradients.push_back(std::move(values));

@@ -64,7 +64,7 @@ Outcome outcome_of(const RunConfig& config, int threads) {
     }
     double squares = 0;
     for (const Weight& weight : executor.program().weights()) {
-      if (weight.gradient) squares += squares_of(executor, weight.gradient);
+      if (weight.gradient) squares += squares_of(executor, weight.gradient.values);
     }
     outcome.expected.push_back(std::sqrt(squares) / engine.settings().loss_scale);
     outcome.norms.push_back(engine.finish_step().grad_norm);

@@ -17,19 +17,14 @@ namespace {
 constexpr std::int64_t kChunk = 1 << 18;  // elements on their way at a time
 constexpr std::int64_t kChunkBytes = 4 * kChunk;
 
-constexpr WeightState kStates[] = {WeightState::value, WeightState::first_moment,
-                                   WeightState::second_moment};
-
-std::string tensor_name(const WeightPart& part, WeightState state) {
-  switch (state) {
-    case WeightState::first_moment:
-      return part.name + ".first_moment";
-    case WeightState::second_moment:
-      return part.name + ".second_moment";
-    default:
-      return part.name;
-  }
-}
+// What is saved of a weight, and what stands behind its name then.
+struct SavedState {
+  WeightState Weight::*state;
+  const char* suffix;
+};
+constexpr SavedState kStates[] = {{&Weight::value, ""},
+                                  {&Weight::first_moment, ".first_moment"},
+                                  {&Weight::second_moment, ".second_moment"}};
 
 std::vector<std::int64_t> dims_of(const Shape& shape) {
   std::vector<std::int64_t> dims;
@@ -40,8 +35,9 @@ std::vector<std::int64_t> dims_of(const Shape& shape) {
 struct Stored {
   const Weight* weight;
   const WeightPart* part;
-  WeightState which;
-  StateTensors state;
+  WeightState Weight::*which;
+
+  const WeightState& state() const { return weight->*which; }
 };
 
 // Every state a checkpoint of this program has, by the name of its values.
@@ -49,9 +45,8 @@ std::map<std::string, Stored> stored_states(const Program& program) {
   std::map<std::string, Stored> stored;
   for (const Weight& weight : program.weights()) {
     for (const WeightPart& part : weight.parts) {
-      for (const WeightState which : kStates) {
-        const StateTensors state = state_tensors(program, weight, which);
-        if (state) stored.emplace(tensor_name(part, which), Stored{&weight, &part, which, state});
+      for (const auto& [state, suffix] : kStates) {
+        if (weight.*state) stored.emplace(part.name + suffix, Stored{&weight, &part, state});
       }
     }
   }
@@ -59,7 +54,7 @@ std::map<std::string, Stored> stored_states(const Program& program) {
 }
 
 StateDeclarations declaration_of(const std::string& name, const Stored& stored) {
-  return declare_state(name, stored.state.form, dims_of(stored.part->shape));
+  return declare_state(name, stored.state().form, dims_of(stored.part->shape));
 }
 
 // Bytes of one tensor of a checkpoint, where they lie in the executor.
@@ -76,10 +71,10 @@ struct RawTensors {
     for (const auto& [name, stored] : stored_states(program)) {
       const StateDeclarations declared = declaration_of(name, stored);
       const PartBytes bytes =
-          part_bytes(program, stored.state, stored.part->offset, stored.part->shape.elements());
-      add(declared.values, {stored.state.values, bytes.values_offset, bytes.values_bytes});
+          part_bytes(program, stored.state(), stored.part->offset, stored.part->shape.elements());
+      add(declared.values, {stored.state().values, bytes.values_offset, bytes.values_bytes});
       if (declared.extra) {
-        add(*declared.extra, {stored.state.extra, bytes.extra_offset, bytes.extra_bytes});
+        add(*declared.extra, {stored.state().extra, bytes.extra_offset, bytes.extra_bytes});
       }
     }
   }
@@ -147,7 +142,7 @@ void read_into(Executor& executor, const Stored& stored, const TensorDeclaration
     const std::span<float> chunk(values.data(), count * width);
     read(RowRange{row, row + count}, chunk);
     const WeightPart piece{stored.part->name, stored.part->offset + row * width, {count * width}};
-    write_weight_part(executor, *stored.weight, piece, stored.which, chunk);
+    write_weight_part(executor, *stored.weight, stored.which, piece, chunk);
   }
 }
 
@@ -170,16 +165,16 @@ void copy_raw(const CheckpointReader& reader, Executor& executor, const Stored& 
               const StoredState& source) {
   const Program& program = executor.program();
   const PartBytes bytes =
-      part_bytes(program, stored.state, stored.part->offset, stored.part->shape.elements());
-  copy_released(reader, executor, stored.state.values, bytes.values_offset, *source.values);
-  copy_released(reader, executor, stored.state.extra, bytes.extra_offset, *source.extra);
+      part_bytes(program, stored.state(), stored.part->offset, stored.part->shape.elements());
+  copy_released(reader, executor, stored.state().values, bytes.values_offset, *source.values);
+  copy_released(reader, executor, stored.state().extra, bytes.extra_offset, *source.extra);
 }
 
 void load_state(const CheckpointReader& reader, Executor& executor, const std::string& name,
                 const Stored& stored) {
   const StoredState source = find_state(reader, name);
   check_shape(name, source.values->shape, dims_of(stored.part->shape), reader.path().string());
-  if (source.form == stored.state.form && source.extra != nullptr) {
+  if (source.form == stored.state().form && source.extra != nullptr) {
     copy_raw(reader, executor, stored, source);
   } else {
     read_into(executor, stored, *source.values, [&](RowRange rows, std::span<float> values) {
@@ -235,7 +230,7 @@ void save_checkpoint(const Executor& executor, std::int64_t step, const RunConfi
 void load_checkpoint(const CheckpointReader& reader, Executor& executor) {
   check_version(reader);
   for (const auto& [name, stored] : stored_states(executor.program())) {
-    if (stored.which != WeightState::value && reader.find(name) == nullptr) {
+    if (stored.which != &Weight::value && reader.find(name) == nullptr) {
       clear_state(executor, stored);
     } else {
       load_state(reader, executor, name, stored);
@@ -247,10 +242,10 @@ std::vector<std::string> load_model_files(const ModelFiles& files, const ModelCo
                                           Executor& executor) {
   std::set<std::string> used;
   for (const auto& [name, stored] : stored_states(executor.program())) {
-    if (stored.which != WeightState::value) continue;
+    if (stored.which != &Weight::value) continue;
     used.insert(name);
     const StoredTensor* found = files.find(name);
-    if (found == nullptr && !stored.weight->gradient && name.ends_with("e_score_correction_bias")) {
+    if (found == nullptr && name.ends_with("e_score_correction_bias")) {
       continue;  // absent in checkpoints that never balanced: it is zero
     }
     const StoredTensor& source = found != nullptr ? *found : files.at(name);

@@ -56,7 +56,7 @@ void initialize_weights(Executor& executor, std::uint64_t seed, int threads) {
       const Piece& piece = pieces[i];
       fill(piece, seed, values);
       const WeightPart place{piece.part->name, piece.part->offset + piece.first, {piece.count}};
-      write_weight_part(executor, *piece.weight, place, WeightState::value, values);
+      write_weight_part(executor, *piece.weight, &Weight::value, place, values);
     }
   };
   std::vector<std::jthread> helpers;

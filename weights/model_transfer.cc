@@ -23,14 +23,14 @@ constexpr std::int64_t kChunk = 1 << 20;  // elements
 std::vector<TensorDeclaration> model_tensors(const ModelConfig& model, StoredType type) {
   Program program;
   program.begin(Part::micro_step);
-  Builder builder(program, model, {.trainable = true});
+  Builder builder(program, model, {.learning = learn_everything});
   model_losses(builder, model_inputs(builder, /*with_mtp=*/true));
   std::vector<TensorDeclaration> tensors;
   for (const Weight& weight : program.weights()) {
     for (const WeightPart& part : weight.parts) {
       TensorDeclaration tensor{.name = part.name, .type = type};
-      // Only the selection bias is not trained by gradient; it stays fp32 (spec 4.1).
-      if (!weight.gradient) tensor.type = StoredType::f32;
+      // The selection bias stays fp32 (spec 4.1).
+      if (weight.learning == Learning::rule) tensor.type = StoredType::f32;
       for (int axis = 0; axis < part.shape.rank(); ++axis) {
         tensor.shape.push_back(part.shape[axis]);
       }
@@ -58,9 +58,6 @@ void stream_tensor(const StoredTensor& tensor, DType dtype, Append append) {
 template <class Append>
 void stream_state(const StoredState& state, StoredType type, Append append) {
   const DType dtype = *dtype_of(type);
-  const StateForm form = dtype == DType::f32    ? StateForm::f32
-                         : dtype == DType::bf16 ? StateForm::bf16
-                                                : StateForm::f16;
   const std::int64_t rows = rows_of(*state.values), width = elements_per_row(*state.values);
   const std::int64_t step = std::max<std::int64_t>(1, kChunk / std::max<std::int64_t>(1, width));
   std::vector<float> values(std::min(rows, step) * width);
@@ -69,7 +66,7 @@ void stream_state(const StoredState& state, StoredType type, Append append) {
     const std::int64_t end = std::min(rows, row + step), count = (end - row) * width;
     const auto chunk = std::span(values).first(count);
     read_rows(state, {row, end}, chunk);
-    encode_state(form, {1, count}, chunk, rounded.data(), nullptr);
+    encode_state(plain_form(dtype), {1, count}, chunk, rounded.data(), nullptr);
     append(std::span<const std::byte>(rounded).first(count * size_of(dtype)));
   }
 }

@@ -10,7 +10,7 @@ namespace {
 constexpr std::int64_t kChunk = 1 << 16;  // elements converted at a time, at least one row
 
 // Rows of a piece of `count` elements. Elements of plain forms need no rows: they are one.
-StateLayout layout_of_piece(const Program& program, const StateTensors& state, std::int64_t count) {
+StateLayout layout_of_piece(const Program& program, const WeightState& state, std::int64_t count) {
   if (is_plain(state.form)) return {1, count};
   const std::int64_t columns = program.info(state.values).shape.last();
   return {count / columns, columns};
@@ -18,7 +18,7 @@ StateLayout layout_of_piece(const Program& program, const StateTensors& state, s
 
 // Calls each(first element, layout) for pieces of a part of `count` elements.
 template <class Each>
-void for_pieces(const Program& program, const StateTensors& state, std::int64_t count,
+void for_pieces(const Program& program, const WeightState& state, std::int64_t count,
                 const Each& each) {
   const std::int64_t columns = is_plain(state.form) ? 1 : program.info(state.values).shape.last();
   const std::int64_t step = std::max<std::int64_t>(1, kChunk / columns) * columns;
@@ -31,14 +31,7 @@ Range place_of(const Executor& executor, Tensor tensor, std::int64_t offset, std
   return executor.range(tensor).subrange(offset, bytes);
 }
 
-// The rounded copy for compute beside an fp32 master.
-StateTensors copy_of(const Program& program, const StateTensors& state) {
-  if (!is_plain(state.form) || !state.extra) return {};
-  const bool bf16 = program.dtype(state.extra) == DType::bf16;
-  return {bf16 ? StateForm::bf16 : StateForm::f16, state.extra, {}};
-}
-
-void write_state(Executor& executor, const StateTensors& state, std::int64_t offset,
+void write_state(Executor& executor, const WeightState& state, std::int64_t offset,
                  std::span<const float> values) {
   const Program& program = executor.program();
   std::vector<std::byte> coded, extra;
@@ -59,24 +52,7 @@ void write_state(Executor& executor, const StateTensors& state, std::int64_t off
 
 }  // namespace
 
-StateTensors state_tensors(const Program& program, const Weight& weight, WeightState state) {
-  switch (state) {
-    case WeightState::value:
-      return weight_state(program, weight);
-    case WeightState::gradient:
-      if (!weight.gradient) return {};
-      return {program.dtype(weight.gradient) == DType::bf16 ? StateForm::bf16 : StateForm::f32,
-              weight.gradient,
-              {}};
-    case WeightState::first_moment:
-      return first_moment_state(program, weight);
-    case WeightState::second_moment:
-      return second_moment_state(program, weight);
-  }
-  return {};
-}
-
-PartBytes part_bytes(const Program& program, const StateTensors& state, std::int64_t first,
+PartBytes part_bytes(const Program& program, const WeightState& state, std::int64_t first,
                      std::int64_t count) {
   const std::int64_t size = size_of(program.dtype(state.values));
   PartBytes bytes{.values_offset = first * size, .values_bytes = count * size};
@@ -91,10 +67,9 @@ PartBytes part_bytes(const Program& program, const StateTensors& state, std::int
   return bytes;
 }
 
-void read_weight_part(const Executor& executor, const Weight& weight, const WeightPart& part,
-                      WeightState which, std::span<float> values) {
+void read_weight_part(const Executor& executor, const WeightState& state, const WeightPart& part,
+                      std::span<float> values) {
   const Program& program = executor.program();
-  const StateTensors state = state_tensors(program, weight, which);
   std::vector<std::byte> coded, extra;
   const auto count = static_cast<std::int64_t>(values.size());
   for_pieces(program, state, count, [&](std::int64_t first, const StateLayout& layout) {
@@ -112,13 +87,13 @@ void read_weight_part(const Executor& executor, const Weight& weight, const Weig
   });
 }
 
-void write_weight_part(Executor& executor, const Weight& weight, const WeightPart& part,
-                       WeightState which, std::span<const float> values) {
-  const StateTensors state = state_tensors(executor.program(), weight, which);
-  write_state(executor, state, part.offset, values);
-  if (const StateTensors copy = copy_of(executor.program(), state)) {
-    write_state(executor, copy, part.offset, values);
-  }
+void write_weight_part(Executor& executor, const Weight& weight, WeightState Weight::*state,
+                       const WeightPart& part, std::span<const float> values) {
+  write_state(executor, weight.*state, part.offset, values);
+  const Tensor copy = weight.rounded_copy();
+  if (state != &Weight::value || !copy) return;
+  const StateForm form = plain_form(executor.program().dtype(copy));
+  write_state(executor, {.form = form, .values = copy}, part.offset, values);
 }
 
 }  // namespace ingot

@@ -9,30 +9,24 @@
 
 namespace ingot {
 
-// Which of the things that belong to a weight.
-enum class WeightState { value, gradient, first_moment, second_moment };
-
-// The tensors of a weight's state; none when it has none. The value's are the master's, when there
-// is one: then `extra` is its rounded copy for compute.
-StateTensors state_tensors(const Program& program, const Weight& weight, WeightState state);
-
-// A form whose elements stand for themselves: no groups and nothing beside them but a copy.
+// A form whose elements stand for themselves: no groups and nothing beside them.
 inline bool is_plain(StateForm form) { return form <= StateForm::f16; }
 
-// Reads a part in fp32. Forms that are not plain are read and written in whole rows of the fused
-// weight (parts of checkpoints are such).
-void read_weight_part(const Executor& executor, const Weight& weight, const WeightPart& part,
-                      WeightState state, std::span<float> values);
+// Reads a part of a state in fp32. Forms that are not plain are read and written in whole rows of
+// the fused weight (parts of checkpoints are such).
+void read_weight_part(const Executor& executor, const WeightState& state, const WeightPart& part,
+                      std::span<float> values);
 
-// Overwrites a part, rounding to nearest.
-void write_weight_part(Executor& executor, const Weight& weight, const WeightPart& part,
-                       WeightState state, std::span<const float> values);
+// Overwrites a part of one of the weight's states, rounding to nearest; of the value, also the copy
+// that ops read.
+void write_weight_part(Executor& executor, const Weight& weight, WeightState Weight::*state,
+                       const WeightPart& part, std::span<const float> values);
 
 // The bytes that hold a part: of the values and of what is beside them (empty for plain forms).
 struct PartBytes {
   std::int64_t values_offset = 0, values_bytes = 0, extra_offset = 0, extra_bytes = 0;
 };
-PartBytes part_bytes(const Program& program, const StateTensors& state, std::int64_t first,
+PartBytes part_bytes(const Program& program, const WeightState& state, std::int64_t first,
                      std::int64_t count);
 
 }  // namespace ingot

@@ -39,22 +39,18 @@ std::vector<bool> readable_as_codes(const Program& program) {
 
 void store_weights_in_int8(Program& program) {
   const std::vector<bool> readable = readable_as_codes(program);
-  std::vector<StateTensors> coded(program.tensors().size());
+  std::vector<WeightState> coded(program.tensors().size());
   for (Weight& weight : program.weights()) {
-    const TensorInfo info = program.info(weight.tensor);
-    if (info.shape.rank() < 2 || !readable[weight.tensor.id]) continue;
-    const StateTensors codes =
-        add_state(program, info.name + " codes", info.shape, StateForm::int8, Role::weight);
-    coded[weight.tensor.id] = codes;
-    weight.codes = codes.values;
-    weight.scales = codes.extra;
-    weight.master = {};
-    program.info(weight.tensor).lifetime = Lifetime::transient;  // and used by nothing
+    if (weight.shape.rank() < 2 || !readable[weight.compute.id]) continue;
+    weight.value =
+        add_state(program, weight.name + " codes", weight.shape, StateForm::int8, Role::weight);
+    coded[weight.compute.id] = weight.value;
+    program.info(weight.compute).lifetime = Lifetime::transient;  // and used by nothing
   }
   for (Op& op : program.ops()) {
     if (!reads_coded_weight(op)) continue;
     Tensor& weight = op.inputs[op.kind->weight_operand];
-    const StateTensors codes = coded[weight.id];
+    const WeightState codes = coded[weight.id];
     if (!codes) continue;
     weight = codes.values;
     op.inputs.push_back(codes.extra);

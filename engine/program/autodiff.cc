@@ -46,7 +46,7 @@ Gradients::Target Gradients::into_weight(Tensor gradient) {
 Gradients::Target Gradients::into(Tensor input) {
   if (!wanted(input)) return {};
   if (const Weight* weight = program_.weight_of(input)) {
-    return into_weight({weight->gradient.id, input.column, input.columns});
+    return into_weight({weight->gradient.values.id, input.column, input.columns});
   }
   Buffer& buffer = buffer_of(input);
   if (!buffer.tensor) {
@@ -84,7 +84,7 @@ void differentiate(Program& program) {
   Gradients gradients(program);
   gradients.needed_.assign(program.tensors().size(), false);
   for (const Weight& weight : program.weights()) {
-    if (weight.gradient) gradients.needed_[weight.tensor.id] = true;
+    if (weight.learning == Learning::gradient) gradients.needed_[weight.compute.id] = true;
   }
   for (std::size_t i = begin; i < end; ++i) {
     const Op& op = program.ops()[i];

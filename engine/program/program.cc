@@ -29,38 +29,8 @@ std::string_view name_of(Part part) {
   return kNames[static_cast<int>(part)];
 }
 
-Shape::Shape(std::initializer_list<std::int64_t> dims) {
-  if (dims.size() > dims_.size()) throw std::logic_error("a tensor has at most four dimensions");
-  for (const std::int64_t dim : dims) dims_[rank_++] = dim;
-}
-
-namespace {
-
-std::int64_t times(std::int64_t a, std::int64_t b, const Shape& shape) {
-  std::int64_t product = 0;
-  if (__builtin_mul_overflow(a, b, &product)) {
-    throw std::logic_error("a tensor of shape " + shape.to_string() + " is too large to count");
-  }
-  return product;
-}
-
-}  // namespace
-
-std::int64_t TensorInfo::bytes() const { return times(shape.elements(), size_of(dtype), shape); }
-
-std::int64_t Shape::elements() const {
-  std::int64_t product = 1;
-  for (int axis = 0; axis < rank_; ++axis) product = times(product, dims_[axis], *this);
-  return product;
-}
-
-std::string Shape::to_string() const {
-  std::string text = "[";
-  for (int axis = 0; axis < rank_; ++axis) {
-    if (axis > 0) text += ", ";
-    text += std::to_string(dims_[axis]);
-  }
-  return text + "]";
+std::int64_t TensorInfo::bytes() const {
+  return checked_product(shape.elements(), size_of(dtype), shape);
 }
 
 Attributes::Attributes(std::initializer_list<std::pair<std::string_view, double>> values) {
@@ -290,14 +260,20 @@ void Program::begin(Part part) {
   cursor_ = {.part = part, .phase = part == Part::update ? Phase::update : Phase::forward};
 }
 
+int Program::add_set(WeightSet set) {
+  sets_.push_back(std::move(set));
+  return static_cast<int>(sets_.size()) - 1;
+}
+
 Weight& Program::add_weight(Weight weight) {
   weights_.push_back(std::move(weight));
   return weights_.back();
 }
 
 const Weight* Program::weight_of(Tensor t) const {
+  if (!t) return nullptr;
   for (const Weight& weight : weights_) {
-    if (weight.tensor.id == t.id) return &weight;
+    if (weight.compute.id == t.id) return &weight;
   }
   return nullptr;
 }

@@ -5,7 +5,6 @@
 // other, so that lifetimes, and with them the arena, are planned for all of them at once.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <initializer_list>
 #include <span>
@@ -18,6 +17,8 @@
 #include "engine/numbers/dtype.h"
 #include "engine/program/queue.h"
 #include "engine/program/step_state.h"
+#include "engine/program/tensor.h"
+#include "engine/program/weight.h"
 
 namespace ingot {
 
@@ -44,37 +45,6 @@ std::string_view name_of(Phase phase);
 enum class Part : std::uint8_t { micro_step, update, evaluation, prefill, decode };
 constexpr int kPartCount = 5;
 std::string_view name_of(Part part);
-
-// Up to four dimensions, row-major.
-class Shape {
- public:
-  Shape() = default;
-  Shape(std::initializer_list<std::int64_t> dims);
-
-  int rank() const { return rank_; }
-  std::int64_t operator[](int axis) const { return dims_[axis]; }
-  std::int64_t last() const { return rank_ == 0 ? 1 : dims_[rank_ - 1]; }
-  std::int64_t elements() const;  // throws std::logic_error past 63 bits
-  std::int64_t rows() const { return last() == 0 ? 0 : elements() / last(); }
-  bool operator==(const Shape&) const = default;
-  std::string to_string() const;  // "[4, 512]"
-
- private:
-  std::array<std::int64_t, 4> dims_{};
-  int rank_ = 0;
-};
-
-// A handle: one tensor of a program, or some of the columns (last axis) of one. Copy it freely.
-struct Tensor {
-  int id = -1;
-  std::int64_t column = 0;   // first column of the view
-  std::int64_t columns = 0;  // number of columns
-
-  explicit operator bool() const { return id >= 0; }
-  bool operator==(const Tensor&) const = default;
-  // The view of `count` columns that starts `first` columns into this one.
-  Tensor slice(std::int64_t first, std::int64_t count) const { return {id, column + first, count}; }
-};
 
 // How long a tensor keeps its place in the arena.
 enum class Lifetime : std::uint8_t {
@@ -205,29 +175,6 @@ struct OpKind {
   QueueKind beside = QueueKind::compute;  // which queue it may run on beside compute; compute: none
 };
 
-// A trained tensor and how it relates to the outside world.
-struct WeightPart {
-  std::string name;     // in Hugging Face checkpoints
-  std::int64_t offset;  // in elements, from the start of the tensor
-  Shape shape;
-};
-struct Weight {
-  Tensor tensor;    // in compute precision
-  Tensor master;    // what updates move, rounded to `tensor` then; the same as `tensor` when that
-                    // is fp32 or there is no master; none when there are codes
-  Tensor residual;  // i8, or none: what bf16 leaves of the value (ops/state_forms)
-  // int8, or none: the weight itself, as quantizer codes and a scale for each 128 elements of a
-  // row. `tensor` is then transient: an op dequantizes it before it is used.
-  Tensor codes, scales;
-  Tensor gradient;  // sum over micro-steps; none when the weight is not trained by gradient
-  Tensor first_moment, second_moment;  // fp32, bf16 or 8-bit codes (ops/state_forms)
-  Tensor first_scales, second_bounds;  // of 8-bit codes, else none
-  std::vector<WeightPart> parts;       // contiguous blocks that cover the tensor
-  double init_std = 0;                 // normal(0, init_std); 0: constant init_value
-  double init_value = 0;
-  bool decayed = false;  // weight decay applies (two or more dimensions)
-};
-
 // Where the next op goes.
 struct Cursor {
   Part part = Part::micro_step;
@@ -312,16 +259,20 @@ class Program {
   int layer() const { return cursor_.layer; }
   const std::string& scope() const { return cursor_.scope; }
 
-  // --- weights
+  // --- weights. Set 0 is the model.
+  int add_set(WeightSet set);  // returns its index
+  std::span<const WeightSet> sets() const { return sets_; }
   Weight& add_weight(Weight weight);
   std::span<const Weight> weights() const { return weights_; }
   std::span<Weight> weights() { return weights_; }
+  // The weight that ops read as `t`, or null.
   const Weight* weight_of(Tensor t) const;
 
  private:
   std::vector<TensorInfo> tensors_;
   std::unordered_map<std::string, int> names_;  // how many tensors have each
   std::vector<Op> ops_;
+  std::vector<WeightSet> sets_{WeightSet{}};
   std::vector<Weight> weights_;
   std::vector<Constant> constants_;
   struct ReportSlot {

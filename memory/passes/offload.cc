@@ -94,13 +94,12 @@ void offload(Program& program, OffloadSet set) {
 
 void restore_weights(Program& program) {
   const auto weights = program.weights();
-  if (std::none_of(weights.begin(), weights.end(), [](const Weight& w) { return bool(w.codes); })) {
-    return;
-  }
+  const auto coded = [](const Weight& weight) { return weight.value.form == StateForm::int8; };
+  if (std::none_of(weights.begin(), weights.end(), coded)) return;
   // By tensor id: the weight, and its copy with where that was made.
   std::vector<const Weight*> stored(program.tensors().size());
   for (const Weight& weight : weights) {
-    if (weight.codes) stored[weight.tensor.id] = &weight;
+    if (coded(weight)) stored[weight.compute.id] = &weight;
   }
   struct Copy {
     Tensor tensor;
@@ -117,10 +116,10 @@ void restore_weights(Program& program) {
       Copy& copy = copies[t.id];
       const std::tuple place{op.part, op.phase, op.layer};
       if (!copy.tensor || copy.place != place) {
-        TensorInfo info = program.info(weight.tensor);
+        TensorInfo info = program.info(weight.compute);
         info.name += " here";
         copy = {program.add_tensor_as_named(std::move(info)), place};
-        dequantize(program, {weight.codes, weight.scales}, copy.tensor);
+        dequantize(program, {weight.value.values, weight.value.extra}, copy.tensor);
       }
       t.id = copy.tensor.id;
     }

@@ -15,7 +15,7 @@ namespace ingot {
 // gradient: f32, of one micro-step. sum: bf16 or bf16_residual, of the same shape, read and
 // written. Draws depend on seed, step, micro-step, the scope, which is to be the weight's name, and
 // the place in it.
-void accumulate_gradient(Program& program, Tensor gradient, const StateTensors& sum);
+void accumulate_gradient(Program& program, Tensor gradient, const WeightState& sum);
 
 // How many sums of squares the op leaves (engine/execution/gradient_squares.h): one for the groups
 // of each of the tiles it works on, of what the update reads: the rounded sum.

@@ -29,7 +29,7 @@ double error_after(StateForm form, int micro_steps, int threads = 2) {
   Program program;
   program.begin(Part::micro_step);
   const Tensor gradient = program.persistent("g", shape, DType::f32, Role::gradient);
-  const StateTensors sum = add_state(program, "sum", shape, form, Role::gradient);
+  const WeightState sum = add_state(program, "sum", shape, form, Role::gradient);
   accumulate_gradient(program, gradient, sum);
   cpu::CpuBackend backend(threads, cpu::accumulate_gradient_cpu_kernels());
   BoundProgram bound(program, backend);
@@ -82,7 +82,7 @@ TEST(AccumulateGradient, LeavesTheSquaresOfWhatItStores) {
     Program program;
     program.begin(Part::micro_step);
     const Tensor gradient = program.persistent("g", shape, DType::f32, Role::gradient);
-    const StateTensors sum = add_state(program, "sum", shape, form, Role::gradient);
+    const WeightState sum = add_state(program, "sum", shape, form, Role::gradient);
     accumulate_gradient(program, gradient, sum);
     ASSERT_EQ(accumulated_square_sums(shape), 5);
     const Tensor squares = program.persistent("squares", {5}, DType::f32, Role::gradient);

@@ -24,19 +24,18 @@ const OpKind kAdamw{.name = "adamw", .cost = adamw_cost, .reads_step = true};
 
 void adamw(Program& program, const Weight& weight, Tensor scale, Tensor skipped,
            const AdamwOptions& options) {
-  const StateTensors value = weight_state(program, weight);
-  const StateTensors first = first_moment_state(program, weight);
-  const StateTensors second = second_moment_state(program, weight);
-  program.append(
-      kAdamw, {weight.gradient, scale, skipped, program.progress()},
-      {value.values, value.extra, first.values, first.extra, second.values, second.extra},
-      {{"beta1", options.beta1},
-       {"beta2", options.beta2},
-       {"epsilon", options.epsilon},
-       {"decay", options.decay},
-       {"weight_form", static_cast<double>(value.form)},
-       {"first_form", static_cast<double>(first.form)},
-       {"second_form", static_cast<double>(second.form)}});
+  const WeightState &value = weight.value, &first = weight.first_moment;
+  const WeightState& second = weight.second_moment;
+  const Tensor beside = value.extra ? value.extra : weight.rounded_copy();
+  program.append(kAdamw, {weight.gradient.values, scale, skipped, program.progress()},
+                 {value.values, beside, first.values, first.extra, second.values, second.extra},
+                 {{"beta1", options.beta1},
+                  {"beta2", options.beta2},
+                  {"epsilon", options.epsilon},
+                  {"decay", options.decay},
+                  {"weight_form", static_cast<double>(value.form)},
+                  {"first_form", static_cast<double>(first.form)},
+                  {"second_form", static_cast<double>(second.form)}});
 }
 
 }  // namespace ingot

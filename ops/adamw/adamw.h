@@ -14,18 +14,18 @@ struct AdamwOptions {
   double decay = 0;
 };
 
-// Updates what weight_state() names, the lower-precision weight.tensor beside an fp32 master, and
-// both moments. g is the gradient (f32 or bf16) times `scale` [1] f32. Nothing happens when
-// `skipped` [1] f32 is not zero. t is one more than the updates that
-// were applied so far (Program::progress), lr StepState::learning_rate. What rounds stochastically
-// (bf16 and int8 weights, second moments) draws from (StepState::seed, t, the scope, which is to be
-// the weight's name, the element).
+// Updates the weight's value, the rounded copy of an fp32 value, and both moments. g is the
+// gradient (f32 or bf16) times `scale` [1] f32. Nothing happens when `skipped` [1] f32 is not zero.
+// t is one more than the updates that were applied so far (Program::progress), lr
+// StepState::learning_rate. What rounds stochastically (bf16 and
+// int8 weights, second moments) draws from (StepState::seed, t, the scope, which is to be the
+// weight's name, the element).
 void adamw(Program& program, const Weight& weight, Tensor scale, Tensor skipped,
            const AdamwOptions& options);
 
 //   adamw   inputs gradient, scale, skipped, progress
-//           outputs weight, its extra?, first moment, its extra?, second moment, its extra?
-//           attributes weight_form, first_form, second_form: StateForm
+//           outputs weight, its extra or rounded copy?, first moment, its extra?, second moment,
+//           its extra? attributes weight_form, first_form, second_form: StateForm
 // (outputs are read and written)
 extern const OpKind kAdamw;
 

@@ -25,11 +25,9 @@ AdamwCoders coders_of(const Program& program, const Op& op, Isa isa) {
   const auto form = [&](std::string_view name) {
     return static_cast<StateForm>(op.attributes.integer(name));
   };
-  const bool bf16_gradient = program.dtype(op.inputs[0]) == DType::bf16;
   const DType copy = op.outputs[1] ? program.dtype(op.outputs[1]) : DType::f32;
   const bool slow = op.attributes.real("beta2") > kSlowBeta;
-  return {state_coder(bf16_gradient ? StateForm::bf16 : StateForm::f32, DType::f32,
-                      Rounding::nearest, isa)
+  return {state_coder(plain_form(program.dtype(op.inputs[0])), DType::f32, Rounding::nearest, isa)
               .decode,
           state_coder(form("weight_form"), copy, Rounding::stochastic, isa),
           state_coder(form("first_form"), DType::f32, Rounding::nearest, isa),

@@ -104,9 +104,9 @@ TEST(Linear, GivesTheSameBitsForAnyNumberOfThreads) {
     const Tensor bias = check.weight("bias", {130}, 1, DType::f32);
     check.output(linear(check.program(), x, weight, {.bias = bias}));
     check.run();
-    std::vector<std::byte> bytes = check.bytes(check.program().weight_of(weight)->gradient);
+    std::vector<std::byte> bytes = check.bytes(check.program().weight_of(weight)->gradient.values);
     for (const Tensor t : {bias}) {
-      const auto more = check.bytes(check.program().weight_of(t)->gradient);
+      const auto more = check.bytes(check.program().weight_of(t)->gradient.values);
       bytes.insert(bytes.end(), more.begin(), more.end());
     }
     if (threads == 1) expected = bytes;

@@ -33,8 +33,8 @@ const OpKind kMuon{.name = "muon", .cost = muon_cost, .reads_step = true};
 
 void muon(Program& program, const Weight& weight, Tensor scale, Tensor skipped,
           const MuonOptions& options) {
-  const StateTensors value = weight_state(program, weight);
-  const StateTensors first = first_moment_state(program, weight);
+  const WeightState &value = weight.value, &first = weight.first_moment;
+  const Tensor beside = value.extra ? value.extra : weight.rounded_copy();
   const Shape& shape = program.info(value.values).shape;
   if (shape.rank() < 2) throw std::logic_error("muon: matrices only");
   const std::int64_t repeats = shape.rank() == 3 ? shape[0] : 1;
@@ -49,8 +49,8 @@ void muon(Program& program, const Weight& weight, Tensor scale, Tensor skipped,
   for (std::int64_t i = 0; i < matrices; ++i) {
     attributes.set("rows" + std::to_string(i), static_cast<double>(weight.parts[i].shape.rows()));
   }
-  program.append(kMuon, {weight.gradient, scale, skipped, program.progress()},
-                 {value.values, value.extra, first.values, first.extra}, std::move(attributes));
+  program.append(kMuon, {weight.gradient.values, scale, skipped, program.progress()},
+                 {value.values, beside, first.values, first.extra}, std::move(attributes));
 }
 
 }  // namespace ingot

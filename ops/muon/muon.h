@@ -17,14 +17,13 @@ struct MuonOptions {
   double rate = 1;  // learning rate over StepState::learning_rate
 };
 
-// Updates what weight_state() names and the first moment, each in any of its forms, as adamw()
-// does. Every part of a fused weight is a matrix of its own; parts of experts repeat from expert to
-// expert.
+// Updates the weight's value and its first moment, each in any of its forms, as adamw() does. Every
+// part of a fused weight is a matrix of its own; parts of experts repeat from expert to expert.
 void muon(Program& program, const Weight& weight, Tensor scale, Tensor skipped,
           const MuonOptions& options);
 
-//   muon   inputs gradient, scale, skipped, progress   outputs weight, its extra?, moment, its
-//   extra?
+//   muon   inputs gradient, scale, skipped, progress   outputs weight, its extra or rounded copy?,
+//   moment, its extra?
 //          attributes momentum, decay, rate, weight_form, first_form; matrices: how many follow one
 //          another with rows0, rows1, ...; repeats: how many times they do
 // workspace: 4 rows columns + 4 min(rows, columns)^2 bytes of the largest matrix, and the

@@ -68,9 +68,7 @@ Muon::Muon(const Program& program, const Op& op, const Context& context)
   const auto form = [&](std::string_view name) {
     return static_cast<StateForm>(op.attributes.integer(name));
   };
-  const bool bf16_gradient = program.dtype(op.inputs[0]) == DType::bf16;
-  gradient_ =
-      coder(bf16_gradient ? StateForm::bf16 : StateForm::f32, DType::f32, Rounding::nearest).decode;
+  gradient_ = coder(plain_form(program.dtype(op.inputs[0])), DType::f32, Rounding::nearest).decode;
   const StateCoder x = coder(StateForm::bf16, DType::f32, Rounding::nearest);
   decode_x_ = x.decode;
   encode_x_ = x.encode;

@@ -206,43 +206,14 @@ std::int64_t StateLayout::extra_bytes(StateForm form) const {
   return numbers * size_of(extra->dtype);
 }
 
-StateLayout layout_of(const Program& program, const StateTensors& state) {
+StateLayout layout_of(const Program& program, const WeightState& state) {
   const Shape& shape = program.info(state.values).shape;
   return {.rows = shape.rows(), .columns = shape.last()};
 }
 
-namespace {
-
-StateForm float_form(DType dtype) {
-  if (dtype == DType::f32) return StateForm::f32;
-  return dtype == DType::bf16 ? StateForm::bf16 : StateForm::f16;
-}
-
-StateTensors moment_state(const Program& program, Tensor moment, Tensor extra, StateForm coded) {
-  if (!moment) return {};
-  return {extra ? coded : float_form(program.dtype(moment)), moment, extra};
-}
-
-}  // namespace
-
-StateTensors weight_state(const Program& program, const Weight& weight) {
-  if (weight.codes) return {StateForm::int8, weight.codes, weight.scales};
-  if (weight.residual) return {StateForm::bf16_residual, weight.tensor, weight.residual};
-  const StateForm form = float_form(program.dtype(weight.master));
-  return {form, weight.master, weight.master == weight.tensor ? Tensor{} : weight.tensor};
-}
-
-StateTensors first_moment_state(const Program& program, const Weight& weight) {
-  return moment_state(program, weight.first_moment, weight.first_scales, StateForm::dynamic8);
-}
-
-StateTensors second_moment_state(const Program& program, const Weight& weight) {
-  return moment_state(program, weight.second_moment, weight.second_bounds, StateForm::log8);
-}
-
-StateTensors add_state(Program& program, const std::string& name, const Shape& shape,
-                       StateForm form, Role role) {
-  StateTensors state{.form = form};
+WeightState add_state(Program& program, const std::string& name, const Shape& shape, StateForm form,
+                      Role role) {
+  WeightState state{.form = form};
   state.values = program.persistent(name, shape, value_dtype(form), role);
   if (const StateExtra* extra = extra_of(form)) {
     const StateLayout layout = layout_of(program, state);

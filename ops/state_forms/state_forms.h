@@ -1,7 +1,7 @@
 // How numbers that outlive a step are stored: weights that updates move, and their moments.
 //
 //   form           bytes an element      values          extra
-//   f32, bf16, f16 4, 2, 2               floats          (f32: a rounded copy for compute, or none)
+//   f32, bf16, f16 4, 2, 2               floats
 //   bf16_residual  3                     bf16            i8: what bf16 left of the value, in 127ths
 //                                                        of half a unit in its last place; 24 bits
 //   int8           1 + 4/128             i8 codes        f32 scale: code * scale, codes in +-127
@@ -24,8 +24,6 @@
 
 namespace ingot {
 
-enum class StateForm : std::uint8_t { f32, bf16, f16, bf16_residual, int8, dynamic8, log8 };
-constexpr int kStateFormCount = 7;
 std::string_view name_of(StateForm form);
 
 // What a form keeps beside its values.
@@ -35,7 +33,7 @@ struct StateExtra {
   std::int64_t per_group = 0;  // numbers; 0: one for each element
 };
 DType value_dtype(StateForm form);
-// Null: nothing. (The copy beside an fp32 master is the program's, not the form's.)
+// Null: nothing. (The copy of an f32 value that ops read is Weight::compute, not the form's.)
 const StateExtra* extra_of(StateForm form);
 
 constexpr std::int64_t kStateGroup = 128;  // elements
@@ -51,24 +49,11 @@ struct StateLayout {
   std::int64_t extra_bytes(StateForm form) const;
 };
 
-// The tensors of a program that hold one state.
-struct StateTensors {
-  StateForm form = StateForm::f32;
-  Tensor values, extra;
-
-  explicit operator bool() const { return static_cast<bool>(values); }
-};
-
-StateLayout layout_of(const Program& program, const StateTensors& state);
-
-// What an update moves: codes and scales, bf16 with its residual, or the master.
-StateTensors weight_state(const Program& program, const Weight& weight);
-StateTensors first_moment_state(const Program& program, const Weight& weight);
-StateTensors second_moment_state(const Program& program, const Weight& weight);
+StateLayout layout_of(const Program& program, const WeightState& state);
 
 // Makes the persistent tensors of a state: `name`, and beside it what the form needs.
-StateTensors add_state(Program& program, const std::string& name, const Shape& shape,
-                       StateForm form, Role role);
+WeightState add_state(Program& program, const std::string& name, const Shape& shape, StateForm form,
+                      Role role);
 
 // On the host, whole rows at a time, rounding to nearest. The plain truth that kernels are tested
 // against, and the way in and out of checkpoints.

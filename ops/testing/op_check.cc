@@ -101,10 +101,13 @@ Tensor OpCheck::add_leaf(std::string_view name, Shape shape, std::vector<double>
     throw std::logic_error("leaf: wrong number of values");
   }
   for (double& value : values) value = rounded(value, dtype);
-  Weight weight;
-  weight.tensor = program_.persistent(name, shape, dtype, Role::weight);
-  weight.gradient = program_.persistent("gradient", shape, gradient_dtype, Role::gradient);
-  const Tensor tensor = program_.add_weight(weight).tensor;
+  const Tensor tensor = program_.persistent(name, shape, dtype, Role::weight);
+  const Tensor gradient = program_.persistent("gradient", shape, gradient_dtype, Role::gradient);
+  program_.add_weight({.name = std::string(name),
+                       .shape = shape,
+                       .value = {.form = plain_form(dtype), .values = tensor},
+                       .gradient = {.form = plain_form(gradient_dtype), .values = gradient},
+                       .compute = tensor});
   filled_.emplace_back(tensor, values);
   leaves_.push_back({std::string(name), tensor, std::move(values)});
   return tensor;
@@ -177,7 +180,7 @@ void OpCheck::spoil_unused_gradients() {
   for (const Op& op : program_.ops()) {
     if (!op.attributes.flag("first")) continue;
     for (const Weight& weight : program_.weights()) {
-      const Tensor t = weight.gradient;
+      const Tensor t = weight.gradient.values;
       if (std::ranges::find(op.outputs, t) == op.outputs.end()) continue;
       fill(t, std::vector<double>(program_.info(t).shape.elements(), NAN));
     }
@@ -214,7 +217,7 @@ std::vector<double> OpCheck::value(Tensor t) const {
 
 std::vector<double> OpCheck::gradient(std::string_view leaf) const {
   for (const Leaf& candidate : leaves_) {
-    if (candidate.name == leaf) return value(program_.weight_of(candidate.weight)->gradient);
+    if (candidate.name == leaf) return value(program_.weight_of(candidate.weight)->gradient.values);
   }
   throw std::logic_error("no leaf " + std::string(leaf));
 }

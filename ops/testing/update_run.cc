@@ -14,25 +14,15 @@ UpdateRun::UpdateRun(const UpdateForms& forms, const Shape& shape, std::vector<W
     : backend_(threads, kernels, isa) {
   program_.begin(Part::update);
   weight_.parts = std::move(parts);
-  if (forms.copy != DType::f32) {
-    weight_.master = program_.persistent("w master", shape, DType::f32, Role::master);
-    weight_.tensor = program_.persistent("w", shape, forms.copy, Role::weight);
-  } else {
-    const StateTensors state = add_state(program_, "w", shape, forms.weight, Role::weight);
-    if (forms.weight == StateForm::int8) {
-      weight_.codes = state.values, weight_.scales = state.extra;
-    } else {
-      weight_.tensor = weight_.master = state.values;
-      weight_.residual = state.extra;
-    }
-  }
-  weight_.gradient = program_.persistent("g", shape, forms.gradient, Role::gradient);
-  const StateTensors first = add_state(program_, "m", shape, forms.first, Role::optimizer_state);
-  weight_.first_moment = first.values, weight_.first_scales = first.extra;
+  weight_.shape = shape;
+  weight_.value = add_state(program_, "w", shape, forms.weight, Role::weight);
+  weight_.compute = forms.copy == DType::f32
+                        ? weight_.value.values
+                        : program_.persistent("w copy", shape, forms.copy, Role::weight);
+  weight_.gradient = add_state(program_, "g", shape, plain_form(forms.gradient), Role::gradient);
+  weight_.first_moment = add_state(program_, "m", shape, forms.first, Role::optimizer_state);
   if (forms.second) {
-    const StateTensors second =
-        add_state(program_, "v", shape, *forms.second, Role::optimizer_state);
-    weight_.second_moment = second.values, weight_.second_bounds = second.extra;
+    weight_.second_moment = add_state(program_, "v", shape, *forms.second, Role::optimizer_state);
   }
   scale_ = program_.persistent("scale", {1}, DType::f32, Role::input);
   skipped_ = program_.persistent("skipped", {1}, DType::f32, Role::input);
@@ -45,28 +35,26 @@ UpdateRun::UpdateRun(const UpdateForms& forms, const Shape& shape, std::vector<W
 }
 
 void UpdateRun::step(const std::vector<float>& gradient) {
-  const bool bf16 = program_.dtype(weight_.gradient) == DType::bf16;
   const StateLayout layout{1, static_cast<std::int64_t>(gradient.size())};
-  encode_state(bf16 ? StateForm::bf16 : StateForm::f32, layout, gradient,
-               executor_->host(weight_.gradient), nullptr);
+  encode_state(weight_.gradient.form, layout, gradient, executor_->host(weight_.gradient.values),
+               nullptr);
   const std::array<double, kProgressCount> progress{static_cast<double>(updates_++)};
   executor_->write(program_.progress(), std::as_bytes(std::span(progress)));
   executor_->run(Part::update, state_);
 }
 
 void UpdateRun::set_weight(const std::vector<float>& values) {
-  const StateTensors state = weight_state(program_, weight_);
+  const WeightState& state = weight_.value;
   std::byte* extra = state.extra ? executor_->host(state.extra) : nullptr;
   encode_state(state.form, layout_of(program_, state), values, executor_->host(state.values),
                extra);
 }
 
 std::vector<float> UpdateRun::copy() const {
-  const bool bf16 = program_.dtype(weight_.tensor) == DType::bf16;
-  return decoded({bf16 ? StateForm::bf16 : StateForm::f16, weight_.tensor, {}});
+  return decoded({.form = plain_form(program_.dtype(weight_.compute)), .values = weight_.compute});
 }
 
-std::vector<float> UpdateRun::decoded(const StateTensors& state) const {
+std::vector<float> UpdateRun::decoded(const WeightState& state) const {
   const StateLayout layout = layout_of(program_, state);
   std::vector<float> values(layout.rows * layout.columns);
   const std::byte* extra = state.extra ? executor_->host(state.extra) : nullptr;

@@ -38,18 +38,16 @@ class UpdateRun {
   void step(const std::vector<float>& gradient);
 
   void set_weight(const std::vector<float>& values);
-  std::vector<float> weight() const { return decoded(weight_state(program_, weight_)); }
+  std::vector<float> weight() const { return decoded(weight_.value); }
   std::vector<float> copy() const;
-  std::vector<float> first_moment() const { return decoded(first_moment_state(program_, weight_)); }
-  std::vector<float> second_moment() const {
-    return decoded(second_moment_state(program_, weight_));
-  }
+  std::vector<float> first_moment() const { return decoded(weight_.first_moment); }
+  std::vector<float> second_moment() const { return decoded(weight_.second_moment); }
   // Of all that an update changes.
   std::string bytes() const;
 
  private:
   void set(Tensor t, float value) { executor_->write(t, std::as_bytes(std::span(&value, 1))); }
-  std::vector<float> decoded(const StateTensors& state) const;
+  std::vector<float> decoded(const WeightState& state) const;
 
   Program program_;
   cpu::CpuBackend backend_;

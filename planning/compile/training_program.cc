@@ -107,9 +107,9 @@ TrainingProgram compile_training(const RunConfig& config, const TrainingOptions&
                    {.batch = batch,
                     .sequence = result.sequence,
                     .dtype = dtype,
-                    .trainable = true,
                     .master = master_form(config.precision.master),
-                    .balance = balance_loss(config)});
+                    .balance = balance_loss(config),
+                    .learning = options.learning});
   result.inputs = model_inputs(training, /*with_mtp=*/true);
   result.losses = model_losses(training, result.inputs);
   differentiate(program);

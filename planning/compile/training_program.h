@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -47,6 +48,7 @@ struct TrainingOptions {
   std::int64_t head_chunk = 0;  // 0: as the head's rule has it
   bool pack_weights = false;    // once a step, where that saves time
   int fetch_ahead = 0;          // how many copies of offloaded tensors start before their use
+  std::function<Learning(std::string_view weight)> learning = learn_everything;
 };
 
 TrainingProgram compile_training(const RunConfig& config, const TrainingOptions& options);

@@ -48,10 +48,13 @@ std::vector<cpu::KernelEntry> kernels() {
 }
 
 Tensor weight(Program& program, const char* name, Shape shape, DType dtype, DType gradient) {
-  Weight made;
-  made.tensor = program.persistent(name, shape, dtype, Role::weight);
-  made.gradient = program.persistent("gradient", shape, gradient, Role::gradient);
-  return program.add_weight(made).tensor;
+  const Tensor tensor = program.persistent(name, shape, dtype, Role::weight);
+  program.add_weight(
+      {.value = {.form = plain_form(dtype), .values = tensor},
+       .gradient = {.form = plain_form(gradient),
+                    .values = program.persistent("gradient", shape, gradient, Role::gradient)},
+       .compute = tensor});
+  return tensor;
 }
 
 // The gradient of y is a tensor of noise.

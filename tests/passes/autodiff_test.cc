@@ -12,10 +12,12 @@ namespace ingot {
 namespace {
 
 Tensor trained(Program& program, std::string_view name, Shape shape) {
-  Weight weight;
-  weight.tensor = weight.master = program.persistent(name, shape, DType::f32, Role::weight);
-  weight.gradient = program.persistent("gradient", shape, DType::f32, Role::gradient);
-  return program.add_weight(weight).tensor;
+  const Tensor tensor = program.persistent(name, shape, DType::f32, Role::weight);
+  program.add_weight(
+      {.value = {.values = tensor},
+       .gradient = {.values = program.persistent("gradient", shape, DType::f32, Role::gradient)},
+       .compute = tensor});
+  return tensor;
 }
 
 // Gives a tensor a gradient: the end of a program.

@@ -65,14 +65,16 @@ struct TwoProducts {
 
   Tensor product(const std::string& name, Tensor from, bool trained) {
     const Shape shape{kColumns, kColumns};
-    Weight weight;
-    weight.tensor = weight.master =
-        program.persistent(name + ".weight", shape, DType::bf16, Role::weight);
+    Weight weight{.name = name + ".weight", .shape = shape};
+    weight.compute = program.persistent(weight.name, shape, DType::bf16, Role::weight);
+    weight.value = {.form = StateForm::bf16, .values = weight.compute};
+    weight.learning = trained ? Learning::gradient : Learning::frozen;
     if (trained) {
-      weight.gradient = program.persistent(name + ".gradient", shape, DType::f32, Role::gradient);
+      weight.gradient.values =
+          program.persistent(name + ".gradient", shape, DType::f32, Role::gradient);
     }
     const Tensor to = program.activation(name, {kRows, kColumns}, DType::bf16);
-    program.append(kMadeUp, {from, program.add_weight(weight).tensor}, {to});
+    program.append(kMadeUp, {from, program.add_weight(weight).compute}, {to});
     return to;
   }
 

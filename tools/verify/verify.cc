@@ -287,7 +287,7 @@ class Verification {
         compare(name, relative_error(read_floats(executor, hidden[i]), golden_.floats(name)),
                 kValueTolerance);
       }
-      compare_parts(executor, "grad.", WeightState::gradient, relative_error, kGradientTolerance);
+      compare_parts(executor, "grad.", &Weight::gradient, relative_error, kGradientTolerance);
     }
     engine.finish_step();
     engine.settings().loss_limit = std::numeric_limits<double>::infinity();
@@ -310,20 +310,20 @@ class Verification {
     compare("train.losses", worst_ratio(our_losses, losses), loss_tolerances(compute_).training);
     if (!exact()) return;
     compare("train.grad_norms", worst_ratio(our_norms, norms), 10 * kTrainingTolerance);
-    compare_parts(engine.executor(), "final.", WeightState::value, typical_error,
+    compare_parts(engine.executor(), "final.", &Weight::value, typical_error,
                   kFinalWeightTolerance);
   }
 
   using Measure = double (*)(std::span<const float> actual, std::span<const float> expected);
-  void compare_parts(const Executor& executor, const std::string& prefix, WeightState state,
-                     Measure measure, double tolerance) {
+  void compare_parts(const Executor& executor, const std::string& prefix,
+                     WeightState Weight::*state, Measure measure, double tolerance) {
     for (const Weight& weight : executor.program().weights()) {
-      if (!state_tensors(executor.program(), weight, state)) continue;
+      if (!(weight.*state)) continue;
       for (const WeightPart& part : weight.parts) {
         const std::string name = prefix + part.name;
         if (!golden_.has(name)) continue;
         std::vector<float> values(part.shape.elements());
-        read_weight_part(executor, weight, part, state, values);
+        read_weight_part(executor, weight.*state, part, values);
         compare(name, measure(values, golden_.floats(name)), tolerance);
       }
     }
