@@ -78,6 +78,15 @@ TEST_F(BadInput, OfTheRunConfig) {
   expect_failure(train({"--set", "data.sequence_length=65", "--set", "batch.tokens_per_step=130"}),
                  2, {"max_position_embeddings"});
   expect_failure(train_with("device=cuda"), 6, {"\"device\": \"cpu\""});
+  expect_failure(train({"--device", "cuda"}), 6, {"no CUDA backend"});
+  expect_failure(train({"--device", "tpu"}), 2, {"tpu", "cuda"});
+  for (const Words& command :
+       {Words{"plan", run_.config_file()}, Words{"bench", "step", run_.config_file()},
+        Words{"bench", "gemm"}, Words{"verify", "nothing", "nothing"}}) {
+    Words words = command;
+    words.insert(words.end(), {"--device", "cuda"});
+    expect_failure(run_ingot(words), 6, {"no CUDA backend"});
+  }
   replace_in("model.json", "\"num_key_value_heads\": 2", "\"num_key_value_heads\": 3");
   expect_failure(train(), 2, {"model.json:", "num_key_value_heads"});
 }

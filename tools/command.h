@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/config/config.h"
 #include "engine/execution/backend.h"
@@ -32,6 +34,11 @@ void add_bench(CLI::App& app, Command& command);
 
 // A line on stderr for what does not stop the command.
 void warn(const std::string& line);
+
+// --device cpu|cuda: what computes. For commands with a run config it overrides the key "device";
+// for the others it is none where the flag was not given.
+void add_device_flag(CLI::App& command, std::vector<std::string>& overrides);
+void add_device_flag(CLI::App& command, std::optional<Device>& device);
 
 // Worker threads: config.threads, or all this process may use.
 int thread_count(std::int64_t configured);

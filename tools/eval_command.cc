@@ -19,6 +19,7 @@ struct Flags {
   std::string checkpoint;
   std::vector<std::string> data;
   std::int64_t batches = 0, sequence = 0, batch = 4;
+  std::optional<Device> device;
   bool json = false;
 };
 
@@ -30,7 +31,7 @@ int evaluate(const Flags& flags) {
       {.patterns = flags.data,
        .sequence_length = sequence,
        .vocabulary_size = static_cast<std::uint64_t>(source.config.model.vocab_size)});
-  const auto backend = make_backend(Device::cpu, thread_count(0));
+  const auto backend = make_backend(flags.device.value_or(source.config.device), thread_count(0));
   InferenceModel model(source, {.batch = flags.batch, .sequence = sequence}, *backend);
   Evaluation evaluation(dataset, flags.batch, flags.batches,
                         [&](auto tokens, auto targets) { return model.evaluate(tokens, targets); });
@@ -55,6 +56,7 @@ void add_eval(CLI::App& app, Command& command) {
                    "Checkpoint, run directory or Hugging Face folder")
       ->required();
   eval->add_option("--data", flags->data, "Token shards")->required();
+  add_device_flag(*eval, flags->device);
   eval->add_option("--batches", flags->batches, "At most so many batches; 0: all")
       ->check(count_from(0));
   eval->add_option("--sequence", flags->sequence, "Tokens of a sequence; 0: as in training")

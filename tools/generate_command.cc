@@ -20,6 +20,7 @@ struct Flags {
   std::int64_t samples = 1, max_tokens = 128;
   SamplingOptions sampling;
   bool int8 = false;
+  std::optional<Device> device;
 };
 
 std::vector<std::int32_t> encode_prompt(const Tokenizer& tokenizer, const std::string& text,
@@ -97,7 +98,7 @@ int generate_text(const Flags& flags) {
     prompts.insert(prompts.end(), flags.samples, encode_prompt(tokenizer, text, vocabulary));
     longest = std::max<std::int64_t>(longest, std::ssize(prompts.back()));
   }
-  const auto backend = make_backend(Device::cpu, thread_count(0));
+  const auto backend = make_backend(flags.device.value_or(source.config.device), thread_count(0));
   InferenceModel model(source,
                        {.texts = std::ssize(prompts),
                         .capacity = longest + flags.max_tokens + 1,
@@ -151,6 +152,7 @@ void add_generate(CLI::App& app, Command& command) {
   generate->add_option("--seed", flags->sampling.seed, "Of the random choice");
   generate->add_flag("--int8", flags->int8,
                      "Weights and products in 8 bits: half the memory, faster, a little coarser");
+  add_device_flag(*generate, flags->device);
   generate->callback([&command, flags] { command = [flags] { return generate_text(*flags); }; });
 }
 

@@ -1,6 +1,7 @@
 #include <malloc.h>
 #include <pthread.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -35,6 +36,32 @@ void reserve_little_for_threads() {
 }
 
 }  // namespace
+
+namespace {
+
+constexpr const char* kDeviceHelp = "What computes: cpu or cuda";
+
+}  // namespace
+
+void add_device_flag(CLI::App& command, std::vector<std::string>& overrides) {
+  command
+      .add_option_function<std::string>(
+          "--device",
+          [&overrides](const std::string& name) { overrides.push_back("device=" + name); },
+          kDeviceHelp)
+      ->check(CLI::IsMember({"cpu", "cuda"}));
+}
+
+void add_device_flag(CLI::App& command, std::optional<Device>& device) {
+  command
+      .add_option_function<std::string>(
+          "--device",
+          [&device](const std::string& name) {
+            device = name == "cuda" ? Device::cuda : Device::cpu;
+          },
+          kDeviceHelp)
+      ->check(CLI::IsMember({"cpu", "cuda"}));
+}
 
 void warn(const std::string& line) { std::fprintf(stderr, "ingot: warning: %s\n", line.c_str()); }
 

@@ -163,11 +163,12 @@ struct Flags {
   int threads = 0;
   double seconds = 0.3;
   bool json = false;
+  std::optional<Device> device;
 };
 
 int bench_gemm(const Flags& flags) {
   const int threads = thread_count(flags.threads);
-  const auto backend = make_backend(Device::cpu, threads);
+  const auto backend = make_backend(flags.device.value_or(Device::cpu), threads);
   const MachinePeaks peaks = measured_peaks(threads);
   json rows = json::array();
   if (!flags.json) {
@@ -220,6 +221,7 @@ void add_bench_gemm(CLI::App& bench, Command& command) {
       ->check(number_between(0, 60))
       ->capture_default_str();
   gemm->add_flag("--json", flags->json, "Print JSON");
+  add_device_flag(*gemm, flags->device);
   gemm->callback([&command, flags] { command = [flags] { return bench_gemm(*flags); }; });
 }
 

@@ -114,6 +114,7 @@ void add_bench_ops(CLI::App& bench, Command& command) {
   ops->add_option("RUN.json", flags->config,
                   "Run config; without it a small dense model and a small mixture of experts");
   ops->add_option("--set", flags->overrides, "Change a key of the config: a.b=value");
+  add_device_flag(*ops, flags->overrides);
   ops->add_option("--steps", flags->steps, "Steps; the fastest call of each op counts")
       ->check(count_from(1))
       ->capture_default_str();
