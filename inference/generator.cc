@@ -17,7 +17,11 @@ Generator::Generator(Executor& executor, const GenerationParts& parts, std::int6
       tokens_(batch() * parts.options.chunk),
       positions_(tokens_.size()),
       last_rows_(batch()),
-      step_logits_(batch() * vocabulary),
+      sampling_(batch()),
+      step_tokens_(batch()),
+      step_probabilities_(batch()),
+      step_logits_(parts.options.keep_logits ? batch() * vocabulary : 0),
+      picked_(batch()),
       logits_(step_logits_.size()) {}
 
 void Generator::run(const GenerationStep& step, Part part) {
@@ -25,11 +29,26 @@ void Generator::run(const GenerationStep& step, Part part) {
   executor_.write(step.tokens, std::as_bytes(std::span(tokens_).first(count)));
   executor_.write(step.positions, std::as_bytes(std::span(positions_).first(count)));
   executor_.write(step.last_rows, std::as_bytes(std::span(last_rows_)));
+  executor_.write(step.sampling, std::as_bytes(std::span(sampling_)));
   executor_.run(part);
+  executor_.read(step.sampled.tokens, std::as_writable_bytes(std::span(step_tokens_)));
+  executor_.read(step.sampled.log_probability,
+                 std::as_writable_bytes(std::span(step_probabilities_)));
+  if (step_logits_.empty()) return;
   executor_.read(step.logits, std::as_writable_bytes(std::span(step_logits_)));
 }
 
-void Generator::start(std::span<const std::vector<std::int32_t>> prompts) {
+// What the last run says of a sequence is what is wanted of it.
+void Generator::take(std::int64_t sequence) {
+  picked_[sequence] = {step_tokens_[sequence], step_probabilities_[sequence]};
+  ++sampling_[sequence].draw;
+  if (step_logits_.empty()) return;
+  const auto row = step_logits_.begin() + sequence * vocabulary_;
+  std::copy(row, row + vocabulary_, logits_.begin() + sequence * vocabulary_);
+}
+
+void Generator::start(std::span<const std::vector<std::int32_t>> prompts,
+                      const SamplingOptions& sampling) {
   if (prompts.empty() || std::ssize(prompts) > batch()) {
     throw std::logic_error("a generator takes 1 to `batch` prompts");
   }
@@ -44,6 +63,15 @@ void Generator::start(std::span<const std::vector<std::int32_t>> prompts) {
     }
   }
   std::fill(lengths_.begin(), lengths_.end(), 0);
+  for (std::int64_t b = 0; b < batch(); ++b) {
+    sampling_[b] = {.temperature = sampling.temperature,
+                    .top_p = sampling.top_p,
+                    .min_p = sampling.min_p,
+                    .top_k = sampling.top_k,
+                    .seed = sampling.seed,
+                    .text = static_cast<std::uint64_t>(b),
+                    .wants_probability = sampling.log_probabilities};
+  }
   const std::int64_t chunk = parts_.options.chunk;
   for (std::int64_t first = 0; first < longest; first += chunk) {
     // Padding writes cache rows that later tokens overwrite before any of them looks there.
@@ -59,9 +87,8 @@ void Generator::start(std::span<const std::vector<std::int32_t>> prompts) {
     }
     run(parts_.prefill, Part::prefill);
     for (std::int64_t b = 0; b < std::ssize(prompts); ++b) {
-      if (lengths_[b] <= first) continue;  // its last token was in an earlier chunk
-      const auto row = step_logits_.begin() + b * vocabulary_;
-      std::copy(row, row + vocabulary_, logits_.begin() + b * vocabulary_);
+      // Its last token is in this chunk, not in an earlier one or a later one.
+      if (lengths_[b] > first && lengths_[b] == std::ssize(prompts[b])) take(b);
     }
   }
 }
@@ -77,28 +104,30 @@ void Generator::next(std::span<const std::int32_t> tokens) {
     ++lengths_[b];
   }
   run(parts_.decode, Part::decode);
-  std::swap(logits_, step_logits_);
+  for (std::int64_t b = 0; b < batch(); ++b) take(b);
 }
 
 std::span<const float> Generator::logits(std::int64_t sequence) const {
+  if (logits_.empty()) throw std::logic_error("this generator keeps no logits");
   return std::span(logits_).subspan(sequence * vocabulary_, vocabulary_);
 }
 
 std::vector<std::vector<std::int32_t>> generate(Generator& generator,
                                                 std::span<const std::vector<std::int32_t>> prompts,
-                                                std::int64_t max_tokens, Sampler& sampler,
+                                                std::int64_t max_tokens,
+                                                const SamplingOptions& sampling,
                                                 std::span<const std::int64_t> stop,
                                                 const Emit& emit) {
   std::vector<std::vector<std::int32_t>> texts(prompts.size());
   if (max_tokens <= 0) return texts;
-  generator.start(prompts);
+  generator.start(prompts, sampling);
   std::vector<std::int32_t> tokens(generator.batch(), -1);
   std::vector<bool> ended(prompts.size());
   while (true) {
     for (std::size_t i = 0; i < texts.size(); ++i) {
       tokens[i] = -1;
       if (ended[i]) continue;
-      const std::int32_t token = sampler.pick(generator.logits(i), texts[i].size(), i);
+      const std::int32_t token = generator.picked(i).token;
       texts[i].push_back(token);
       const bool stopped = std::find(stop.begin(), stop.end(), token) != stop.end();
       const bool refused = emit && !emit(i, token);
@@ -112,13 +141,13 @@ std::vector<std::vector<std::int32_t>> generate(Generator& generator,
 }
 
 std::vector<std::int32_t> generate(Generator& generator, std::span<const std::int32_t> prompt,
-                                   std::int64_t max_tokens, Sampler& sampler,
+                                   std::int64_t max_tokens, const SamplingOptions& sampling,
                                    std::span<const std::int64_t> stop,
                                    const std::function<bool(std::int32_t)>& emit) {
   const std::vector<std::int32_t> prompts[1] = {{prompt.begin(), prompt.end()}};
   Emit emit_one;
   if (emit) emit_one = [&](std::size_t, std::int32_t token) { return emit(token); };
-  return std::move(generate(generator, prompts, max_tokens, sampler, stop, emit_one)[0]);
+  return std::move(generate(generator, prompts, max_tokens, sampling, stop, emit_one)[0]);
 }
 
 }  // namespace ingot

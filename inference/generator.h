@@ -7,10 +7,19 @@
 #include <vector>
 
 #include "engine/execution/executor.h"
-#include "inference/sampler.h"
 #include "layers/generation.h"
+#include "ops/sample/pick_token.h"
 
 namespace ingot {
+
+// How tokens are picked, for all texts of a run (ops/sample/pick_token.h).
+struct SamplingOptions {
+  double temperature = 0;  // 0: greedy
+  double top_p = 1, min_p = 0;
+  std::int64_t top_k = 0;
+  std::uint64_t seed = 0;
+  bool log_probabilities = false;
+};
 
 // The sequences of the program's batch, each with its own prompt and length.
 class Generator {
@@ -23,41 +32,52 @@ class Generator {
 
   // Forgets what came before and reads 1 to batch() prompts, each not empty and below capacity.
   // Sequences without a prompt may not be used until the next start.
-  void start(std::span<const std::vector<std::int32_t>> prompts);
+  void start(std::span<const std::vector<std::int32_t>> prompts,
+             const SamplingOptions& sampling = {});
   // tokens[batch()]: appended to the sequences; a negative one leaves its sequence as it is.
   void next(std::span<const std::int32_t> tokens);
 
-  // Of the token after the sequence; [vocabulary], valid until the next call.
+  // The token that was picked to come after the sequence, and its log-probability where wanted.
+  // What is picked depends on the prompt, the seed, the place among the prompts and how many tokens
+  // were picked for it before, on nothing else.
+  const Picked& picked(std::int64_t sequence) const { return picked_[sequence]; }
+  // [vocabulary], valid until the next call; with GenerationOptions::keep_logits.
   std::span<const float> logits(std::int64_t sequence) const;
   // Tokens the sequence has.
   std::int64_t length(std::int64_t sequence) const { return lengths_[sequence]; }
 
  private:
   void run(const GenerationStep& step, Part part);
+  void take(std::int64_t sequence);
 
   Executor& executor_;
   const GenerationParts& parts_;
   std::int64_t vocabulary_;
   std::vector<std::int64_t> lengths_;
   std::vector<std::int32_t> tokens_, positions_, last_rows_;
-  std::vector<float> step_logits_, logits_;  // [batch, vocabulary]: of the last run; wanted
+  std::vector<SampleRow> sampling_;
+  std::vector<std::int32_t> step_tokens_;  // of the last run
+  std::vector<float> step_probabilities_;  // likewise
+  std::vector<float> step_logits_;         // likewise, [batch, vocabulary] where kept
+  std::vector<Picked> picked_;             // what is wanted of the runs
+  std::vector<float> logits_;
 };
 
 // Reads the prompts (up to the generator's batch), then picks up to max_tokens tokens for each; a
 // text stops early after a token of `stop` or when its cache is full. emit is called with each
-// token as it comes and its sequence, and may return false to stop that sequence. Texts depend on
-// the prompt, the sampler's seed and the place among the prompts. Returns the generated tokens of
-// each.
+// token as it comes and its sequence, and may return false to stop that sequence. Returns the
+// generated tokens of each.
 using Emit = std::function<bool(std::size_t sequence, std::int32_t token)>;
 std::vector<std::vector<std::int32_t>> generate(Generator& generator,
                                                 std::span<const std::vector<std::int32_t>> prompts,
-                                                std::int64_t max_tokens, Sampler& sampler,
+                                                std::int64_t max_tokens,
+                                                const SamplingOptions& sampling,
                                                 std::span<const std::int64_t> stop,
                                                 const Emit& emit = {});
 
 // One text.
 std::vector<std::int32_t> generate(Generator& generator, std::span<const std::int32_t> prompt,
-                                   std::int64_t max_tokens, Sampler& sampler,
+                                   std::int64_t max_tokens, const SamplingOptions& sampling,
                                    std::span<const std::int64_t> stop,
                                    const std::function<bool(std::int32_t)>& emit = {});
 

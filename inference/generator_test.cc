@@ -25,19 +25,20 @@ struct Model {
       : backend(threads, cpu::all_cpu_kernels()),
         source(find_model("tests/golden/" + name + "/model")) {
     source.config.precision.compute = compute;
-    model = std::make_unique<InferenceModel>(
-        source,
-        InferenceOptions{
-            .texts = texts, .capacity = 200, .prompt = prompt, .int8_weights = int8_weights},
-        backend);
+    model = std::make_unique<InferenceModel>(source,
+                                             InferenceOptions{.texts = texts,
+                                                              .capacity = 200,
+                                                              .prompt = prompt,
+                                                              .int8_weights = int8_weights,
+                                                              .keep_logits = true},
+                                             backend);
     generator = std::make_unique<Generator>(model->executor(), model->generation(),
                                             model->config().vocab_size);
   }
 
   std::vector<Tokens> write(const std::vector<Tokens>& prompts, std::int64_t count,
                             SamplingOptions sampling = {}) {
-    Sampler sampler(sampling, model->config().vocab_size);
-    return generate(*generator, prompts, count, sampler, {});
+    return generate(*generator, prompts, count, sampling, {});
   }
 
   cpu::CpuBackend backend;
@@ -148,9 +149,8 @@ TEST(Generator, EndsEachTextByItself) {
   EXPECT_EQ(plain[0].size(), 20u);
   EXPECT_EQ(plain[2].size(), model.generator->capacity() - 250u + 1);  // its cache is full
 
-  Sampler sampler({}, model.model->config().vocab_size);
   const std::int64_t stop[] = {plain[0][4]};
-  const auto stopped = generate(*model.generator, prompts, 20, sampler, stop,
+  const auto stopped = generate(*model.generator, prompts, 20, {}, stop,
                                 [](std::size_t text, std::int32_t) { return text != 1; });
   Tokens first = plain[0];
   first.resize(std::ranges::find(first, static_cast<std::int32_t>(stop[0])) - first.begin() + 1);

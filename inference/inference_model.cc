@@ -27,7 +27,8 @@ GenerationOptions generation_options(const InferenceOptions& options, DType dtyp
   return {.batch = options.texts,
           .chunk = chunk,
           .capacity = round_up(options.capacity, chunk),
-          .dtype = dtype};
+          .dtype = dtype,
+          .keep_logits = options.keep_logits};
 }
 
 InferenceModel::InferenceModel(const ModelSource& source, const InferenceOptions& options,

@@ -25,6 +25,7 @@ struct InferenceOptions {
   // generation; prompt: tokens of the longest prompt, as far as is known.
   std::int64_t texts = 1, capacity = 0, prompt = 0;
   bool int8_weights = false;  // compress/passes/int8_weights.h; for generation alone
+  bool keep_logits = false;   // for Generator::logits()
 };
 
 // Chunk and capacity for them.

@@ -5,6 +5,7 @@
 
 #include "layers/model.h"
 #include "ops/embedding/embedding.h"
+#include "ops/sample/pick_token.h"
 
 namespace ingot {
 namespace {
@@ -24,15 +25,21 @@ GenerationStep append_step(Program& program, const ModelConfig& config,
   GenerationStep step{.tokens = input("tokens", {options.batch, sequence}),
                       .positions = input("positions", {options.batch, sequence}),
                       .last_rows = input("last_rows", {options.batch})};
+  step.sampling =
+      b.state(prefix + "sampling", {options.batch, static_cast<std::int64_t>(sizeof(SampleRow))},
+              DType::u8, Role::input, Lifetime::parts);
   b.positions = step.positions;
   std::vector<RouterOutputs> routers;
   const Tensor hidden = model_hidden(b, step.tokens, routers);
   // A row gather is an embedding lookup: only the last token of each sequence needs logits.
   const Tensor last = embedding(program, step.last_rows, hidden, options.dtype);
   step.logits = model_logits(b, last);
-  TensorInfo& logits = program.info(step.logits);
-  logits.role = Role::output;
-  logits.lifetime = Lifetime::parts;
+  if (options.keep_logits) {
+    TensorInfo& logits = program.info(step.logits);
+    logits.role = Role::output;
+    logits.lifetime = Lifetime::parts;
+  }
+  step.sampled = sample(program, step.logits, step.sampling);
   return step;
 }
 

@@ -1,9 +1,10 @@
 // The two parts of a program that generate text with a key/value cache: prefill reads a chunk of
-// the prompt, decode reads one token of each sequence. Both leave the logits of the next token.
+// the prompt, decode reads one token of each sequence. Both pick the next token of each.
 #pragma once
 
 #include "engine/model/model_config.h"
 #include "engine/program/program.h"
+#include "ops/sample/sample.h"
 
 namespace ingot {
 
@@ -12,6 +13,7 @@ struct GenerationOptions {
   std::int64_t chunk = 64;    // prompt tokens read at a time, of each sequence
   std::int64_t capacity = 0;  // positions the cache holds; a multiple of chunk
   DType dtype = DType::f32;
+  bool keep_logits = false;  // for who reads them after a part has run
 };
 
 // Inputs and outputs of one part.
@@ -19,7 +21,9 @@ struct GenerationStep {
   Tensor tokens;     // [batch, n] i32; negative: padding
   Tensor positions;  // [batch, n] i32, less than capacity; of padding too
   Tensor last_rows;  // [batch] i32: row in [0, batch * n) whose next token is wanted
+  Tensor sampling;   // [batch, sizeof(SampleRow)] u8: how each next token is picked
   Tensor logits;     // [batch, vocab_size] f32
+  Sampled sampled;
 };
 
 struct GenerationParts {

@@ -21,6 +21,7 @@
 #include "ops/rms_norm/rms_norm_cpu.h"
 #include "ops/rope/rope_cpu.h"
 #include "ops/router/router_cpu.h"
+#include "ops/sample/sample_cpu.h"
 #include "ops/swiglu/swiglu_cpu.h"
 #include "ops/transfer/transfer_cpu.h"
 #include "ops/weight_norm/weight_norm_cpu.h"
@@ -48,6 +49,7 @@ std::vector<KernelEntry> all_cpu_kernels() {
                        rms_norm_cpu_kernels(),
                        rope_cpu_kernels(),
                        router_cpu_kernels(),
+                       sample_cpu_kernels(),
                        swiglu_cpu_kernels(),
                        transfer_cpu_kernels(),
                        weight_norm_cpu_kernels()});

@@ -109,9 +109,8 @@ int generate_text(const Flags& flags) {
   if (const auto end = tokenizer.token_id("<|endoftext|>")) stop.push_back(*end);
 
   Generator generator(model.executor(), model.generation(), vocabulary);
-  Sampler sampler(flags.sampling, vocabulary);
   Printer printer(flags, tokenizer);
-  generate(generator, prompts, flags.max_tokens, sampler, stop,
+  generate(generator, prompts, flags.max_tokens, flags.sampling, stop,
            [&](std::size_t text, std::int32_t token) {
              printer.push(text, token);
              return true;

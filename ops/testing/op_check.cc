@@ -167,6 +167,7 @@ void OpCheck::run() {
   executor_ =
       std::make_unique<Executor>(program_, std::move(bound), std::move(placement), backend_);
   for (const auto& [tensor, values] : filled_) fill(tensor, values);
+  for (const auto& [tensor, bytes] : raw_) executor_->write(tensor, bytes);
   spoil_unused_gradients();
   executor_->run(Part::micro_step, state_);
 }

@@ -55,6 +55,11 @@ class OpCheck {
   // fp32 numbers that are not differentiated: tables, masks.
   Tensor constants(std::string_view name, Shape shape, std::vector<float> values);
 
+  // What a tensor of the program holds before the first run.
+  void bytes_of(Tensor t, std::span<const std::byte> bytes) {
+    raw_.emplace_back(t, std::vector<std::byte>(bytes.begin(), bytes.end()));
+  }
+
   // Declares y as an output whose (random) upstream gradient flows back into the leaves.
   void output(Tensor y);
   // The loss is the op's own (heads): no upstream gradient is made for it.
@@ -103,6 +108,7 @@ class OpCheck {
   std::vector<Tensor> outputs_;
   std::vector<double> upstream_;
   std::vector<std::pair<Tensor, std::vector<double>>> filled_;
+  std::vector<std::pair<Tensor, std::vector<std::byte>>> raw_;
   std::function<void(Program&)> pass_;
   StepState state_;
   std::unique_ptr<Executor> executor_;

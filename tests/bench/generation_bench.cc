@@ -33,10 +33,6 @@ double milliseconds_since(std::chrono::steady_clock::time_point start) {
       .count();
 }
 
-std::int32_t likeliest(std::span<const float> logits) {
-  return static_cast<std::int32_t>(std::ranges::max_element(logits) - logits.begin());
-}
-
 struct Times {
   double prefill = 1e30, decode = 1e30;  // milliseconds
 };
@@ -80,7 +76,7 @@ void measure(Generator& generator, const std::vector<std::vector<std::int32_t>>&
              Times& best, Executor& executor, Profile* prefill, Profile* decode) {
   std::vector<std::int32_t> tokens(prompts.size());
   const auto pick = [&] {
-    for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = likeliest(generator.logits(i));
+    for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = generator.picked(i).token;
   };
   executor.set_observer(prefill);
   auto start = std::chrono::steady_clock::now();

@@ -110,7 +110,7 @@ TEST(AKindOfProduct, GetsItsWeightPackedForEitherDirection) {
 TEST(AKindOfProduct, LeavesAsManySquareSumsAsItSays) {
   TwoProducts model(/*trained=*/true);
   std::vector<Tensor> gradients;
-  for (const Weight& weight : model.program.weights()) gradients.push_back(weight.gradient);
+  for (const Weight& weight : model.program.weights()) gradients.push_back(weight.gradient.values);
   const NormOperands operands = leave_square_sums(model.program, gradients);
   EXPECT_TRUE(operands.gradients.empty());
   ASSERT_EQ(operands.sums.size(), 2u);

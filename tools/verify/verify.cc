@@ -237,10 +237,9 @@ class Verification {
     compare("logits", relative_error(our_logits, expected), kValueTolerance);
 
     Generator generator(executor, generation, model_.vocab_size);
-    Sampler sampler({}, model_.vocab_size);
     const std::span prompt(greedy.data(), kPrompt);
-    const auto text = generate(generator, prompt,
-                               static_cast<std::int64_t>(greedy.size() - kPrompt), sampler, {});
+    const auto text =
+        generate(generator, prompt, static_cast<std::int64_t>(greedy.size() - kPrompt), {}, {});
     double different = 0;
     for (std::size_t i = 0; i < text.size(); ++i) {
       if (text[i] != greedy[kPrompt + i]) ++different;

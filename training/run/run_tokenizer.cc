@@ -38,12 +38,11 @@ std::string RunTokenizer::sample(TrainingEngine& engine, const RunConfig& config
   std::vector<std::int32_t> ids(prompt.begin(), prompt.end());
   if (ids.empty()) ids.push_back(0);
   Generator generator(engine.executor(), *engine.compiled().generation, config.model.vocab_size);
-  Sampler sampler(
-      {.temperature = 0.8, .top_p = 0.95, .seed = static_cast<std::uint64_t>(config.seed + step)},
-      config.model.vocab_size);
+  const SamplingOptions sampling{
+      .temperature = 0.8, .top_p = 0.95, .seed = static_cast<std::uint64_t>(config.seed + step)};
   StreamDecoder decoder(*tokenizer_);
   std::string text = config.log.sample_prompt;
-  generate(generator, ids, config.log.sample_tokens, sampler, config.model.eos_token_ids,
+  generate(generator, ids, config.log.sample_tokens, sampling, config.model.eos_token_ids,
            [&](std::int32_t token) {
              if (token >= static_cast<std::int32_t>(tokenizer_->vocabulary_size())) return true;
              text += decoder.push(static_cast<std::uint32_t>(token));
