@@ -65,26 +65,22 @@ Int8Matmul Int8Matmul::overwriting() const {
   return result;
 }
 
-void Int8Matmul::run(ThreadPool& pool, const void* a, const void* b, void* c, const float* bias,
-                     const void* residual, std::span<std::byte> workspace, std::int64_t a_rows,
-                     std::span<const std::int32_t> offsets, std::uint64_t key, const float* scales,
-                     float* squares) const {
-  const Call call{{a, b, c, bias, residual, workspace, a_rows, offsets, squares}, key, scales};
+void Int8Matmul::run(ThreadPool& pool, const MatmulOperands& call) const {
   check_call(spec_.product, call, workspace_bytes_, pool.threads());
-  if ((scales != nullptr) != (spec_.a_coded || spec_.b_coded)) {
+  if ((call.scales != nullptr) != (spec_.a_coded || spec_.b_coded)) {
     refuse_int8("an int8 matmul whose scales are not what it was made for");
   }
   Batch batch;
   for (int group = 0; group < spec_.product.groups; ++group) {
     const Block whole = group_block(call, group);
-    const bool leaves_c = nothing_to_add(spec_.product, whole.depth) && squares == nullptr;
+    const bool leaves_c = nothing_to_add(spec_.product, whole.depth) && call.squares == nullptr;
     if (whole.rows > 0 && !leaves_c) add_group(call, pool, batch, whole);
   }
   run_batch(call, pool, batch);
 }
 
 // The whole group; nothing packed yet but B, if it came so.
-Int8Matmul::Block Int8Matmul::group_block(const Call& call, int group) const {
+Int8Matmul::Block Int8Matmul::group_block(const MatmulOperands& call, int group) const {
   const MatmulSpec& s = spec_.product;
   const std::int64_t first = call.offsets.empty() ? 0 : call.offsets[group];
   const std::int64_t count = (call.offsets.empty() ? call.a_rows : call.offsets[group + 1]) - first;
@@ -116,7 +112,7 @@ Int8Matmul::Block Int8Matmul::group_block(const Call& call, int group) const {
 
 // Cuts a group into portions that fit the workspace and adds them to the batch, running it
 // whenever it is full.
-void Int8Matmul::add_group(const Call& call, ThreadPool& pool, Batch& batch,
+void Int8Matmul::add_group(const MatmulOperands& call, ThreadPool& pool, Batch& batch,
                            const Block& whole) const {
   const std::int64_t depth = whole.depth;
   const bool packs_b = !whole.thin && !spec_.product.b_packed;
@@ -189,7 +185,7 @@ void Int8Matmul::choose_tiles(Batch& batch, int threads) const {
   }
 }
 
-void Int8Matmul::run_batch(const Call& call, ThreadPool& pool, Batch& batch) const {
+void Int8Matmul::run_batch(const MatmulOperands& call, ThreadPool& pool, Batch& batch) const {
   const MatmulSpec& s = spec_.product;
   for (int i = 0; i < batch.count; ++i) {
     Block& block = batch.blocks[i];

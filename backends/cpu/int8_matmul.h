@@ -70,15 +70,10 @@ class Int8Matmul {
   std::int64_t packed_bytes() const;
   void pack(ThreadPool& pool, const void* b, void* packed, std::span<std::byte> workspace) const;
 
-  // As Matmul::run. key: rounding_key() of A, when stochastic. scales: of the coded operand, null
-  // if there is none.
-  void run(ThreadPool& pool, const void* a, const void* b, void* c, const float* bias,
-           const void* residual, std::span<std::byte> workspace, std::int64_t a_rows,
-           std::span<const std::int32_t> offsets = {}, std::uint64_t key = 0,
-           const float* scales = nullptr, float* squares = nullptr) const;
+  // As Matmul::run.
+  void run(ThreadPool& pool, const MatmulOperands& operands) const;
 
  private:
-  struct Call;
   struct Block;
   struct Batch;
 
@@ -91,14 +86,15 @@ class Int8Matmul {
   std::int64_t b_item_columns() const;
   std::int64_t b_group_bytes() const;
   Panels b_panels(const void* packed, std::int64_t group) const;
-  Block group_block(const Call& call, int group) const;
+  Block group_block(const MatmulOperands& call, int group) const;
   Block part_of(const Block& whole, std::int64_t row, std::int64_t rows, std::int64_t column,
                 std::int64_t columns) const;
-  void add_group(const Call& call, ThreadPool& pool, Batch& batch, const Block& whole) const;
-  void run_batch(const Call& call, ThreadPool& pool, Batch& batch) const;
+  void add_group(const MatmulOperands& call, ThreadPool& pool, Batch& batch,
+                 const Block& whole) const;
+  void run_batch(const MatmulOperands& call, ThreadPool& pool, Batch& batch) const;
   void choose_tiles(Batch& batch, int threads) const;
-  void pack_a_rows(const Call& call, const Block& block, std::int64_t item) const;
-  void pack_a_columns(const Call& call, const Block& block, std::int64_t item) const;
+  void pack_a_rows(const MatmulOperands& call, const Block& block, std::int64_t item) const;
+  void pack_a_columns(const MatmulOperands& call, const Block& block, std::int64_t item) const;
   void pack_b(const Block& block, std::int64_t item, std::byte* scratch) const;
   void pack_b_rows(const Block& block, std::int64_t item, std::byte* scratch) const;
   void pack_b_columns(const Block& block, std::int64_t item) const;

@@ -68,14 +68,22 @@ class Benchmark {
     double best = 1e9, best_int8 = 1e9, best_coded = 1e9;
     for (const double end = clock_.seconds() + 0.5; clock_.seconds() < end;) {
       const double start = clock_.seconds();
-      matmul.run(pool_, a.data(), b.data(), c.data(), nullptr, nullptr, workspace, a_rows);
+      matmul.run(
+          pool_,
+          {.a = a.data(), .b = b.data(), .c = c.data(), .workspace = workspace, .a_rows = a_rows});
       const double middle = clock_.seconds();
-      int8.run(pool_, a.data(), b.data(), c.data(), nullptr, nullptr, workspace, a_rows);
+      int8.run(
+          pool_,
+          {.a = a.data(), .b = b.data(), .c = c.data(), .workspace = workspace, .a_rows = a_rows});
       best = std::min(best, middle - start);
       const double end_int8 = clock_.seconds();
       best_int8 = std::min(best_int8, end_int8 - middle);
-      coded.run(pool_, codes.data(), b.data(), c.data(), nullptr, nullptr, workspace, a_rows, {}, 0,
-                scales.data());
+      coded.run(pool_, {.a = codes.data(),
+                        .b = b.data(),
+                        .c = c.data(),
+                        .workspace = workspace,
+                        .a_rows = a_rows,
+                        .scales = scales.data()});
       best_coded = std::min(best_coded, clock_.seconds() - end_int8);
     }
     const double flops = matmul.flops(a_rows) * 1e-9;

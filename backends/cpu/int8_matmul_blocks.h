@@ -30,11 +30,6 @@ struct Panels {
   }
 };
 
-struct Int8Matmul::Call : MatmulCall {
-  std::uint64_t key;
-  const float* scales;  // of the coded operand
-};
-
 // A part of one group's C and what it is made of.
 struct Int8Matmul::Block : BlockOutput {
   std::int64_t rows, columns, depth;

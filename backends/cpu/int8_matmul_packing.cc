@@ -67,7 +67,8 @@ void Int8Matmul::pack(ThreadPool& pool, const void* b, void* packed,
   });
 }
 
-void Int8Matmul::pack_a_rows(const Call& call, const Block& block, std::int64_t item) const {
+void Int8Matmul::pack_a_rows(const MatmulOperands& call, const Block& block,
+                             std::int64_t item) const {
   const MatmulSpec& s = spec_.product;
   const std::int64_t row_bytes = a_row_bytes(block.depth), blocks = block.packed_b.blocks;
   const std::int64_t last = std::min(block.rows, (item + 1) * kPackRows);
@@ -85,7 +86,8 @@ void Int8Matmul::pack_a_rows(const Call& call, const Block& block, std::int64_t 
   }
 }
 
-void Int8Matmul::pack_a_columns(const Call& call, const Block& block, std::int64_t item) const {
+void Int8Matmul::pack_a_columns(const MatmulOperands& call, const Block& block,
+                                std::int64_t item) const {
   const MatmulSpec& s = spec_.product;
   const std::int64_t row = item * kTileRows, rows = std::min(kTileRows, block.rows - row);
   const Panels panels = block.a_panels();

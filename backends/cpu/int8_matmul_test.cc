@@ -68,9 +68,16 @@ struct Operands {
       matmul.pack(pool, b.data(), packed.data(), workspace);
       right = packed.data();
     }
-    matmul.run(pool, left, right, result.data(), bias.empty() ? nullptr : bias.data(),
-               residual.empty() ? nullptr : residual.data(), workspace, a_rows(), offsets, kKey,
-               coded.scales.empty() ? nullptr : coded.scales.data());
+    matmul.run(pool, {.a = left,
+                      .b = right,
+                      .c = result.data(),
+                      .bias = bias.empty() ? nullptr : bias.data(),
+                      .residual = residual.empty() ? nullptr : residual.data(),
+                      .workspace = workspace,
+                      .a_rows = a_rows(),
+                      .offsets = offsets,
+                      .key = kKey,
+                      .scales = coded.scales.empty() ? nullptr : coded.scales.data()});
     return result;
   }
 
@@ -489,8 +496,12 @@ TEST(Int8Matmul, OverwritingLeavesNothingOfWhatWasThere) {
   std::vector<std::byte> memory(starting.workspace_bytes() + 64);
   const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
   const std::vector<std::int32_t> offsets = {0, 32, 32};  // the second group has no rows: zeros
-  starting.run(pool, operands.a.data(), operands.b.data(), operands.c.data(), nullptr, nullptr,
-               std::span(memory).subspan((64 - address % 64) % 64), 32, offsets);
+  starting.run(pool, {.a = operands.a.data(),
+                      .b = operands.b.data(),
+                      .c = operands.c.data(),
+                      .workspace = std::span(memory).subspan((64 - address % 64) % 64),
+                      .a_rows = 32,
+                      .offsets = offsets});
   for (int i = 0; i < 200; ++i) EXPECT_TRUE(std::isfinite(operands.c[i]));
   for (int i = 200; i < 400; ++i) EXPECT_EQ(operands.c[i], 0.0f);
 }

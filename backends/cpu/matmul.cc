@@ -29,10 +29,6 @@ constexpr std::int64_t kOwnRows = 10 * kTileRows, kOwnColumns = 128, kOwnBytes =
 
 }  // namespace
 
-struct Matmul::Call : MatmulCall {
-  const void* unpacked_b;
-};
-
 // Some columns of one group: pointers to its first elements, sizes as in MatmulSpec.
 struct Matmul::Block : BlockOutput {
   std::int64_t rows, columns, depth;
@@ -158,7 +154,7 @@ void Matmul::pack_panel(const Block& block, std::int64_t panel) const {
 }
 
 // The whole group, all columns; no tiles yet.
-Matmul::Block Matmul::block_of_group(const Call& call, int group) const {
+Matmul::Block Matmul::block_of_group(const MatmulOperands& call, int group) const {
   const MatmulSpec& s = spec_;
   const std::int64_t first = call.offsets.empty() ? 0 : call.offsets[group];
   const std::int64_t count = (call.offsets.empty() ? call.a_rows : call.offsets[group + 1]) - first;
@@ -185,17 +181,14 @@ Matmul::Block Matmul::block_of_group(const Call& call, int group) const {
   return block;
 }
 
-void Matmul::run(ThreadPool& pool, const void* a, const void* b, void* c, const float* bias,
-                 const void* residual, std::span<std::byte> workspace, std::int64_t a_rows,
-                 std::span<const std::int32_t> offsets, const void* unpacked_b,
-                 float* squares) const {
-  const Call call{{a, b, c, bias, residual, workspace, a_rows, offsets, squares}, unpacked_b};
+void Matmul::run(ThreadPool& pool, const MatmulOperands& call) const {
   check_call(spec_, call, workspace_bytes_, pool.threads());
   Batch batch;
   std::int64_t used = 0;  // of the workspace, by the batch
   for (int group = 0; group < spec_.groups; ++group) {
     const Block whole = block_of_group(call, group);
-    if (whole.rows == 0 || (nothing_to_add(spec_, whole.depth) && squares == nullptr)) continue;
+    if (whole.rows == 0 || (nothing_to_add(spec_, whole.depth) && call.squares == nullptr))
+      continue;
     const bool shares = !whole.thin && !whole.own && !spec_.b_packed;  // a packed B
     const std::int64_t column_bytes = shares ? words_of(whole.depth) * 4 : 0;
     for (std::int64_t column = 0; column < whole.columns;) {
@@ -222,7 +215,7 @@ bool nothing_to_add(const MatmulSpec& spec, std::int64_t depth) {
   return spec.accumulate && depth == 0 && !spec.bias && !spec.residual;
 }
 
-void check_call(const MatmulSpec& spec, const MatmulCall& call, std::int64_t workspace_bytes,
+void check_call(const MatmulSpec& spec, const MatmulOperands& call, std::int64_t workspace_bytes,
                 int threads) {
   if (call.a_rows < 0 || call.a_rows > (spec.a_transposed ? spec.depth : spec.rows)) {
     refuse("a matmul with more rows than it was made for");
@@ -283,7 +276,7 @@ void Matmul::choose_tiles(Batch& batch, int threads) const {
   }
 }
 
-void Matmul::run_batch(const Call& call, ThreadPool& pool, Batch& batch) const {
+void Matmul::run_batch(const MatmulOperands& call, ThreadPool& pool, Batch& batch) const {
   choose_tiles(batch, pool.threads());
   pool.parallel_for(batch.total(&Block::panels), [&](std::int64_t panel, int) {
     const Block& block = batch.find(&Block::panels, panel);

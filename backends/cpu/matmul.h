@@ -23,6 +23,7 @@
 #include <span>
 
 #include "backends/cpu/isa.h"
+#include "backends/cpu/matmul_operands.h"
 #include "backends/cpu/thread_pool.h"
 #include "engine/numbers/dtype.h"
 
@@ -72,19 +73,10 @@ class Matmul {
   // for each thread. A multiple of 64.
   std::int64_t workspace_bytes() const { return workspace_bytes_; }
 
-  // a_rows: stored rows of A now (of all groups). workspace: workspace_bytes(), aligned to 64, its
-  // contents need not survive between calls. C must not overlap A, B or the workspace. bias and
-  // residual are null unless the spec has them; offsets is empty unless groups > 1 (may be given
-  // for one group), starts with 0, never decreases, ends at or before a_rows; rows of C beyond it
-  // stay as they are. An empty sum (depth 0, an expert without tokens) is 0. Allocates nothing.
-  // unpacked_b: with b_packed, B as it lies, or null; groups of few rows are multiplied with it.
-  // squares: with a_transposed and C of f32, for the squares of C: sums of all its cells
-  // (engine/execution/gradient_squares.h), also of groups without rows. Null: none.
-  // Throws Error(usage) when a_rows, offsets or workspace don't fit.
-  void run(ThreadPool& pool, const void* a, const void* b, void* c, const float* bias,
-           const void* residual, std::span<std::byte> workspace, std::int64_t a_rows,
-           std::span<const std::int32_t> offsets = {}, const void* unpacked_b = nullptr,
-           float* squares = nullptr) const;
+  // An empty sum (depth 0, an expert without tokens) is 0. Groups of few rows are multiplied with
+  // unpacked_b, where it is given. Allocates nothing. Throws Error(usage) when a_rows, offsets or
+  // workspace don't fit.
+  void run(ThreadPool& pool, const MatmulOperands& operands) const;
 
   // The layout for b_packed: B (as the spec describes it, all groups) into packed_bytes() bytes.
   std::int64_t packed_bytes() const;
@@ -94,7 +86,6 @@ class Matmul {
   double flops(std::int64_t a_rows) const;
 
  private:
-  struct Call;
   struct Block;
   struct Batch;
 
@@ -105,10 +96,10 @@ class Matmul {
   std::int64_t scratch_bytes() const {  // of a thread
     return scratch_a_bytes_ + scratch_sums_bytes_ + scratch_b_bytes_;
   }
-  Block block_of_group(const Call& call, int group) const;
+  Block block_of_group(const MatmulOperands& call, int group) const;
   Block columns_of(const Block& whole, std::int64_t column, std::int64_t columns) const;
   void choose_tiles(Batch& batch, int threads) const;
-  void run_batch(const Call& call, ThreadPool& pool, Batch& batch) const;
+  void run_batch(const MatmulOperands& call, ThreadPool& pool, Batch& batch) const;
   void pack_panel(const Block& block, std::int64_t panel) const;
   void multiply_thin(const Block& block, std::int64_t tile) const;
   void multiply_tile(const Block& block, std::int64_t tile, std::byte* scratch) const;

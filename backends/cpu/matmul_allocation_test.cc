@@ -36,8 +36,12 @@ TEST(Allocation, MatmulAndElementwiseDoNone) {
         std::vector<double> partial(sum_of_squares_blocks(100000));
         const std::int64_t before = heap_allocations;
         for (int i = 0; i < 3; ++i) {
-          matmul.run(pool, a.data(), b.data(), c.data(), nullptr, nullptr, aligned,
-                     transposed ? 200 : rows, offsets);
+          matmul.run(pool, {.a = a.data(),
+                            .b = b.data(),
+                            .c = c.data(),
+                            .workspace = aligned,
+                            .a_rows = transposed ? 200 : rows,
+                            .offsets = offsets});
           add(pool, type, c.data(), type, b.data(), 100000);
           sum_of_squares(pool, type, c.data(), 100000, partial);
         }

@@ -95,7 +95,12 @@ class Benchmark {
     const double end = clock_.seconds() + 0.4;
     do {
       const double start = clock_.seconds();
-      matmul.run(pool_, a.data(), b.data(), c.data(), nullptr, nullptr, workspace, a_rows, offsets);
+      matmul.run(pool_, {.a = a.data(),
+                         .b = b.data(),
+                         .c = c.data(),
+                         .workspace = workspace,
+                         .a_rows = a_rows,
+                         .offsets = offsets});
       best = std::min(best, clock_.seconds() - start);
     } while (clock_.seconds() < end);
     return best;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 
+#include "backends/cpu/matmul_operands.h"
 #include "engine/execution/square_cells.h"
 #include "engine/numbers/dtype.h"
 
@@ -39,22 +40,9 @@ inline const std::byte* at(const void* base, DType type, std::int64_t element) {
 struct MatmulSpec;
 struct MatmulOutput;
 
-// What one run() was given.
-struct MatmulCall {
-  const void* a;
-  const void* b;
-  void* c;
-  const float* bias;
-  const void* residual;
-  std::span<std::byte> workspace;
-  std::int64_t a_rows;
-  std::span<const std::int32_t> offsets;
-  float* squares;
-};
-
 // Throws Error(usage) unless the call fits the spec and brings the workspace it needs. In
 // matmul.cc.
-void check_call(const MatmulSpec& spec, const MatmulCall& call, std::int64_t workspace_bytes,
+void check_call(const MatmulSpec& spec, const MatmulOperands& call, std::int64_t workspace_bytes,
                 int threads);
 
 // Whether a product leaves its C as it is: an empty sum that is added to it.

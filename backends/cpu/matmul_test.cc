@@ -156,9 +156,14 @@ Matrix run(const MatmulSpec& spec, const Operands& o, Isa isa, int threads = 2) 
   }
   const Matmul matmul(s, isa);
   Workspace workspace(matmul.workspace_bytes());
-  matmul.run(pool, o.a.bytes.data(), s.b_packed ? packed.data() : o.b.bytes.data(), c.bytes.data(),
-             s.bias ? o.bias.data() : nullptr, s.residual ? o.residual.bytes.data() : nullptr,
-             workspace.bytes, o.a_rows, o.offsets);
+  matmul.run(pool, {.a = o.a.bytes.data(),
+                    .b = s.b_packed ? packed.data() : o.b.bytes.data(),
+                    .c = c.bytes.data(),
+                    .bias = s.bias ? o.bias.data() : nullptr,
+                    .residual = s.residual ? o.residual.bytes.data() : nullptr,
+                    .workspace = workspace.bytes,
+                    .a_rows = o.a_rows,
+                    .offsets = o.offsets});
   return c;
 }
 
@@ -328,8 +333,12 @@ TEST(Matmul, ResidualMayBeTheOutput) {
   const Matmul matmul(s);
   ThreadPool pool(1);
   Workspace workspace(matmul.workspace_bytes());
-  matmul.run(pool, o.a.bytes.data(), o.b.bytes.data(), o.c.bytes.data(), nullptr, o.c.bytes.data(),
-             workspace.bytes, 40);
+  matmul.run(pool, {.a = o.a.bytes.data(),
+                    .b = o.b.bytes.data(),
+                    .c = o.c.bytes.data(),
+                    .residual = o.c.bytes.data(),
+                    .workspace = workspace.bytes,
+                    .a_rows = 40});
   EXPECT_TRUE(o.c.bytes == want.bytes);
 }
 
@@ -430,8 +439,12 @@ TEST(Matmul, RefusesWhatMakesNoSense) {
   std::vector<float> memory(200);
   const auto refused_run = [&](ThreadPool& threads, std::span<std::byte> bytes, std::int64_t rows,
                                std::vector<std::int32_t> offsets) {
-    EXPECT_THROW(matmul.run(threads, memory.data(), memory.data(), memory.data(), nullptr, nullptr,
-                            bytes, rows, offsets),
+    EXPECT_THROW(matmul.run(threads, {.a = memory.data(),
+                                      .b = memory.data(),
+                                      .c = memory.data(),
+                                      .workspace = bytes,
+                                      .a_rows = rows,
+                                      .offsets = offsets}),
                  Error);
   };
   refused_run(pool, workspace.bytes, 4, {});

@@ -73,13 +73,14 @@ Result run(const Gradient& gradient, Isa isa, int threads, bool squared = true, 
   const auto workspace =
       std::span(memory).subspan((64 - address % 64) % 64, product.workspace_bytes());
   float* squares = squared ? result.squares.data() : nullptr;
-  if constexpr (std::is_same_v<Product, Matmul>) {
-    product.run(pool, a.data(), b.data(), result.c.data(), nullptr, nullptr, workspace,
-                gradient.depth, gradient.offsets, nullptr, squares);
-  } else {
-    product.run(pool, a.data(), b.data(), result.c.data(), nullptr, nullptr, workspace,
-                gradient.depth, gradient.offsets, 5, nullptr, squares);
-  }
+  product.run(pool, {.a = a.data(),
+                     .b = b.data(),
+                     .c = result.c.data(),
+                     .workspace = workspace,
+                     .a_rows = gradient.depth,
+                     .offsets = gradient.offsets,
+                     .key = 5,
+                     .squares = squares});
   return result;
 }
 
@@ -185,8 +186,12 @@ TEST(SquareSums, AreOfGradientsOfWeightsOnly) {
   alignas(64) std::byte workspace[1 << 16];
   ThreadPool pool(1);
   ASSERT_LE(matmul.workspace_bytes(), std::ssize(workspace));
-  EXPECT_THROW(matmul.run(pool, values.data(), values.data(), values.data(), nullptr, nullptr,
-                          workspace, 4, {}, nullptr, values.data()),
+  EXPECT_THROW(matmul.run(pool, {.a = values.data(),
+                                 .b = values.data(),
+                                 .c = values.data(),
+                                 .workspace = workspace,
+                                 .a_rows = 4,
+                                 .squares = values.data()}),
                Error);
 }
 

@@ -33,10 +33,17 @@ class HeadProduct {
   void run(ThreadPool& pool, const void* a, const void* b, void* c, std::span<std::byte> workspace,
            std::int64_t a_rows, std::uint64_t key, float* squares = nullptr) const {
     if (const auto* floats = std::get_if<Matmul>(&matmul_)) {
-      floats->run(pool, a, b, c, nullptr, nullptr, workspace, a_rows, {}, nullptr, squares);
+      floats->run(
+          pool,
+          {.a = a, .b = b, .c = c, .workspace = workspace, .a_rows = a_rows, .squares = squares});
     } else {
-      std::get<Int8Matmul>(matmul_).run(pool, a, b, c, nullptr, nullptr, workspace, a_rows, {}, key,
-                                        nullptr, squares);
+      std::get<Int8Matmul>(matmul_).run(pool, {.a = a,
+                                               .b = b,
+                                               .c = c,
+                                               .workspace = workspace,
+                                               .a_rows = a_rows,
+                                               .key = key,
+                                               .squares = squares});
     }
   }
 

@@ -34,9 +34,14 @@ std::unique_ptr<Kernel> make_grouped(const Program& program, const Op& op, const
                      [=, &pool](const KernelArguments& arguments, const Turn& turn) {
                        const std::span offsets_now(arguments.input<std::int32_t>(2), experts + 1);
                        const Matmul& now = starts_now(turn) ? starting : matmul;
-                       now.run(pool, arguments.inputs[0], arguments.inputs[weight],
-                               arguments.outputs[0], nullptr, nullptr, arguments.workspace, a_rows,
-                               offsets_now, arguments.inputs[1], squares(arguments, turn));
+                       now.run(pool, {.a = arguments.inputs[0],
+                                      .b = arguments.inputs[weight],
+                                      .c = arguments.outputs[0],
+                                      .workspace = arguments.workspace,
+                                      .a_rows = a_rows,
+                                      .offsets = offsets_now,
+                                      .unpacked_b = arguments.inputs[1],
+                                      .squares = squares(arguments, turn)});
                      });
 }
 

@@ -29,17 +29,23 @@ std::unique_ptr<Kernel> make_int8_product(const Program& program, const Op& op,
   const std::uint64_t stream = program.stream(op.inputs[0]);
   const std::int64_t bounds = offsets ? spec.groups + 1 : 0;
   ThreadPool& pool = context.pool;
-  return make_kernel(matmul.workspace_bytes(), [=, &pool](const KernelArguments& arguments,
-                                                          const Turn& turn) {
-    const Int8Matmul& now = starts_now(turn) ? starting : matmul;
-    const std::span offsets_now(bounds ? arguments.input<std::int32_t>(2) : nullptr, bounds);
-    now.run(pool, arguments.inputs[0], arguments.inputs[weight], arguments.outputs[0],
-            spec.bias ? arguments.input<float>(2) : nullptr,
-            spec.residual ? arguments.inputs[3] : nullptr, arguments.workspace, a_rows, offsets_now,
-            rounding_key(arguments.step->seed, arguments.step->step, arguments.step->micro_batch,
-                         stream),
-            coded ? arguments.input<float>(scales) : nullptr, squares(arguments, turn));
-  });
+  return make_kernel(
+      matmul.workspace_bytes(), [=, &pool](const KernelArguments& arguments, const Turn& turn) {
+        const Int8Matmul& now = starts_now(turn) ? starting : matmul;
+        const std::span offsets_now(bounds ? arguments.input<std::int32_t>(2) : nullptr, bounds);
+        now.run(pool, {.a = arguments.inputs[0],
+                       .b = arguments.inputs[weight],
+                       .c = arguments.outputs[0],
+                       .bias = spec.bias ? arguments.input<float>(2) : nullptr,
+                       .residual = spec.residual ? arguments.inputs[3] : nullptr,
+                       .workspace = arguments.workspace,
+                       .a_rows = a_rows,
+                       .offsets = offsets_now,
+                       .key = rounding_key(arguments.step->seed, arguments.step->step,
+                                           arguments.step->micro_batch, stream),
+                       .scales = coded ? arguments.input<float>(scales) : nullptr,
+                       .squares = squares(arguments, turn)});
+      });
 }
 
 }  // namespace ingot::cpu

@@ -22,12 +22,17 @@ std::unique_ptr<Kernel> product(MatmulSpec spec, std::int64_t rows, const Progra
   const bool bias = spec.bias, residual = spec.residual;
   const int b = weight_input_of(op);
   ThreadPool& pool = context.pool;
-  return make_kernel(matmul.workspace_bytes(), [=, &pool](const KernelArguments& arguments,
-                                                          const Turn&) {
-    matmul.run(pool, arguments.inputs[0], arguments.inputs[b], arguments.outputs[0],
-               bias ? arguments.input<float>(2) : nullptr, residual ? arguments.inputs[3] : nullptr,
-               arguments.workspace, rows, {}, arguments.inputs[1]);
-  });
+  return make_kernel(matmul.workspace_bytes(),
+                     [=, &pool](const KernelArguments& arguments, const Turn&) {
+                       matmul.run(pool, {.a = arguments.inputs[0],
+                                         .b = arguments.inputs[b],
+                                         .c = arguments.outputs[0],
+                                         .bias = bias ? arguments.input<float>(2) : nullptr,
+                                         .residual = residual ? arguments.inputs[3] : nullptr,
+                                         .workspace = arguments.workspace,
+                                         .a_rows = rows,
+                                         .unpacked_b = arguments.inputs[1]});
+                     });
 }
 
 std::unique_ptr<Kernel> make_linear(const Program& program, const Op& op, const Context& context) {
@@ -91,12 +96,16 @@ std::unique_ptr<Kernel> make_wgrad(const Program& program, const Op& op, const C
   const GradientStart starts_now(op);
   const SquareSums squares(op, 1);
   ThreadPool& pool = context.pool;
-  return make_kernel(
-      adding.workspace_bytes(), [=, &pool](const KernelArguments& arguments, const Turn& turn) {
-        (starts_now(turn) ? starting : adding)
-            .run(pool, arguments.inputs[0], arguments.inputs[1], arguments.outputs[0], nullptr,
-                 nullptr, arguments.workspace, rows, {}, nullptr, squares(arguments, turn));
-      });
+  return make_kernel(adding.workspace_bytes(),
+                     [=, &pool](const KernelArguments& arguments, const Turn& turn) {
+                       (starts_now(turn) ? starting : adding)
+                           .run(pool, {.a = arguments.inputs[0],
+                                       .b = arguments.inputs[1],
+                                       .c = arguments.outputs[0],
+                                       .workspace = arguments.workspace,
+                                       .a_rows = rows,
+                                       .squares = squares(arguments, turn)});
+                     });
 }
 
 }  // namespace

@@ -92,8 +92,11 @@ std::unique_ptr<Kernel> make_mixed_linear(const Program& program, const Op& op,
         auto* values = reinterpret_cast<float*>(arguments.workspace.data());
         for_each_chunk(rows, [&](std::int64_t row, std::int64_t count) {
           converter.load(pool, values, arguments.inputs[0] + row * converter.stride_bytes, count);
-          matmul.run(pool, values, arguments.inputs[1], arguments.output<float>(0) + row * y_stride,
-                     nullptr, nullptr, arguments.workspace.subspan(chunk), count);
+          matmul.run(pool, {.a = values,
+                            .b = arguments.inputs[1],
+                            .c = arguments.output<float>(0) + row * y_stride,
+                            .workspace = arguments.workspace.subspan(chunk),
+                            .a_rows = count});
         });
       });
 }
@@ -113,16 +116,19 @@ std::unique_ptr<Kernel> make_mixed_dgrad(const Program& program, const Op& op,
                       context.isa);
   const std::int64_t chunk = chunk_bytes(dx.columns);
   ThreadPool& pool = context.pool;
-  return make_kernel(
-      chunk + matmul.workspace_bytes(), [=, &pool](const KernelArguments& arguments, const Turn&) {
-        auto* values = reinterpret_cast<float*>(arguments.workspace.data());
-        for_each_chunk(rows, [&](std::int64_t row, std::int64_t count) {
-          matmul.run(pool, arguments.input<float>(0) + row * dy_stride, arguments.inputs[1], values,
-                     nullptr, nullptr, arguments.workspace.subspan(chunk), count);
-          converter.store(pool, arguments.outputs[0] + row * converter.stride_bytes, values, count,
-                          accumulate);
-        });
-      });
+  return make_kernel(chunk + matmul.workspace_bytes(),
+                     [=, &pool](const KernelArguments& arguments, const Turn&) {
+                       auto* values = reinterpret_cast<float*>(arguments.workspace.data());
+                       for_each_chunk(rows, [&](std::int64_t row, std::int64_t count) {
+                         matmul.run(pool, {.a = arguments.input<float>(0) + row * dy_stride,
+                                           .b = arguments.inputs[1],
+                                           .c = values,
+                                           .workspace = arguments.workspace.subspan(chunk),
+                                           .a_rows = count});
+                         converter.store(pool, arguments.outputs[0] + row * converter.stride_bytes,
+                                         values, count, accumulate);
+                       });
+                     });
 }
 
 std::unique_ptr<Kernel> make_mixed_wgrad(const Program& program, const Op& op,
@@ -150,9 +156,12 @@ std::unique_ptr<Kernel> make_mixed_wgrad(const Program& program, const Op& op,
       const Matmul& matmul = starts_now(turn) && row == 0 ? starting : adding;
       converter.load(pool, values, arguments.inputs[1] + row * converter.stride_bytes, count);
       const bool last = row + count == rows;
-      matmul.run(pool, arguments.input<float>(0) + row * dy_stride, values, arguments.outputs[0],
-                 nullptr, nullptr, arguments.workspace.subspan(chunk), count, {}, nullptr,
-                 last ? squares(arguments, turn) : nullptr);
+      matmul.run(pool, {.a = arguments.input<float>(0) + row * dy_stride,
+                        .b = values,
+                        .c = arguments.outputs[0],
+                        .workspace = arguments.workspace.subspan(chunk),
+                        .a_rows = count,
+                        .squares = last ? squares(arguments, turn) : nullptr});
     });
   });
 }

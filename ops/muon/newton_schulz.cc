@@ -62,8 +62,8 @@ void NewtonSchulz::run(ThreadPool& pool, std::uint16_t* x, std::span<std::byte> 
   const std::span<std::byte> rest(place, workspace.data() + workspace.size());
   std::uint16_t* const result = x;
   for (int iteration = 0; iteration < kIterations; ++iteration) {
-    gram_.run(pool, x, x, a, nullptr, nullptr, rest, rows_);
-    square_.run(pool, a, a, p, nullptr, nullptr, rest, side_);
+    gram_.run(pool, {.a = x, .b = x, .c = a, .workspace = rest, .a_rows = rows_});
+    square_.run(pool, {.a = a, .b = a, .c = p, .workspace = rest, .a_rows = side_});
     // P = a I + b A + c A^2
     pool.parallel_for(side_, [&](std::int64_t row, int) {
       for (std::int64_t i = row * side_; i < (row + 1) * side_; ++i) {
@@ -72,9 +72,9 @@ void NewtonSchulz::run(ThreadPool& pool, std::uint16_t* x, std::span<std::byte> 
       }
     });
     if (rows_ > columns_) {
-      product_.run(pool, x, p, next, nullptr, nullptr, rest, rows_);
+      product_.run(pool, {.a = x, .b = p, .c = next, .workspace = rest, .a_rows = rows_});
     } else {
-      product_.run(pool, p, x, next, nullptr, nullptr, rest, rows_);
+      product_.run(pool, {.a = p, .b = x, .c = next, .workspace = rest, .a_rows = rows_});
     }
     std::swap(x, next);
   }
