@@ -24,11 +24,12 @@ INGOT_SIMD void sum_columns(const SumRows& task, std::int64_t token, std::int64_
     sum[v] = task.base == nullptr ? zero() : load_partial(base + v * kLanes, n);
   }
   const std::int32_t* row_of = task.row_of + token * task.slots;
-  // The next token's rows are asked for: they lie anywhere (before the array, where there is none).
+  // The next token's rows are asked for: they lie anywhere.
   const std::int64_t next = token + 1 < task.tokens ? task.slots : 0;
   for (std::int64_t slot = 0; slot < task.slots; ++slot) {
     const T* all = static_cast<const T*>(task.rows) + i;
-    const T* later = all + row_of[next + slot] * task.rows_stride;
+    const std::int64_t row_ahead = row_of[next + slot] < 0 ? 0 : row_of[next + slot];
+    const T* later = all + row_ahead * task.rows_stride;
     for (int v = 0; v < kVectors; ++v) __builtin_prefetch(later + v * kLanes);
     if (row_of[slot] < 0) continue;
     const T* row = all + row_of[slot] * task.rows_stride;

@@ -136,7 +136,10 @@ void Muon::update(const Matrix& matrix, const KernelArguments& arguments, const 
   auto* x = reinterpret_cast<std::uint16_t*>(arguments.workspace.data());
   auto* sums = reinterpret_cast<double*>(arguments.workspace.data() + x_bytes_);
   const double norm = momentum_step(matrix, arguments, step, x, sums);
-  const auto inverse = static_cast<float>(norm > 0 ? 1 / norm : 0);
+  // Without the epsilon a matrix whose gradient has stopped would go on in its last direction, at
+  // full length, until its moment underflows.
+  constexpr double kEpsilon = 1e-7;
+  const auto inverse = static_cast<float>(1 / (norm + kEpsilon));
   const auto scaled_by = [&](const StateGroup& group, float factor, float* values) {
     StateGroup place = group;
     place.element -= matrix.first * layout_.columns;

@@ -107,6 +107,26 @@ constexpr Case kCases[] = {{StateForm::f32, StateForm::f32, 0.03},
                            {StateForm::bf16, StateForm::f32, 0.1},
                            {StateForm::int8, StateForm::dynamic8, 0.3}};
 
+// The published form divides by the norm and 1e-7: what is far smaller moves its matrix by less.
+TEST(Muon, AGradientThatHasStoppedMovesItsMatrixLessAndLess) {
+  const auto way = [](double size) {
+    Updater updater(StateForm::f32, StateForm::f32, 1, 2);
+    const std::vector<float> start = updater.weight();
+    updater.step(normals(updater.count(), size, 10));
+    const std::vector<float> end = updater.weight();
+    double squares = 0;
+    for (std::size_t i = 0; i < start.size(); ++i) {
+      const double decayed = start[i] * (1 - 0.01 * 2 * 0.1);
+      squares += std::pow(end[i] - decayed, 2);
+    }
+    return std::sqrt(squares);
+  };
+  const double full = way(1e-3);
+  EXPECT_LT(way(1e-12), 0.05 * full);
+  EXPECT_LT(way(0), 1e-5 * full);  // the decay alone, rounded to fp32
+  EXPECT_GT(way(1e-5), 0.9 * full);
+}
+
 TEST(Muon, EveryMatrixGoesTheReferencesWayInAllForms) {
   for (const Case& each : kCases) {
     for (const std::int64_t experts : {1, 3}) {

@@ -1,7 +1,7 @@
 // Clipping where each weight is updated before the gradients of others are known: by the norm of
-// the step before (Program::progress). The norm of this step is still made and reported, and
-// clips the next. Before there is one nothing is clipped: Adam's first update has the same length
-// whatever the gradient's, and so has Muon's.
+// the step before (Program::progress) or that of the weight's own gradient, whichever is larger, so
+// that a spike is clipped in the step that brings it. The norm of this step is still made and
+// reported, and clips the next.
 #pragma once
 
 #include <vector>
@@ -12,7 +12,7 @@ namespace ingot {
 
 struct WeightNorm {
   Tensor norm;     // [1] f32: L2 norm of the gradient, loss scale divided out; lives to the update
-  Tensor scale;    // [1] f32: min(1, clip / (previous norm + 1e-6)) / loss_scale
+  Tensor scale;    // [1] f32: min(1, clip / (the larger norm + 1e-6)) / loss_scale
   Tensor skipped;  // [1] f32: 1 if the norm is not finite: then this weight is not updated
 };
 

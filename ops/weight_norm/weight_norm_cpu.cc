@@ -24,9 +24,9 @@ std::unique_ptr<Kernel> make_weight_norm(const Program& program, const Op& op,
         const auto norm = static_cast<float>(std::sqrt(sum) / arguments.step->loss_scale);
         const double previous_norm = arguments.input<double>(1)[kPreviousNorm];
         double scale = 1.0 / arguments.step->loss_scale;
-        if (clip_norm > 0 && previous_norm > 0) {
-          scale *= std::min(1.0, clip_norm / (previous_norm + 1e-6));
-        }
+        // The weight's own gradient is part of this step's norm: a spike in it is clipped at once.
+        const double largest = std::max(previous_norm, double{norm});
+        if (clip_norm > 0) scale *= std::min(1.0, clip_norm / (largest + 1e-6));
         *arguments.output<float>(0) = norm;
         *arguments.output<float>(1) = static_cast<float>(scale);
         *arguments.output<float>(2) = std::isfinite(norm) ? 0.0f : 1.0f;
