@@ -99,7 +99,8 @@ ConfigSection optimizer_section() {
              "or 2.05 bytes a parameter. \"auto\": the planner may choose."),
        field("update_in_backward", &OptimizerConfig::update_in_backward, flag(),
              "Each weight is updated as soon as its gradient is there, and the gradient "
-             "is gone then. Clips by the norm of the step before, and needs the whole "
+             "is gone then. Clips by the norm of the step before or of the weight's own gradient, "
+             "whichever is larger, and needs the whole "
              "batch in one micro-batch.")});
 }
 
