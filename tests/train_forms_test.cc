@@ -1,6 +1,7 @@
 // Runs whose weights, moments or gradients are stored in fewer bits than fp32: they learn the same,
 // resume to the bit, do not depend on threads, and take the bytes they should.
 #include <gtest/gtest.h>
+#include <algorithm>
 
 #include <cmath>
 #include <filesystem>
@@ -175,7 +176,9 @@ TEST(UpdateInBackward, WithoutClippingEqualsUpdatesAfterwards) {
   }
 }
 
-TEST(UpdateInBackward, ClipsByTheNormOfTheStepBefore) {
+// By the norm of the step before or the weight's own, whichever is larger: the first step, which
+// has none before it, is clipped as well.
+TEST(UpdateInBackward, ClipsByTheLargerOfTheNormBeforeAndTheWeightsOwn) {
   const TinyRun run("llama", "fp32");
   RunConfig config = run.config(
       "run", {"batch.micro_batch=4", "optimizer.clip_norm=1e-3", "optimizer.betas=[0.9,0.95]",
@@ -184,19 +187,19 @@ TEST(UpdateInBackward, ClipsByTheNormOfTheStepBefore) {
   TrainingEngine engine(plan_training(config, backend), backend, config);
   const Tensor scale = engine.compiled().program.find("layers.0.input_layernorm.gradient scale");
   ASSERT_TRUE(scale);
-  std::vector<float> scales;
   struct Watch final : OpObserver {
     Executor& executor;
     Tensor scale;
-    std::vector<float>& scales;
-    Watch(Executor& executor, Tensor scale, std::vector<float>& scales)
-        : executor(executor), scale(scale), scales(scales) {}
+    std::vector<float> scales;
+    std::vector<float> own_norms;
+    Watch(Executor& executor, Tensor scale) : executor(executor), scale(scale) {}
     void after(const Op& op) override {
       if (op.outputs.size() > 1 && op.outputs[1].id == scale.id) {
+        own_norms.push_back(executor.read_scalar(op.outputs[0]));
         scales.push_back(executor.read_scalar(scale));
       }
     }
-  } watch(engine.executor(), scale, scales);
+  } watch(engine.executor(), scale);
   initialize_weights(engine.executor(), 1, 1);
   engine.executor().set_observer(&watch);
   engine.settings().learning_rate = 0;
@@ -207,12 +210,15 @@ TEST(UpdateInBackward, ClipsByTheNormOfTheStepBefore) {
             .step(1, [step](auto tokens, auto targets) { learnable_batch(step, tokens, targets); })
             .grad_norm);
   }
-  ASSERT_EQ(scales.size(), 3);
-  EXPECT_EQ(scales[0], 1);
-  for (int step = 1; step < 3; ++step) {
-    ASSERT_GT(norms[step - 1], 1e-3);
-    EXPECT_NEAR(scales[step], 1e-3 / (norms[step - 1] + 1e-6), 1e-6 * scales[step]);
+  ASSERT_EQ(watch.scales.size(), 3);
+  for (int step = 0; step < 3; ++step) {
+    const double own = watch.own_norms[step];
+    const double norm = step == 0 ? own : std::max(norms[step - 1], own);
+    ASSERT_GT(norm, 1e-3);
+    EXPECT_NEAR(watch.scales[step], 1e-3 / (norm + 1e-6), 1e-6 * watch.scales[step]);
   }
+  // The first step shows that the weight's own norm counts, the second that the total one does.
+  ASSERT_GT(norms[0], 2 * watch.own_norms[1]);
 }
 
 // Weights, masters, moments and gradients of a model of eight billion parameters.
