@@ -1,7 +1,6 @@
 #include "compress/passes/fuse_codes.h"
 
 #include <algorithm>
-#include <iterator>
 #include <optional>
 #include <vector>
 
@@ -127,38 +126,45 @@ class HiddenFromBackward {
   void merge(std::size_t again) {
     const Op& swiglu = ops_[again];
     if (program_.dtype(swiglu.inputs[0]) != DType::i8 || !swiglu.outputs[0]) return;
-    const auto is_its_backward = [&](const Op& op) {
-      return op.kind == &kSwigluBackward && op.part == swiglu.part && !op.outputs[2] &&
-             std::equal(swiglu.inputs.begin(), swiglu.inputs.end(), op.inputs.begin() + 1,
-                        op.inputs.end());
-    };
-    const auto first = ops_.begin() + static_cast<std::ptrdiff_t>(again);
-    const auto backward = std::find_if(first, ops_.end(), is_its_backward);
-    if (backward == ops_.end()) return;
+    std::size_t backward = again + 1;
+    while (backward < ops_.size() && !is_backward_of(swiglu, ops_[backward])) ++backward;
+    if (backward == ops_.size()) return;
 
-    std::vector<const Op*> waiting = {&swiglu};
-    const auto waits = [&](const Op& op) {
-      return std::ranges::any_of(waiting, [&](const Op* other) { return depends(op, *other); });
+    // What needs h waits for the backward op, and so does what needs that.
+    std::vector<std::size_t> waiting = {again};
+    const auto waits = [&](std::size_t i) {
+      return std::ranges::any_of(waiting, [&](std::size_t j) { return depends(ops_[i], ops_[j]); });
     };
-    for (auto op = first + 1; op < backward; ++op) {
-      if (waits(*op)) waiting.push_back(&*op);
+    for (std::size_t i = again + 1; i < backward; ++i) {
+      if (waits(i)) waiting.push_back(i);
     }
-    if (waits(*backward)) return;
+    if (waits(backward)) return;
 
-    backward->outputs[2] = swiglu.outputs[0];
-    set_cost(program_, *backward);
-    // The rest in its order, the backward op, then what waited for h.
-    std::vector<Op> waited, order;
-    std::size_t next = 1;
-    for (auto op = first + 1; op < backward; ++op) {
-      const bool later = next < waiting.size() && waiting[next] == &*op;
-      next += later;
-      (later ? waited : order).push_back(std::move(*op));
+    ops_[backward].outputs[2] = swiglu.outputs[0];
+    set_cost(program_, ops_[backward]);
+    waiting.erase(waiting.begin());  // SwiGLU itself is no longer run
+    reorder(again, backward, waiting);
+  }
+
+  // Whether the op is SwiGLU's backward, of the same codes, and does not make h yet.
+  static bool is_backward_of(const Op& swiglu, const Op& op) {
+    return op.kind == &kSwigluBackward && op.part == swiglu.part && !op.outputs[2] &&
+           std::equal(swiglu.inputs.begin(), swiglu.inputs.end(), op.inputs.begin() + 1,
+                      op.inputs.end());
+  }
+
+  // Instead of the ops [first, last]: those between them that do not wait, the last, those that do.
+  // The first is gone.
+  void reorder(std::size_t first, std::size_t last, const std::vector<std::size_t>& waiting) {
+    std::vector<std::size_t> order;
+    for (std::size_t i = first + 1; i <= last; ++i) {
+      if (!std::ranges::binary_search(waiting, i)) order.push_back(i);
     }
-    order.push_back(std::move(*backward));
-    std::ranges::move(waited, std::back_inserter(order));
-    std::ranges::move(order, first);
-    ops_.erase(backward);
+    order.insert(order.end(), waiting.begin(), waiting.end());
+    std::vector<Op> ordered;
+    for (const std::size_t i : order) ordered.push_back(std::move(ops_[i]));
+    std::ranges::move(ordered, ops_.begin() + static_cast<std::ptrdiff_t>(first));
+    ops_.erase(ops_.begin() + static_cast<std::ptrdiff_t>(last));
   }
 
   Program& program_;

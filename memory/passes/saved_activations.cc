@@ -103,14 +103,35 @@ bool only_multiplied(const Program& program, const Uses& uses, int id) {
 }
 
 // Copies the ops one by one into the program they were taken from, with what is to be stored and
-// restored between them.
+// brought back between them. An example of five ops, h from outside:
+//
+//   forward    n  = norm(h)
+//              g  = linear(n, W)
+//              s  = swiglu(g)
+//   backward   dg = swiglu_backward(ds, g)
+//              dW = linear_wgrad(dg, n)
+//
+// With h kept, g in int8 and n recomputed that becomes
+//
+//   forward    n  = norm(h)
+//              g  = linear(n, W)
+//              s  = swiglu(g)
+//              c  = quantize(g)              no op of forward after swiglu touches g
+//   backward   g' = dequantize(c)            g' stands in for g from here on
+//              dg = swiglu_backward(ds, g')
+//              n' = norm(h)                  n rematerialized: its op once more, from what there is
+//              dW = linear_wgrad(dg, n')
+//
+// so that only h and c live from forward to backward. Were g recomputed too, its op would first
+// want n: n' = norm(h) and g' = linear(n', W) would stand before swiglu_backward, and linear_wgrad
+// would find n' there.
 class Rewriter {
  public:
   Rewriter(Program& program, std::vector<Storage> storage)
       : program_(program),
         storage_(std::move(storage)),
         uses_(program),
-        restored_(program.tensors().size()),
+        stand_ins_(program.tensors().size()),
         quantized_(program.tensors().size()) {
     for (std::size_t id = 0; id < storage_.size(); ++id) {
       unbiased_.push_back(storage_[id] == Storage::int8 &&
@@ -125,19 +146,23 @@ class Rewriter {
       quantize_finished(i);
     }
     for (std::size_t i = uses_.backward; i < ops_.size(); ++i) {
-      for (const Tensor t : ops_[i].inputs) restore(t);
+      for (const Tensor t : ops_[i].inputs) bring_back(t);
       Op op = ops_[i];
-      for (Tensor& t : op.inputs) t = now(t);
+      for (Tensor& t : op.inputs) t = stand_in_for(t);
       program_.append(std::move(op));
     }
   }
 
  private:
-  bool is_forward_tensor(Tensor t) const {
+  bool is_made_by_forward(Tensor t) const {
     return t && static_cast<std::size_t>(t.id) < storage_.size() && !uses_.writers[t.id].empty();
   }
   Storage storage_of(Tensor t) const {
-    return is_forward_tensor(t) ? storage_[t.id] : Storage::keep;
+    return is_made_by_forward(t) ? storage_[t.id] : Storage::keep;
+  }
+  bool is_touched_last_by(std::size_t op, int id) const {
+    const auto& readers = uses_.readers[id];
+    return std::max(readers.empty() ? 0 : readers.back(), uses_.writers[id].back()) == op;
   }
 
   // Quantizes the tensors that no forward op after this one touches.
@@ -145,10 +170,7 @@ class Rewriter {
     for (const auto* operands : {&ops_[op].inputs, &ops_[op].outputs}) {
       for (const Tensor t : *operands) {
         if (storage_of(t) != Storage::int8 || quantized_[t.id].codes) continue;
-        const auto& readers = uses_.readers[t.id];
-        if (std::max(readers.empty() ? 0 : readers.back(), uses_.writers[t.id].back()) != op) {
-          continue;
-        }
+        if (!is_touched_last_by(op, t.id)) continue;
         const At beside(program_, ops_[op], Phase::forward);
         quantized_[t.id] = quantize(program_, program_.whole(t.id),
                                     {.group = kActivationGroup, .stochastic = unbiased_[t.id]});
@@ -156,56 +178,66 @@ class Rewriter {
     }
   }
 
-  // The tensor of backward that stands for one of forward.
-  Tensor now(Tensor t) const {
-    if (!is_forward_tensor(t) || !restored_[t.id]) return t;
-    return {restored_[t.id].id, t.column, t.columns};
+  // The tensor, or the same columns of what stands in for it.
+  Tensor stand_in_for(Tensor t) const {
+    if (!is_made_by_forward(t) || !stand_ins_[t.id]) return t;
+    return {stand_ins_[t.id].id, t.column, t.columns};
   }
 
-  Tensor make_again(int id) {
+  // "NAME again", like the tensor.
+  Tensor another(int id) {
     TensorInfo info = program_.tensors()[id];
     info.name += " again";
     return program_.add_tensor_as_named(std::move(info));
   }
 
-  void restore(Tensor t) {
-    if (storage_of(t) == Storage::keep || restored_[t.id]) return;
-    if (storage_[t.id] == Storage::recompute) return compute_again(t.id);
-    const Tensor values = make_again(t.id);
-    const At beside(program_, ops_[uses_.writers[t.id].front()], Phase::backward);
-    dequantize(program_, quantized_[t.id], values, kActivationGroup);
-    restored_[t.id] = values;
-  }
-
-  void compute_again(int id) {
-    for (const std::size_t writer : uses_.writers[id]) {
-      for (const Tensor t : ops_[writer].inputs) {
-        if (t && t.id != id) restore(t);
+  // Appends what makes a stand-in for a tensor that was not kept: behind what makes those that it
+  // is computed from.
+  void bring_back(Tensor t) {
+    if (storage_of(t) == Storage::keep || stand_ins_[t.id]) return;
+    if (storage_[t.id] == Storage::int8) return restore_from_codes(t.id);
+    for (const std::size_t writer : uses_.writers[t.id]) {
+      for (const Tensor input : ops_[writer].inputs) {
+        if (input && input.id != t.id) bring_back(input);
       }
     }
-    if (!restored_[id]) restored_[id] = make_again(id);
+    rematerialize(t.id);
+  }
+
+  void restore_from_codes(int id) {
+    const Tensor values = another(id);
+    const At beside(program_, ops_[uses_.writers[id].front()], Phase::backward);
+    dequantize(program_, quantized_[id], values, kActivationGroup);
+    stand_ins_[id] = values;
+  }
+
+  // Runs the ops that write a tensor once more. All that they read is there.
+  void rematerialize(int id) {
+    if (!stand_ins_[id]) stand_ins_[id] = another(id);
     for (const std::size_t writer : uses_.writers[id]) {
       Op op = ops_[writer];
       op.phase = Phase::backward;
-      for (Tensor& t : op.inputs) t = now(t);
-      for (Tensor& t : op.outputs) t = output_again(t);
+      for (Tensor& t : op.inputs) t = stand_in_for(t);
+      for (Tensor& t : op.outputs) t = target_of_rerun(t);
       program_.append(std::move(op));
     }
   }
 
-  // Where an op that runs once more writes: what is kept gets the same bits again.
-  Tensor output_again(Tensor t) {
+  // Where an op that runs once more writes an output. What is kept gets the same bits again; what
+  // only this op makes is brought back on the way; of what takes several ops, unless it is what is
+  // being made here, this is not all: it goes where nobody looks.
+  Tensor target_of_rerun(Tensor t) {
     if (storage_of(t) == Storage::keep) return t;
-    if (!restored_[t.id] && uses_.writers[t.id].size() == 1) restored_[t.id] = make_again(t.id);
-    if (restored_[t.id]) return now(t);
-    return {make_again(t.id).id, t.column, t.columns};
+    if (!stand_ins_[t.id] && uses_.writers[t.id].size() == 1) stand_ins_[t.id] = another(t.id);
+    if (stand_ins_[t.id]) return stand_in_for(t);
+    return {another(t.id).id, t.column, t.columns};
   }
 
   Program& program_;
   std::vector<Storage> storage_;  // by tensor id
   Uses uses_;
   std::vector<bool> unbiased_;        // by tensor id: quantized stochastically
-  std::vector<Tensor> restored_;      // by tensor id: what stands for it in backward
+  std::vector<Tensor> stand_ins_;     // by tensor id: what stands in for it in backward
   std::vector<Quantized> quantized_;  // by tensor id
   std::vector<Op> ops_;
 };
