@@ -155,7 +155,8 @@ std::string memory_report(const PlannedTraining& plan) {
   return text;
 }
 
-std::string memory_report_json(const PlannedTraining& plan, const RunConfig& config) {
+std::string memory_report_json(const PlannedTraining& plan, const RunConfig& config,
+                               const std::vector<MeasuredPass>& passes) {
   const Program& program = plan.compiled->program;
   const MemoryPlan& memory = plan.memory;
   const ParameterCount parameters = count_parameters(config.model);
@@ -181,7 +182,7 @@ std::string memory_report_json(const PlannedTraining& plan, const RunConfig& con
                        {"dtype", name_of(dtype_of(program, large.owner))},
                        {"bytes", large.bytes}});
   }
-  const nlohmann::json json = {
+  nlohmann::json json = {
       {"parameters",
        {{"total", parameters.total + parameters.mtp},
         {"active", parameters.active + parameters.active_mtp}}},
@@ -201,6 +202,7 @@ std::string memory_report_json(const PlannedTraining& plan, const RunConfig& con
         {"offload", name_of(plan.choices.offload)}}},
       {"peak", {{"op", describe(program, program.ops()[memory.peak_op])}, {"largest", largest}}},
       {"rejected", rejected}};
+  if (!passes.empty()) json["passes"] = to_json(passes);
   return json.dump(2);
 }
 

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
+#include "planning/pass_report.h"
 #include "planning/planner.h"
 
 namespace ingot {
@@ -10,8 +12,10 @@ namespace ingot {
 // A table: parameters, arena by role, lower bound, the op at the peak, the ten largest tensors.
 std::string memory_report(const PlannedTraining& plan);
 
-// The object of docs/design.md, section 5, `ingot plan --json`.
-std::string memory_report_json(const PlannedTraining& plan, const RunConfig& config);
+// The object of docs/design.md, section 5, `ingot plan --json`; with "passes" where they were
+// measured.
+std::string memory_report_json(const PlannedTraining& plan, const RunConfig& config,
+                               const std::vector<MeasuredPass>& passes = {});
 
 // "memory: predicted peak 1.08 MiB, actual so far 1.07 MiB", at most `size` bytes with the final
 // zero. Allocates nothing.

@@ -68,6 +68,41 @@ TEST(Plan, RejectedChoicesSayWhatTheyWouldTake) {
   }
 }
 
+TEST(Plan, ListsThePassesWithWhatEachMadeOfTheProgram) {
+  const std::vector<std::string> arguments = {"plan", run_config("deepseek_v3_tiny"), "--passes",
+                                              "--set", "precision.compute=\"int8\""};
+  std::vector<std::string> with_json = arguments;
+  with_json.push_back("--json");
+  const ProcessResult result = run_ingot(with_json);
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const json plan = json::parse(result.out);
+  std::vector<std::string> names;
+  json before = {{"ops", 0}, {"lower_bound_bytes", 0}};
+  for (const json& pass : plan["passes"]) {
+    names.push_back(pass["name"]);
+    EXPECT_EQ(keys_of(pass), (std::set<std::string>{"name", "why", "ops", "lower_bound_bytes"}));
+    EXPECT_FALSE(pass["why"].get<std::string>().empty());
+    for (const char* size : {"ops", "lower_bound_bytes"}) {
+      EXPECT_EQ(pass[size]["before"], before[size]) << "left by the pass before " << names.back();
+      before[size] = pass[size]["after"];
+    }
+  }
+  EXPECT_EQ(names, (std::vector<std::string>{
+                       "build", "differentiate", "report_losses", "store_activations",
+                       "sum_gradients", "append_update", "append_evaluation", "append_generation",
+                       "mark_int8", "fuse_codes", "restore_weights", "chunk_heads", "offload",
+                       "pack_weights", "schedule_queues", "check_program"}));
+  EXPECT_EQ(before["lower_bound_bytes"], plan["lower_bound_bytes"]) << "of what is run";
+
+  const ProcessResult text = run_ingot(arguments);
+  ASSERT_EQ(text.exit_code, 0) << text.err;
+  std::size_t at = text.out.find("MiB at least");
+  for (const std::string& name : names) {
+    at = text.out.find("\n  " + name + " ", at);
+    ASSERT_NE(at, std::string::npos) << name;
+  }
+}
+
 TEST(Plan, PrintsTheWholeConfigThatGivesTheSamePlanAgain) {
   const ProcessResult printed =
       run_ingot({"plan", run_config("deepseek_v3_tiny"), "--print-config"});

@@ -39,7 +39,8 @@ PlanRecord record_of(const TrainingProgram& compiled) {
           compiled.packed_weights > 0};
 }
 
-TrainingProgram compile_recorded(const RunConfig& config, const PlanRecord& record) {
+TrainingProgram compile_recorded(const RunConfig& config, const PlanRecord& record,
+                                 const ObservePass& observe) {
   const auto choose = [&record](const Program& program, std::span<const SavedActivation> saved) {
     std::vector<Storage> storage(program.tensors().size(), Storage::keep);
     std::size_t used = 0;
@@ -63,7 +64,8 @@ TrainingProgram compile_recorded(const RunConfig& config, const PlanRecord& reco
                                      .storage = record.stored.empty() ? ChooseStorage{} : choose,
                                      .offload = record.offload,
                                      .head_chunk = record.head_chunk,
-                                     .pack_weights = record.pack_weights});
+                                     .pack_weights = record.pack_weights,
+                                     .observe = observe});
 }
 
 nlohmann::json to_json(const PlanRecord& record) {

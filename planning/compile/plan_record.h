@@ -26,7 +26,8 @@ struct PlanRecord {
 PlanRecord record_of(const TrainingProgram& compiled);
 
 // The program of this record. Throws Error(data) when the record names what is not there.
-TrainingProgram compile_recorded(const RunConfig& config, const PlanRecord& record);
+TrainingProgram compile_recorded(const RunConfig& config, const PlanRecord& record,
+                                 const ObservePass& observe = {});
 
 nlohmann::json to_json(const PlanRecord& record);
 // Throws Error(data) naming `where` when it is malformed.

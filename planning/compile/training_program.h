@@ -24,6 +24,13 @@ namespace ingot {
 using ChooseStorage = std::function<std::vector<Storage>(const Program& program,
                                                          std::span<const SavedActivation> saved)>;
 
+// One step of compile_training(): its name, and in a line why it stands where it does.
+struct TrainingPass {
+  std::string_view name, why;
+};
+// Told of each pass after it ran, with the program as it is then.
+using ObservePass = std::function<void(const TrainingPass& pass, const Program& program)>;
+
 struct TrainingProgram {
   Program program;
   std::int64_t batch = 0, sequence = 0;  // of a micro-step
@@ -49,8 +56,10 @@ struct TrainingOptions {
   bool pack_weights = false;    // once a step, where that saves time
   int fetch_ahead = 0;          // how many copies of offloaded tensors start before their use
   std::function<Learning(std::string_view weight)> learning = learn_everything;
+  ObservePass observe = {};     // for `ingot plan --passes`
 };
 
+// Runs the list of passes in training_program.cc.
 TrainingProgram compile_training(const RunConfig& config, const TrainingOptions& options);
 
 // Of each step, with so many sequences in a micro-step.

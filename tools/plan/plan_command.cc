@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "io/atomic_file.h"
+#include "planning/pass_report.h"
 #include "planning/plan_report.h"
 #include "tools/command.h"
 #include "tools/flag_checks.h"
@@ -29,7 +30,7 @@ void add_plan(CLI::App& app, Command& command) {
     std::string config, budget, svg_file;
     std::vector<std::string> overrides;
     std::int64_t world = 1;
-    bool json = false, print_config = false;
+    bool json = false, passes = false, print_config = false;
   };
   const auto flags = std::make_shared<Flags>();
   CLI::App* plan = app.add_subcommand("plan", "What a run takes, before anything runs");
@@ -42,6 +43,8 @@ void add_plan(CLI::App& app, Command& command) {
   plan->add_option("--svg", flags->svg_file, "Draw live bytes by role over the ops into FILE")
       ->type_name("FILE")
       ->check(not_empty());
+  plan->add_flag("--passes", flags->passes,
+                 "List what each pass of compilation made of the program");
   plan->add_flag("--json", flags->json, "Print one JSON object");
   plan->add_flag("--print-config", flags->print_config, "Print the resolved config and stop");
   plan->callback([&command, flags] {
@@ -64,8 +67,11 @@ void add_plan(CLI::App& app, Command& command) {
                         memory_drawing(planned.compiled->program, *planned.bound, planned.memory,
                                        subtitle(flags->config, planned)));
       }
-      std::puts(
-          (flags->json ? memory_report_json(planned, config) : memory_report(planned)).c_str());
+      std::vector<MeasuredPass> passes;
+      if (flags->passes) passes = measure_passes(config, record_of(*planned.compiled), *backend);
+      std::puts((flags->json ? memory_report_json(planned, config, passes) : memory_report(planned))
+                    .c_str());
+      if (flags->passes && !flags->json) std::puts(pass_report(passes).c_str());
       return 0;
     };
   });
