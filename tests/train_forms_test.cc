@@ -116,7 +116,7 @@ TEST_P(Forms, CheckpointsEvaluateAndExport) {
     std::vector<float> there(rows_of(*tensor.values) * elements_per_row(*tensor.values));
     std::vector<float> here(there.size());
     read_tensor(tensor, std::span(there));
-    read_rows(find_state(reader, name), {0, rows_of(*tensor.values)}, here);
+    read_rows(find_block(reader, name), {0, rows_of(*tensor.values)}, here);
     EXPECT_EQ(there, here) << name;
     ++compared;
   }

@@ -7,6 +7,8 @@
 
 #include "engine/base/error.h"
 #include "io/convert.h"
+#include "weights/checkpoint_states.h"
+#include "weights/cut.h"
 #include "weights/manifest.h"
 #include "weights/stored_state.h"
 #include "weights/weight_copy.h"
@@ -14,8 +16,7 @@
 namespace ingot {
 namespace {
 
-constexpr std::int64_t kChunk = 1 << 18;  // elements on their way at a time
-constexpr std::int64_t kChunkBytes = 4 * kChunk;
+constexpr std::int64_t kChunkBytes = 1 << 20;  // on their way at a time
 
 // What is saved of a weight, and what stands behind its name then.
 struct SavedState {
@@ -26,13 +27,9 @@ constexpr SavedState kStates[] = {{&Weight::value, ""},
                                   {&Weight::first_moment, ".first_moment"},
                                   {&Weight::second_moment, ".second_moment"}};
 
-std::vector<std::int64_t> dims_of(const Shape& shape) {
-  std::vector<std::int64_t> dims;
-  for (int axis = 0; axis < shape.rank(); ++axis) dims.push_back(shape[axis]);
-  return dims;
-}
-
+// One state of one part.
 struct Stored {
+  std::string name;  // of the checkpoint's tensor
   const Weight* weight;
   const WeightPart* part;
   WeightState Weight::*which;
@@ -40,21 +37,43 @@ struct Stored {
   const WeightState& state() const { return weight->*which; }
 };
 
-// Every state a checkpoint of this program has, by the name of its values.
-std::map<std::string, Stored> stored_states(const Program& program) {
-  std::map<std::string, Stored> stored;
+// By set: whether its weights are saved, since one of them learns. Where nothing does (evaluation,
+// generation) it is the model that is loaded.
+std::vector<bool> saved_sets(const Program& program) {
+  std::vector<bool> saved(program.sets().size());
   for (const Weight& weight : program.weights()) {
+    if (weight.learning != Learning::frozen) saved[weight.set] = true;
+  }
+  if (std::find(saved.begin(), saved.end(), true) == saved.end()) saved[0] = true;
+  return saved;
+}
+
+// Every state a checkpoint of this program has.
+std::vector<Stored> stored_states(const Program& program) {
+  const std::vector<bool> saved = saved_sets(program);
+  std::vector<Stored> stored;
+  for (const Weight& weight : program.weights()) {
+    if (!saved[weight.set]) continue;
     for (const WeightPart& part : weight.parts) {
       for (const auto& [state, suffix] : kStates) {
-        if (weight.*state) stored.emplace(part.name + suffix, Stored{&weight, &part, state});
+        if (weight.*state) stored.push_back({part.name + suffix, &weight, &part, state});
       }
     }
   }
+  std::sort(stored.begin(), stored.end(),
+            [](const Stored& a, const Stored& b) { return a.name < b.name; });
   return stored;
 }
 
-StateDeclarations declaration_of(const std::string& name, const Stored& stored) {
-  return declare_state(name, stored.state().form, dims_of(stored.part->shape));
+bool is_whole(const WeightPart& part) { return part.shape == part.whole; }
+
+std::string entry_name(const Stored& stored) {
+  if (is_whole(*stored.part)) return stored.name;
+  std::string name = stored.name + '@';
+  for (int axis = 0; axis < stored.part->whole.rank(); ++axis) {
+    name += (axis > 0 ? "," : "") + std::to_string(stored.part->first[axis]);
+  }
+  return name;
 }
 
 // Bytes of one tensor of a checkpoint, where they lie in the executor.
@@ -66,20 +85,30 @@ struct Source {
 struct RawTensors {
   std::vector<TensorDeclaration> declarations;
   std::map<std::string, Source> sources;
+  nlohmann::json blocks = nlohmann::json::object();  // of the manifest
 
   explicit RawTensors(const Program& program) {
-    for (const auto& [name, stored] : stored_states(program)) {
-      const StateDeclarations declared = declaration_of(name, stored);
-      const PartBytes bytes =
-          part_bytes(program, stored.state(), stored.part->offset, stored.part->shape.elements());
+    for (const Stored& stored : stored_states(program)) {
+      const std::string name = entry_name(stored);
+      const StateDeclarations declared =
+          declare_state(name, stored.state().form, dims_of(stored.part->shape));
+      const PartBytes bytes = part_bytes(program, stored.state(), *stored.part);
       add(declared.values, {stored.state().values, bytes.values_offset, bytes.values_bytes});
       if (declared.extra) {
         add(*declared.extra, {stored.state().extra, bytes.extra_offset, bytes.extra_bytes});
       }
+      if (!is_whole(*stored.part)) blocks[name] = block_json(stored);
     }
   }
 
  private:
+  static nlohmann::json block_json(const Stored& stored) {
+    const WeightPart& part = *stored.part;
+    const auto rank = part.first.begin() + part.whole.rank();
+    return {{"tensor", stored.name},
+            {"whole", dims_of(part.whole)},
+            {"first", std::vector<std::int64_t>(part.first.begin(), rank)}};
+  }
   void add(const TensorDeclaration& declaration, const Source& source) {
     declarations.push_back(declaration);
     sources.emplace(declaration.name, source);
@@ -130,63 +159,51 @@ void check_shape(const std::string& name, const std::vector<std::int64_t>& found
               where, "use the config.json that belongs to these weights");
 }
 
-// Fills a state from a file's rows, read(rows, values), in pieces.
-template <class Read>
-void read_into(Executor& executor, const Stored& stored, const TensorDeclaration& source,
-               const Read& read) {
-  const std::int64_t rows = rows_of(source), width = elements_per_row(source);
-  const std::int64_t step = std::max<std::int64_t>(1, kChunk / std::max<std::int64_t>(1, width));
-  std::vector<float> values(std::min(rows, step) * width);
-  for (std::int64_t row = 0; row < rows; row += step) {
-    const std::int64_t count = std::min(step, rows - row);
-    const std::span<float> chunk(values.data(), count * width);
-    read(RowRange{row, row + count}, chunk);
-    const WeightPart piece{stored.part->name, stored.part->offset + row * width, {count * width}};
-    write_weight_part(executor, *stored.weight, stored.which, piece, chunk);
-  }
+// Fills a state piece by piece, from fill(piece, values in fp32).
+template <class Fill>
+void fill_state(Executor& executor, const Stored& stored, const Fill& fill) {
+  std::vector<float> values;
+  for_rows(*stored.part, is_grouped(stored.state().form), [&](const WeightPart& piece) {
+    values.resize(piece.shape.elements());
+    fill(piece, std::span(values));
+    write_weight_part(executor, *stored.weight, stored.which, piece, values);
+  });
 }
 
-// Some of a file's pages are resident beside the arena while it is read: those of a piece, not of
-// the largest tensor.
-void copy_released(const CheckpointReader& reader, Executor& executor, Tensor tensor,
-                   std::int64_t offset, const SafetensorsEntry& entry) {
-  const Range place = executor.range(tensor);
-  for (std::size_t first = 0; first < entry.bytes.size(); first += kChunkBytes) {
-    const std::size_t count = std::min<std::size_t>(kChunkBytes, entry.bytes.size() - first);
-    executor.backend().write(
-        place.subrange(offset + static_cast<std::int64_t>(first), static_cast<std::int64_t>(count)),
-        entry.bytes.subspan(first, count));
-    reader.release(entry);
-  }
+// What was saved in the form and the groups that are wanted goes where it was, bit for bit.
+bool load_raw(const CheckpointReader& reader, Executor& executor, const Stored& stored,
+              const CheckpointState& source) {
+  const WeightState& state = stored.state();
+  if (is_plain(state.form)) return false;
+  bool loaded = true;
+  std::vector<std::byte> values, extra;
+  for_rows(*stored.part, is_grouped(state.form), [&](const WeightPart& piece) {
+    const PartBytes bytes = part_bytes(executor.program(), state, piece);
+    values.resize(bytes.values_bytes);
+    extra.resize(bytes.extra_bytes);
+    loaded = loaded && read_raw(source, state.form, piece, values, extra);
+    if (loaded) write_raw_part(executor, state, piece, values, extra);
+    release(reader, source);
+  });
+  return loaded;
 }
 
-// What was saved in the form that is wanted goes where it was, bit for bit.
-void copy_raw(const CheckpointReader& reader, Executor& executor, const Stored& stored,
-              const StoredState& source) {
-  const Program& program = executor.program();
-  const PartBytes bytes =
-      part_bytes(program, stored.state(), stored.part->offset, stored.part->shape.elements());
-  copy_released(reader, executor, stored.state().values, bytes.values_offset, *source.values);
-  copy_released(reader, executor, stored.state().extra, bytes.extra_offset, *source.extra);
-}
-
-void load_state(const CheckpointReader& reader, Executor& executor, const std::string& name,
+void load_state(const CheckpointReader& reader, const CheckpointStates& states, Executor& executor,
                 const Stored& stored) {
-  const StoredState source = find_state(reader, name);
-  check_shape(name, source.values->shape, dims_of(stored.part->shape), reader.path().string());
-  if (source.form == stored.state().form && source.extra != nullptr) {
-    copy_raw(reader, executor, stored, source);
-  } else {
-    read_into(executor, stored, *source.values, [&](RowRange rows, std::span<float> values) {
-      read_rows(source, rows, values);
-      reader.release(*source.values);
-    });
-  }
+  const CheckpointState source = states.at(stored.name);
+  check_shape(stored.name, dims_of(source.whole), dims_of(stored.part->whole),
+              reader.path().string());
+  if (load_raw(reader, executor, stored, source)) return;
+  fill_state(executor, stored, [&](const WeightPart& piece, std::span<float> values) {
+    read_part(source, piece, values);
+    // Some of a file's pages are resident beside the arena while it is read: those of a piece, not
+    // of the largest tensor.
+    release(reader, source);
+  });
 }
 
 void clear_state(Executor& executor, const Stored& stored) {
-  const TensorDeclaration part{stored.part->name, StoredType::f32, dims_of(stored.part->shape)};
-  read_into(executor, stored, part, [](RowRange, std::span<float> values) {
+  fill_state(executor, stored, [](const WeightPart&, std::span<float> values) {
     std::fill(values.begin(), values.end(), 0.0f);
   });
 }
@@ -224,16 +241,19 @@ void save_checkpoint(const Executor& executor, std::int64_t step, const RunConfi
     append_tensor(writer, executor, tensor.name, tensors.sources.at(tensor.name), buffer);
   }
   if (!options.tokenizer_json.empty()) writer.add_file("tokenizer.json", options.tokenizer_json);
-  writer.commit(manifest_text(config, sections));
+  nlohmann::json all = sections;
+  if (!tensors.blocks.empty()) all["blocks"] = tensors.blocks;
+  writer.commit(manifest_text(config, all));
 }
 
 void load_checkpoint(const CheckpointReader& reader, Executor& executor) {
   check_version(reader);
-  for (const auto& [name, stored] : stored_states(executor.program())) {
-    if (stored.which != &Weight::value && reader.find(name) == nullptr) {
+  const CheckpointStates states(reader);
+  for (const Stored& stored : stored_states(executor.program())) {
+    if (stored.which != &Weight::value && !states.has(stored.name)) {
       clear_state(executor, stored);
     } else {
-      load_state(reader, executor, name, stored);
+      load_state(reader, states, executor, stored);
     }
   }
 }
@@ -241,17 +261,21 @@ void load_checkpoint(const CheckpointReader& reader, Executor& executor) {
 std::vector<std::string> load_model_files(const ModelFiles& files, const ModelConfig& config,
                                           Executor& executor) {
   std::set<std::string> used;
-  for (const auto& [name, stored] : stored_states(executor.program())) {
+  for (const Stored& stored : stored_states(executor.program())) {
     if (stored.which != &Weight::value) continue;
-    used.insert(name);
-    const StoredTensor* found = files.find(name);
-    if (found == nullptr && name.ends_with("e_score_correction_bias")) {
+    used.insert(stored.name);
+    const StoredTensor* found = files.find(stored.name);
+    if (found == nullptr && stored.name.ends_with("e_score_correction_bias")) {
       continue;  // absent in checkpoints that never balanced: it is zero
     }
-    const StoredTensor& source = found != nullptr ? *found : files.at(name);
-    check_shape(name, source.values->shape, dims_of(stored.part->shape), files.folder().string());
-    read_into(executor, stored, *source.values, [&](RowRange rows, std::span<float> values) {
-      read_rows(source, rows, DType::f32, std::as_writable_bytes(values));
+    const StoredTensor& source = found != nullptr ? *found : files.at(stored.name);
+    const Shape& whole = stored.part->whole;
+    check_shape(stored.name, source.values->shape, dims_of(whole), files.folder().string());
+    fill_state(executor, stored, [&](const WeightPart& piece, std::span<float> values) {
+      read_common({.shape = whole}, piece, values,
+                  [&](std::int64_t first, std::int64_t end, std::span<float> rows) {
+                    read_rows(source, {first, end}, DType::f32, std::as_writable_bytes(rows));
+                  });
       files.release(source);
     });
   }

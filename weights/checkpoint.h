@@ -1,6 +1,7 @@
-// What a checkpoint holds and how it gets in and out of the executor: every weight by its Hugging
-// Face name in fp32, and its moments. Names and not places in
-// fused tensors, so that a checkpoint outlives changes of layout.
+// What a checkpoint holds and how it gets in and out of the executor: every weight of each set that
+// learns, by its Hugging Face name in the form it is trained in, and its moments. Names and not
+// places in fused tensors, so that a checkpoint outlives changes of layout; a program that holds
+// rectangles of such tensors writes blocks (weights/stored_state.h), and any cut reads any other.
 #pragma once
 
 #include <cstdint>

@@ -11,13 +11,13 @@
 #include "io/mapped_file.h"
 #include "io/model_files.h"
 #include "layers/model.h"
+#include "weights/checkpoint_states.h"
+#include "weights/cut.h"
 #include "weights/manifest.h"
 #include "weights/stored_state.h"
 
 namespace ingot {
 namespace {
-
-constexpr std::int64_t kChunk = 1 << 20;  // elements
 
 // Names and shapes of all tensors of a model, MTP modules included.
 std::vector<TensorDeclaration> model_tensors(const ModelConfig& model, StoredType type) {
@@ -28,52 +28,34 @@ std::vector<TensorDeclaration> model_tensors(const ModelConfig& model, StoredTyp
   std::vector<TensorDeclaration> tensors;
   for (const Weight& weight : program.weights()) {
     for (const WeightPart& part : weight.parts) {
-      TensorDeclaration tensor{.name = part.name, .type = type};
+      TensorDeclaration tensor{.name = part.name, .type = type, .shape = dims_of(part.whole)};
       // The selection bias stays fp32 (spec 4.1).
       if (weight.learning == Learning::rule) tensor.type = StoredType::f32;
-      for (int axis = 0; axis < part.shape.rank(); ++axis) {
-        tensor.shape.push_back(part.shape[axis]);
-      }
       tensors.push_back(std::move(tensor));
     }
   }
   return tensors;
 }
 
-// Calls append(bytes) with the tensor's values as `dtype`, in slices of rows.
-template <class Append>
-void stream_tensor(const StoredTensor& tensor, DType dtype, Append append) {
-  const std::int64_t rows = rows_of(*tensor.values), width = elements_per_row(*tensor.values);
-  const std::int64_t step = std::max<std::int64_t>(1, kChunk / std::max<std::int64_t>(1, width));
-  std::vector<std::byte> buffer(std::min(rows, step) * width * size_of(dtype));
-  for (std::int64_t row = 0; row < rows; row += step) {
-    const std::int64_t count = std::min(step, rows - row);
-    const auto slice = std::span(buffer).first(count * width * size_of(dtype));
-    read_rows(tensor, {row, row + count}, dtype, slice);
-    append(slice);
-  }
+// Calls append(bytes) with a tensor's values as `dtype`, some rows at a time, from read(piece,
+// values in fp32).
+template <class Read, class Append>
+void stream(const Shape& shape, DType dtype, const Read& read, const Append& append) {
+  std::vector<float> values;
+  std::vector<std::byte> rounded;
+  for_rows({.shape = shape}, /*grouped=*/false, [&](const WeightPart& piece) {
+    const std::int64_t count = piece.shape.elements();
+    values.resize(count);
+    rounded.resize(count * size_of(dtype));
+    read(piece, std::span(values));
+    encode_state(plain_form(dtype), {1, count}, values, rounded.data(), nullptr);
+    append(std::span<const std::byte>(rounded));
+  });
 }
 
-// The same of a checkpoint's weight, in whatever form it was trained.
-template <class Append>
-void stream_state(const StoredState& state, StoredType type, Append append) {
-  const DType dtype = *dtype_of(type);
-  const std::int64_t rows = rows_of(*state.values), width = elements_per_row(*state.values);
-  const std::int64_t step = std::max<std::int64_t>(1, kChunk / std::max<std::int64_t>(1, width));
-  std::vector<float> values(std::min(rows, step) * width);
-  std::vector<std::byte> rounded(values.size() * size_of(dtype));
-  for (std::int64_t row = 0; row < rows; row += step) {
-    const std::int64_t end = std::min(rows, row + step), count = (end - row) * width;
-    const auto chunk = std::span(values).first(count);
-    read_rows(state, {row, end}, chunk);
-    encode_state(plain_form(dtype), {1, count}, chunk, rounded.data(), nullptr);
-    append(std::span<const std::byte>(rounded).first(count * size_of(dtype)));
-  }
-}
-
-void check_shape(const TensorDeclaration& wanted, const TensorDeclaration& found,
+void check_shape(const TensorDeclaration& wanted, const std::vector<std::int64_t>& found,
                  const std::string& where) {
-  if (wanted.shape == found.shape) return;
+  if (wanted.shape == found) return;
   throw Error(ErrorCode::data, "shape of '" + wanted.name + "' does not fit the config", where,
               "use the config.json that belongs to these weights");
 }
@@ -113,7 +95,7 @@ std::vector<std::string> import_model(const std::filesystem::path& model_folder,
   };
   for (const auto& [name, tensor] : wanted) {
     if (const StoredTensor* found = files.find(name)) {
-      check_shape(tensor, *found->values, model_folder.string());
+      check_shape(tensor, found->values->shape, model_folder.string());
     } else if (!optional(name)) {
       files.at(name);  // says what is missing
     }
@@ -121,8 +103,12 @@ std::vector<std::string> import_model(const std::filesystem::path& model_folder,
   CheckpointWriter writer(directory, 0, std::move(tensors), {});
   for (const TensorDeclaration& tensor : writer.order()) {
     if (const StoredTensor* found = files.find(tensor.name)) {
-      stream_tensor(*found, DType::f32,
-                    [&](std::span<const std::byte> bytes) { writer.append(tensor.name, bytes); });
+      const auto read = [&](const WeightPart& piece, std::span<float> values) {
+        read_rows(*found, {piece.first[0], piece.first[0] + piece.shape[0]}, DType::f32,
+                  std::as_writable_bytes(values));
+      };
+      stream(*shape_of(tensor.shape), DType::f32, read,
+             [&](std::span<const std::byte> bytes) { writer.append(tensor.name, bytes); });
       files.release(*found);
     } else {
       const std::vector<float> zeros(tensor.shape.at(0));
@@ -166,13 +152,17 @@ void export_model(const std::filesystem::path& checkpoint, const std::filesystem
     tensors.push_back({name, stored_type_of(dtype), {model.vocab_size, model.hidden_size}});
   }
   ModelWriter writer(folder, std::move(tensors), {.copy_from = source.folder});
+  const CheckpointStates states(reader);
   for (const TensorDeclaration& tensor : writer.order()) {
     const auto copy = copies.find(tensor.name);
-    const StoredState state = find_state(reader, copy == copies.end() ? tensor.name : copy->second);
-    check_shape(tensor, *state.values, source.folder.string());
-    stream_state(state, tensor.type,
-                 [&](std::span<const std::byte> bytes) { writer.append(tensor.name, bytes); });
-    reader.release(*state.values);
+    const CheckpointState state = states.at(copy == copies.end() ? tensor.name : copy->second);
+    check_shape(tensor, dims_of(state.whole), source.folder.string());
+    const auto read = [&](const WeightPart& piece, std::span<float> values) {
+      read_part(state, piece, values);
+    };
+    stream(state.whole, *dtype_of(tensor.type), read,
+           [&](std::span<const std::byte> bytes) { writer.append(tensor.name, bytes); });
+    release(reader, state);
   }
   writer.commit(to_hf_json(model).dump(2));
 }

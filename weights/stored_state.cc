@@ -47,42 +47,69 @@ StateDeclarations declare_state(const std::string& name, StateForm form,
   return declared;
 }
 
-StateLayout StoredState::layout() const { return layout_of_shape(values->shape); }
+std::optional<Shape> shape_of(const std::vector<std::int64_t>& dims) {
+  switch (dims.size()) {
+    case 1:
+      return Shape{dims[0]};
+    case 2:
+      return Shape{dims[0], dims[1]};
+    case 3:
+      return Shape{dims[0], dims[1], dims[2]};
+    case 4:
+      return Shape{dims[0], dims[1], dims[2], dims[3]};
+    default:
+      return {};
+  }
+}
 
-StoredState find_state(const CheckpointReader& reader, const std::string& name) {
-  StoredState state{.values = &reader.at(name)};
-  const auto form = form_of(reader, name, state.values->type);
-  if (!form) {
-    throw Error(ErrorCode::data, "'" + name + "' is " + describe(*state.values),
+std::vector<std::int64_t> dims_of(const Shape& shape) {
+  std::vector<std::int64_t> dims;
+  for (int axis = 0; axis < shape.rank(); ++axis) dims.push_back(shape[axis]);
+  return dims;
+}
+
+StoredBlock find_block(const CheckpointReader& reader, const std::string& name, Point first) {
+  StoredBlock block{.values = &reader.at(name)};
+  const auto form = form_of(reader, name, block.values->type);
+  const auto shape = shape_of(block.values->shape);
+  if (!form || !shape) {
+    throw Error(ErrorCode::data, "'" + name + "' is " + describe(*block.values),
                 reader.path().string(), "use a checkpoint that ingot wrote");
   }
-  state.form = *form;
-  const StateDeclarations wanted = declare_state(name, state.form, state.values->shape);
-  if (!wanted.extra) return state;
-  state.extra = &reader.at(wanted.extra->name);
-  if (state.extra->type != wanted.extra->type || state.extra->shape != wanted.extra->shape) {
+  block.form = *form;
+  block.box = {first, *shape};
+  const StateDeclarations wanted = declare_state(name, block.form, block.values->shape);
+  if (!wanted.extra) return block;
+  block.extra = &reader.at(wanted.extra->name);
+  if (block.extra->type != wanted.extra->type || block.extra->shape != wanted.extra->shape) {
     throw Error(ErrorCode::data,
-                "'" + wanted.extra->name + "' is " + describe(*state.extra) + ", its codes need " +
+                "'" + wanted.extra->name + "' is " + describe(*block.extra) + ", its codes need " +
                     describe(*wanted.extra),
                 reader.path().string(), "use another checkpoint");
   }
-  return state;
+  return block;
 }
 
-void read_rows(const StoredState& state, RowRange rows, std::span<float> values) {
-  if (state.extra == nullptr) {
-    read_rows(StoredTensor{.values = state.values}, rows, DType::f32,
+void read_rows(const StoredBlock& block, RowRange rows, std::span<float> values) {
+  if (block.extra == nullptr) {
+    read_rows(StoredTensor{.values = block.values}, rows, DType::f32,
               std::as_writable_bytes(values));
     return;
   }
-  // Rows of the first axis; of more than two axes each holds several of the layout.
-  const StateLayout all = state.layout();
-  const std::int64_t lines = all.rows / std::max<std::int64_t>(1, rows_of(*state.values));
+  const StateLayout all = block.layout();
+  if (block.box.shape.rank() == 1) {  // a row of codes has no beginning but its own
+    std::vector<float> row(all.columns);
+    decode_state(block.form, all, block.values->bytes.data(), block.extra->bytes.data(), row);
+    std::copy_n(row.begin() + rows.begin, rows.end - rows.begin, values.begin());
+    return;
+  }
+  // Indices of the first axis; of more than two axes each holds several rows of the layout.
+  const std::int64_t lines = all.rows / std::max<std::int64_t>(1, block.box.shape[0]);
   const StateLayout layout{(rows.end - rows.begin) * lines, all.columns};
   const std::int64_t first = rows.begin * lines;
-  decode_state(state.form, layout,
-               state.values->bytes.data() + first * layout.value_bytes(state.form),
-               state.extra->bytes.data() + first * layout.extra_bytes(state.form), values);
+  decode_state(block.form, layout,
+               block.values->bytes.data() + first * layout.value_bytes(block.form),
+               block.extra->bytes.data() + first * layout.extra_bytes(block.form), values);
 }
 
 }  // namespace ingot

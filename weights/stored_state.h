@@ -4,7 +4,10 @@
 //   NAME.residual           I8, beside BF16
 //   NAME.scale              F32 [rows, groups of 128], beside I8 and U8
 //   NAME.bounds             I8 [rows, 2 * groups], beside U8
-// where NAME is the weight's Hugging Face name, or that and ".first_moment" or ".second_moment".
+// where NAME is the weight's Hugging Face name, or that and ".first_moment" or ".second_moment". A
+// part that is a rectangle of such a tensor is stored as one of its blocks, of that shape: behind
+// NAME stands where it begins, "@64,0", and the manifest has it under "blocks":
+//   {"NAME@64,0": {"tensor": "NAME", "whole": [128, 512], "first": [64, 0]}}
 #pragma once
 
 #include <optional>
@@ -15,6 +18,7 @@
 #include "io/checkpoint_files.h"
 #include "io/convert.h"
 #include "ops/state_forms/state_forms.h"
+#include "weights/cut.h"
 
 namespace ingot {
 
@@ -29,20 +33,25 @@ struct StateDeclarations {
 StateDeclarations declare_state(const std::string& name, StateForm form,
                                 const std::vector<std::int64_t>& shape);
 
-// A state in an open checkpoint.
-struct StoredState {
+// A state in an open checkpoint, or a block of one.
+struct StoredBlock {
   StateForm form = StateForm::f32;
   const SafetensorsEntry* values = nullptr;
   const SafetensorsEntry* extra = nullptr;
+  Box box;
 
-  StateLayout layout() const;
+  StateLayout layout() const { return {box.shape.rows(), box.shape.last()}; }
 };
 
-// Error(data) when the tensor is missing, of a type that is no form, or what belongs beside it is
-// missing or does not fit.
-StoredState find_state(const CheckpointReader& reader, const std::string& name);
+// Error(data) when the tensor is missing, of a type or shape that no state has, or what belongs
+// beside it is missing or does not fit.
+StoredBlock find_block(const CheckpointReader& reader, const std::string& name, Point first = {});
+
+// None for what is no shape of ours: more than four dimensions, or none.
+std::optional<Shape> shape_of(const std::vector<std::int64_t>& dims);
+std::vector<std::int64_t> dims_of(const Shape& shape);
 
 // Rows in fp32. What is not a form of ours (fp64 and so on) converts as io/convert.h does.
-void read_rows(const StoredState& state, RowRange rows, std::span<float> values);
+void read_rows(const StoredBlock& block, RowRange rows, std::span<float> values);
 
 }  // namespace ingot

@@ -1,19 +1,22 @@
-// Moves one checkpoint tensor (a part of a fused weight) between fp32 host memory and the executor,
-// whatever form the executor keeps it in (ops/state_forms).
+// Moves parts of weights (tensors of checkpoints, or rectangles of such) between fp32 host memory
+// and the executor, whatever form the executor keeps them in (ops/state_forms).
 #pragma once
 
 #include <span>
 
 #include "engine/execution/executor.h"
 #include "ops/state_forms/state_forms.h"
+#include "weights/cut.h"
 
 namespace ingot {
 
 // A form whose elements stand for themselves: no groups and nothing beside them.
 inline bool is_plain(StateForm form) { return form <= StateForm::f16; }
+// Whether a form codes groups of a row's elements together.
+inline bool is_grouped(StateForm form) { return form >= StateForm::int8; }
 
 // Reads a part of a state in fp32. Forms that are not plain are read and written in whole rows of
-// the fused weight (parts of checkpoints are such).
+// the weight.
 void read_weight_part(const Executor& executor, const WeightState& state, const WeightPart& part,
                       std::span<float> values);
 
@@ -26,7 +29,10 @@ void write_weight_part(Executor& executor, const Weight& weight, WeightState Wei
 struct PartBytes {
   std::int64_t values_offset = 0, values_bytes = 0, extra_offset = 0, extra_bytes = 0;
 };
-PartBytes part_bytes(const Program& program, const WeightState& state, std::int64_t first,
-                     std::int64_t count);
+PartBytes part_bytes(const Program& program, const WeightState& state, const WeightPart& part);
+
+// Overwrites a part with its bytes, in the state's form.
+void write_raw_part(Executor& executor, const WeightState& state, const WeightPart& part,
+                    std::span<const std::byte> values, std::span<const std::byte> extra);
 
 }  // namespace ingot
