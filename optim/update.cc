@@ -47,7 +47,8 @@ Tensor update_afterwards(Program& program, const UpdateOptions& options) {
   program.begin(Part::update);
   std::vector<Tensor> gradients;
   for (const Weight& weight : program.weights()) {
-    if (weight.learning == Learning::gradient) gradients.push_back(weight.gradient.values);
+    if (weight.learning != Learning::gradient || !weight.owner) continue;
+    gradients.push_back(weight.gradient.values);
   }
   const NormOperands operands = leave_square_sums(program, gradients);
   const Tensor squares = sum_squares(program, operands.gradients, operands.sums);

@@ -44,5 +44,36 @@ INSTANTIATE_TEST_SUITE_P(Shipped, PublishedModel,
                                          "r1_0528_qwen3_8b", "quickstart"),
                          [](const auto& info) { return std::string(info.param); });
 
+std::set<std::string> part_names(const Program& program, int set) {
+  std::set<std::string> names;
+  for (const Weight& weight : program.weights()) {
+    for (const WeightPart& part : weight.parts) {
+      if (weight.set == set) names.insert(part.name);
+    }
+  }
+  return names;
+}
+
+TEST(Sets, OfATeacherAreTensorsOfTheirOwnUnderTheCheckpointNamesOfTheModel) {
+  const ModelConfig config = load_model_config("configs/models/deepseek_v2_lite.json");
+  Program program;
+  program.begin(Part::micro_step);
+  Builder model(program, config, {.sequence = 8, .learning = learn_everything});
+  const ModelInputs inputs = model_inputs(model, /*with_mtp=*/false);
+  model_losses(model, inputs);
+  const int set = program.add_set({WeightSet::Kind::teacher, "teacher"});
+  const Scope scope(program, "teacher");
+  Builder teacher(program, config, {.sequence = 8, .set = set});
+  std::vector<RouterOutputs> routers;
+  model_logits(teacher, model_hidden(teacher, inputs.tokens, routers));
+  EXPECT_EQ(part_names(program, set), part_names(program, 0));
+  std::set<int> tensors;
+  for (const Weight& weight : program.weights()) {
+    EXPECT_TRUE(tensors.insert(weight.compute.id).second) << weight.name;
+    EXPECT_EQ(weight.name.starts_with("teacher."), weight.set == set) << weight.name;
+    EXPECT_EQ(weight.learning == Learning::frozen, weight.set == set) << weight.name;
+  }
+}
+
 }  // namespace
 }  // namespace ingot

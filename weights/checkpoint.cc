@@ -48,12 +48,17 @@ std::vector<bool> saved_sets(const Program& program) {
   return saved;
 }
 
-// Every state a checkpoint of this program has.
-std::vector<Stored> stored_states(const Program& program) {
-  const std::vector<bool> saved = saved_sets(program);
+std::vector<bool> only_set(const Program& program, int set) {
+  std::vector<bool> sets(program.sets().size());
+  sets.at(set) = true;
+  return sets;
+}
+
+// Every state of the weights of some sets, by name.
+std::vector<Stored> stored_states(const Program& program, const std::vector<bool>& sets) {
   std::vector<Stored> stored;
   for (const Weight& weight : program.weights()) {
-    if (!saved[weight.set]) continue;
+    if (!sets[weight.set]) continue;
     for (const WeightPart& part : weight.parts) {
       for (const auto& [state, suffix] : kStates) {
         if (weight.*state) stored.push_back({part.name + suffix, &weight, &part, state});
@@ -88,7 +93,8 @@ struct RawTensors {
   nlohmann::json blocks = nlohmann::json::object();  // of the manifest
 
   explicit RawTensors(const Program& program) {
-    for (const Stored& stored : stored_states(program)) {
+    for (const Stored& stored : stored_states(program, saved_sets(program))) {
+      if (!stored.weight->owner) continue;
       const std::string name = entry_name(stored);
       const StateDeclarations declared =
           declare_state(name, stored.state().form, dims_of(stored.part->shape));
@@ -246,10 +252,12 @@ void save_checkpoint(const Executor& executor, std::int64_t step, const RunConfi
   writer.commit(manifest_text(config, all));
 }
 
-void load_checkpoint(const CheckpointReader& reader, Executor& executor) {
+void load_checkpoint(const CheckpointReader& reader, Executor& executor, std::optional<int> set) {
   check_version(reader);
   const CheckpointStates states(reader);
-  for (const Stored& stored : stored_states(executor.program())) {
+  const Program& program = executor.program();
+  const std::vector<bool> sets = set ? only_set(program, *set) : saved_sets(program);
+  for (const Stored& stored : stored_states(program, sets)) {
     if (stored.which != &Weight::value && !states.has(stored.name)) {
       clear_state(executor, stored);
     } else {
@@ -259,9 +267,10 @@ void load_checkpoint(const CheckpointReader& reader, Executor& executor) {
 }
 
 std::vector<std::string> load_model_files(const ModelFiles& files, const ModelConfig& config,
-                                          Executor& executor) {
+                                          Executor& executor, int set) {
+  const Program& program = executor.program();
   std::set<std::string> used;
-  for (const Stored& stored : stored_states(executor.program())) {
+  for (const Stored& stored : stored_states(program, only_set(program, set))) {
     if (stored.which != &Weight::value) continue;
     used.insert(stored.name);
     const StoredTensor* found = files.find(stored.name);

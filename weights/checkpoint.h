@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,13 +36,15 @@ void save_checkpoint(const Executor& executor, std::int64_t step, const RunConfi
 std::uint64_t checkpoint_bytes(const Program& program);
 
 // Reads weights and, if the program trains, moments (zero when the checkpoint has none). Throws
-// Error(data) when a tensor is missing or has another shape.
-void load_checkpoint(const CheckpointReader& reader, Executor& executor);
+// Error(data) when a tensor is missing or has another shape. set: the one whose weights are read;
+// without it those that save_checkpoint() writes, or the model where nothing learns.
+void load_checkpoint(const CheckpointReader& reader, Executor& executor,
+                     std::optional<int> set = {});
 
-// Fills every weight from a Hugging Face folder. Throws Error(data) naming missing tensors and
-// wrong shapes. Returns the tensors of the folder that the model does not use (MTP copies of the
-// embedding are known and left out).
+// Fills every weight of a set from a Hugging Face folder. Throws Error(data) naming missing tensors
+// and wrong shapes. Returns the tensors of the folder that the model does not use (MTP copies of
+// the embedding are known and left out).
 std::vector<std::string> load_model_files(const ModelFiles& files, const ModelConfig& config,
-                                          Executor& executor);
+                                          Executor& executor, int set = 0);
 
 }  // namespace ingot

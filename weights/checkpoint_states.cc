@@ -68,6 +68,7 @@ CheckpointStates::CheckpointStates(const CheckpointReader& reader) : reader_(rea
     if (!whole || !first || whole->size() != first->size()) {
       refuse(reader, "block '" + name + "' has no \"whole\" and \"first\" of like length");
     }
+    if (!checked_product(*whole)) refuse(reader, "the whole of block '" + name + "' is no shape");
     Block block{.name = name, .whole = *shape_of(*whole)};
     std::copy(first->begin(), first->end(), block.first.begin());
     blocks_[tensor->get<std::string>()].push_back(std::move(block));

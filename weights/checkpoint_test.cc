@@ -291,6 +291,42 @@ TEST(Sets, InWhichNothingLearnsBesideOneThatDoesAreNotSaved) {
   EXPECT_NE(reader.find("lora_A.weight"), nullptr);
 }
 
+TEST(Sets, ThatAreNotSavedAreLoadedWhereOneAsksForThem) {
+  const Shape whole{4, 6};
+  const Box all{.shape = whole};
+  const std::vector<WeightSet> sets{{}, {WeightSet::Kind::adapter, "adapter"}};
+  Cut base({}, whole, {all}), tuned({}, whole, {all}, Learning::frozen, sets);
+  tuned.program().weights()[1].learning = Learning::gradient;
+  tuned.program().weights()[1].parts[0].name = "lora_A.weight";
+  fill_with_noise(base, whole);
+  const TestFolder folder;
+  const CheckpointReader reader = saved(base, folder);
+  load_checkpoint(reader, tuned.executor(), 0);
+  std::vector<float> values(whole.elements());
+  const Weight& frozen = tuned.program().weights()[0];
+  read_weight_part(tuned.executor(), frozen.value, frozen.parts[0], values);
+  EXPECT_EQ(values, base.values(&Weight::value));
+  expect_error(
+      ErrorCode::data, [&] { load_checkpoint(reader, tuned.executor()); }, "lora_A");
+}
+
+// Tied embeddings: two tensors with one name, of which one is saved and both are loaded.
+TEST(Sets, CopiesThatThisRankDoesNotOwnAreLoadedAndNotSaved) {
+  const Shape whole{4, 6};
+  const Box all{.shape = whole};
+  Cut writer({}, whole, {all, all}), reader({}, whole, {all, all});
+  for (Cut* cut : {&writer, &reader}) cut->program().weights()[1].owner = false;
+  EXPECT_EQ(checkpoint_bytes(writer.program()), 3 * 4 * 24);
+  fill_with_noise(writer, whole);
+  const TestFolder folder;
+  load_checkpoint(saved(writer, folder), reader.executor());
+  for (const Weight& weight : reader.program().weights()) {
+    std::vector<float> values(whole.elements());
+    read_weight_part(reader.executor(), weight.value, weight.parts[0], values);
+    EXPECT_EQ(values, writer.values(&Weight::value));
+  }
+}
+
 // Part of the tensor's rows is not a part of rows of 128 codes: a mistake of the program's.
 TEST(Initialize, GivesTheExceptionOfAnyThreadToTheCaller) {
   Cut cut({.value = StateForm::int8}, {64, 256}, {{.shape = {64, 256}}});

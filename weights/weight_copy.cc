@@ -81,8 +81,8 @@ void write_raw_part(Executor& executor, const WeightState& state, const WeightPa
   executor.backend().write(
       place_of(executor, state.values, bytes.values_offset, bytes.values_bytes), values);
   if (extra.empty()) return;
-  executor.backend().write(
-      place_of(executor, state.extra, bytes.extra_offset, bytes.extra_bytes), extra);
+  executor.backend().write(place_of(executor, state.extra, bytes.extra_offset, bytes.extra_bytes),
+                           extra);
 }
 
 }  // namespace ingot
