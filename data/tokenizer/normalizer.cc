@@ -2,42 +2,22 @@
 
 #include <utf8proc.h>
 
-#include <algorithm>
-#include <array>
 #include <cstdlib>
 #include <memory>
-#include <utility>
 
-#include "data/tokenizer/pretokenizer_unicode.h"
+#include "data/tokenizer/code_point_set.h"
 #include "engine/base/error.h"
+#include "engine/base/utf8.h"
 
 namespace ingot {
 namespace {
 
 constexpr std::size_t kBlockBytes = 64 * 1024;
 
-// What utf8proc (Unicode 15) reorders or composes and Hugging Face's tables do not: ranges, last
-// included. U+11A7 stands one before the Hangul finals and is none; utf8proc 2.8 takes it for "no
-// final" and drops it behind a syllable.
-constexpr std::array<std::pair<char32_t, char32_t>, 38> kUnknownThere = {{
-    {0x07FD, 0x07FD},   {0x0898, 0x089F},   {0x08CA, 0x08D3},   {0x09FE, 0x09FE},
-    {0x0C3C, 0x0C3C},   {0x0D3B, 0x0D3C},   {0x0EBA, 0x0EBA},   {0x11A7, 0x11A7},
-    {0x1715, 0x1715},   {0x1ABF, 0x1ACE},   {0x1DF6, 0x1DFA},   {0xA82C, 0xA82C},
-    {0x10D24, 0x10D27}, {0x10EAB, 0x10EAC}, {0x10EFD, 0x10EFF}, {0x10F46, 0x10F50},
-    {0x10F82, 0x10F85}, {0x11070, 0x11070}, {0x1133B, 0x1133B}, {0x1145E, 0x1145E},
-    {0x11839, 0x1183A}, {0x11930, 0x11930}, {0x1193D, 0x1193E}, {0x11943, 0x11943},
-    {0x119E0, 0x119E0}, {0x11A34, 0x11A34}, {0x11A47, 0x11A47}, {0x11A99, 0x11A99},
-    {0x11D42, 0x11D42}, {0x11D44, 0x11D45}, {0x11D97, 0x11D97}, {0x11F41, 0x11F42},
-    {0x16FF0, 0x16FF1}, {0x1E08F, 0x1E08F}, {0x1E130, 0x1E136}, {0x1E2AE, 0x1E2AE},
-    {0x1E2EC, 0x1E2EF}, {0x1E4EC, 0x1E4EF},
-}};
-
-bool is_unknown_there(char32_t c) {
-  const auto range =
-      std::lower_bound(kUnknownThere.begin(), kUnknownThere.end(), c,
-                       [](const auto& range, char32_t c) { return range.second < c; });
-  return range != kUnknownThere.end() && range->first <= c;
-}
+// Left alone: what Hugging Face's tables, those of Unicode 9.0, do not know, so that the library's
+// version does not matter either. U+11A7 stands one before the Hangul finals and is none; utf8proc
+// 2.8 takes it for "no final" and drops it behind a syllable.
+bool is_unknown_there(char32_t c) { return c == 0x11A7 || younger_than_unicode_9().contains(c); }
 
 // No character composes with one of these before it: a text may be cut in front of it.
 bool starts_afresh(char32_t c) {

@@ -105,8 +105,12 @@ Regex::Regex(std::string_view pattern, std::string where)
   const std::string translated = to_pcre2(pattern, where_);
   int error = 0;
   PCRE2_SIZE offset = 0;
+  const std::unique_ptr<pcre2_compile_context, decltype(&pcre2_compile_context_free)> context(
+      pcre2_compile_context_create(nullptr), &pcre2_compile_context_free);
+  if (!context) throw std::bad_alloc();
+  pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);  // whatever the library was built with
   pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()),
-                                   translated.size(), kOptions, &error, &offset, nullptr);
+                                   translated.size(), kOptions, &error, &offset, context.get());
   if (!code) {
     throw Error(ErrorCode::data,
                 "regex '" + pattern_ + "' is not understood: " + pcre2_message(error), where_,

@@ -1,8 +1,9 @@
 // A regular expression of a tokenizer.json, run by PCRE2 with the meaning Hugging Face's engine
-// (Oniguruma, Ruby syntax) gives it: \s and \w are Unicode's, $ matches at line ends, \p{Han} is
-// the script itself.
+// (Oniguruma, Ruby syntax) gives it: \s, \w and \b are Unicode's, $ matches at line ends, \p{Han}
+// is the script itself, [a&&[^b]] is what both hold. Sets of characters are those of the project's
+// own tables (code_point_set.h), whatever Unicode the library has.
 //
-// Left to the library: other \p{...} follow PCRE2's version of Unicode (14 in Debian 12).
+// Left to the library: which letters are one where case does not count.
 #pragma once
 
 #include <bitset>
@@ -48,7 +49,8 @@ class Regex {
   std::string pattern_, where_;
 };
 
-// The same expression in PCRE2's spelling. Error(data) for what has no counterpart there.
+// The same expression in PCRE2's spelling. Error(data) naming what is not known to have a
+// counterpart there.
 std::string to_pcre2(std::string_view pattern, const std::string& where);
 
 }  // namespace ingot

@@ -1,62 +1,58 @@
-// Oniguruma's spelling of a regular expression -> PCRE2's: the constructs that mean something else
-// there.
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
+// Oniguruma's spelling of a regular expression -> PCRE2's. What is known to mean the same is
+// copied, what means something else is translated, everything else is refused by name.
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "data/tokenizer/pretokenizer_regex.h"
-#include "engine/base/error.h"
+#include "data/tokenizer/pretokenizer_regex_characters.h"
+#include "data/tokenizer/pretokenizer_regex_class.h"
+#include "engine/base/utf8.h"
 
 namespace ingot {
 namespace {
 
-// White_Space. PCRE2's \s has U+180E, too.
-constexpr std::string_view kSpaces =
-    R"(\x{9}-\x{d}\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
-constexpr std::string_view kNonSpaces =
-    R"(\x{0}-\x{8}\x{e}-\x{1f}\x{21}-\x{84}\x{86}-\x{9f}\x{a1}-\x{167f}\x{1681}-\x{1fff}\x{200b}-\x{2027})"
-    R"(\x{202a}-\x{202e}\x{2030}-\x{205e}\x{2060}-\x{2fff}\x{3001}-\x{10ffff})";
-// Word characters. PCRE2's \w lacks marks and connectors and has all numbers. The ranges: the other
-// numbers of Latin-1, circled and squared letters.
-constexpr std::string_view kWord =
-    R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{b2}\x{b3}\x{b9}\x{bc}-\x{be})"
-    R"(\x{24b6}-\x{24e9}\x{1f130}-\x{1f149}\x{1f150}-\x{1f169}\x{1f170}-\x{1f189})";
-constexpr std::string_view kHexDigits = "0-9A-Fa-f";
+constexpr std::string_view kLineBreak = R"((?>\x{d}\x{a}|[\x{a}-\x{d}\x{85}\x{2028}\x{2029}]))";
+// They join with a neighbour to one character where case does not count (fi: U+FB01).
+constexpr std::string_view kFolded[] = {"ff", "fi", "fl", "ss", "st"};
 
-bool compiles(const std::string& pattern) {
-  int error = 0;
-  PCRE2_SIZE offset = 0;
-  pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
-                                   PCRE2_UTF | PCRE2_UCP, &error, &offset, nullptr);
-  pcre2_code_free(code);
-  return code != nullptr;
-}
-
-class Translator {
+class Translator : private RegexCharacters {
  public:
-  Translator(std::string_view pattern, const std::string& where) : in_(pattern), where_(where) {}
+  using RegexCharacters::RegexCharacters;
 
   std::string run() {
     while (at_ < in_.size()) step();
+    out_ += scope_.closing;
     return std::move(out_);
   }
 
  private:
-  [[noreturn]] void refuse(const std::string& what) const {
-    throw Error(ErrorCode::data, what + " in regex '" + std::string(in_) + "' is not supported",
-                where_, "write the expression without it");
-  }
-  char peek(std::size_t ahead = 0) const {
-    return at_ + ahead < in_.size() ? in_[at_ + ahead] : '\0';
-  }
-  bool starts(std::string_view text) const { return in_.substr(at_).starts_with(text); }
+  // What holds up to the end of a group.
+  struct Scope {
+    bool caseless = false, extended = false;
+    std::string closing;    // of groups that options of their own have opened
+    std::size_t begin = 0;  // of the group in out_
+  };
+
   void copy(std::size_t count) {
     out_ += in_.substr(at_, count);
     at_ += count;
+  }
+  void atom(std::string_view text) {
+    atom_ = out_.size();
+    out_ += text;
+  }
+  void atom(const CodePointSet& set, bool negated = false) {
+    atom(pcre2_class(set, negated, scope_.caseless));
+  }
+  static std::string literal(char32_t c) {
+    std::string text;
+    if (c < 0x80 && !is_ascii_letter_or_digit(static_cast<char>(c)) && c > ' ' && c != 0x7F)
+      text = "\\";
+    append_utf8(c, text);
+    return text;
   }
 
   void step() {
@@ -64,16 +60,15 @@ class Translator {
       case '(':
         return open_group();
       case ')':
-        if (!groups_.empty()) {
-          atom_ = groups_.back();
-          groups_.pop_back();
-        }
-        return copy(1);
-      case '[':
-        return character_class();
+        return close_group();
+      case '[': {
+        ++at_;
+        bool negated = false;
+        const CodePointSet set = character_class(negated, scope_.caseless);
+        return atom(set, negated);
+      }
       case '\\':
-        atom_ = out_.size();
-        return escape(false);
+        return escape();
       case '{':
         return interval();
       case '*':
@@ -81,24 +76,104 @@ class Translator {
       case '?':
       case '|':
         return copy(1);
-      default: {
+      case '.':
+      case '^':
+      case '$':
         atom_ = out_.size();
-        copy(1);
-        while ((peek() & 0xC0) == 0x80 && at_ < in_.size()) copy(1);
-      }
+        return copy(1);
+      case '#':
+        if (!scope_.extended) break;
+        at_ = std::min(in_.find('\n', at_), in_.size());
+        return;
+      case ' ':
+      case '\t':
+      case '\n':
+      case '\r':
+        if (!scope_.extended) break;
+        ++at_;
+        return;
+      default:
+        break;
+    }
+    refuse_folded();
+    atom(literal(character()));
+  }
+
+  void refuse_folded() const {
+    if (!scope_.caseless) return;
+    std::string two(in_.substr(at_, 2));
+    for (char& c : two) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+    for (const std::string_view folded : kFolded) {
+      if (two == folded) refuse("'" + two + "' without case (it is one character, too)");
     }
   }
 
   void open_group() {
     if (starts("(*")) refuse("'(*'");
-    groups_.push_back(out_.size());
-    if (!starts("(?")) return copy(1);
-    copy(2);
-    // (?m) is "dot matches newlines" in Ruby's syntax.
-    while (peek() == 'i' || peek() == 'm' || peek() == 'x' || peek() == '-') {
-      out_ += peek() == 'm' ? 's' : peek();
+    if (take("(?#")) {
+      at_ = std::min(in_.find(')', at_), in_.size());
       ++at_;
+      return;
     }
+    Scope inner{scope_.caseless, scope_.extended, "", out_.size()};
+    for (const std::string_view kind : {"(?:", "(?=", "(?!", "(?>", "(?<=", "(?<!"}) {
+      if (!starts(kind)) continue;
+      copy(kind.size());
+      return enter(inner);
+    }
+    if (starts("(?<") || starts("(?'")) {
+      named_ = true;
+      const std::size_t close = in_.find(peek(2) == '<' ? '>' : '\'', at_ + 3);
+      copy(std::min(close, in_.size() - 1) + 1 - at_);
+      return enter(inner);
+    }
+    if (!starts("(?")) {
+      copy(1);
+      return enter(inner);
+    }
+    options(inner);
+  }
+
+  // (?i-m:...) or, up to the end of the group and all its alternatives, (?i-m).
+  void options(Scope inner) {
+    std::string spelled;
+    bool on = true;
+    for (at_ += 2; peek() != ':' && peek() != ')'; ++at_) {
+      const char c = peek();
+      if (c == '-') {
+        on = false;
+      } else if (c == 'i') {
+        inner.caseless = on;
+      } else if (c == 'x') {
+        inner.extended = on;
+        continue;  // spaces and comments are left out here
+      } else if (c != 'm') {
+        refuse("'(?" + spelled + std::string(1, c) + "'");
+      }
+      spelled += c == 'm' ? 's' : c;  // "dot matches newlines"
+    }
+    if (spelled.ends_with('-')) spelled.pop_back();
+    const std::string opening = "(?" + spelled + ":";
+    if (in_[at_++] == ':') {
+      out_ += opening;
+      return enter(inner);
+    }
+    out_ += opening;
+    scope_.caseless = inner.caseless;
+    scope_.extended = inner.extended;
+    scope_.closing += ')';
+  }
+
+  void enter(Scope inner) { outer_.push_back(std::exchange(scope_, std::move(inner))); }
+
+  void close_group() {
+    out_ += scope_.closing;
+    atom_ = scope_.begin;
+    if (!outer_.empty()) {
+      scope_ = std::move(outer_.back());
+      outer_.pop_back();
+    }
+    copy(1);  // without an opening one, PCRE2 names the mistake
   }
 
   // {n,m} with what follows. There is no possessive X{n,m}+: it means (?:X{n,m})+, as X{n}? means
@@ -109,8 +184,8 @@ class Translator {
         in_.substr(at_ + 1, close == std::string_view::npos ? 0 : close - at_ - 1);
     if (body.empty() || body.find_first_not_of("0123456789,") != std::string_view::npos ||
         body == ",") {
-      atom_ = out_.size();
-      return copy(1);
+      ++at_;
+      return atom("\\{");
     }
     at_ = close + 1;
     out_ += body.front() == ',' ? "{0" : "{";
@@ -123,95 +198,57 @@ class Translator {
     }
   }
 
-  void character_class() {
+  // A backslash outside [...].
+  void escape() {
+    const char c = peek(1);
+    if (const auto set = escaped_set(false)) return atom(set->first, set->second);
+    switch (c) {
+      case 'b':
+      case 'B':
+        at_ += 2;
+        return word_boundary(c == 'b');
+      case 'A':
+      case 'z':
+      case 'Z':
+      case 'G':
+      case 'K':
+        atom_ = out_.size();
+        return copy(2);
+      case 'R':
+        at_ += 2;
+        return atom(kLineBreak);
+      case 'N':
+        at_ += 2;
+        return atom("(?-s:.)");
+      case 'O':
+        at_ += 2;
+        return atom("(?s:.)");
+      default:
+        if (c >= '1' && c <= '9') return back_reference();
+        return atom(literal(escaped_character(/*inside=*/false)));
+    }
+  }
+
+  void back_reference() {
+    const char next = peek(2);
+    if (named_ || (next >= '0' && next <= '9')) refuse("'" + std::string(in_.substr(at_, 3)) + "'");
     atom_ = out_.size();
-    copy(1);
-    if (peek() == '^') copy(1);
-    if (peek() == ']') copy(1);
-    while (peek() != ']') {
-      if (at_ >= in_.size()) return;  // PCRE2 names the mistake
-      if (starts("&&")) refuse("'&&' inside [...]");
-      if (starts("[:")) {
-        const std::size_t close = in_.find(":]", at_);
-        copy(close == std::string_view::npos ? 2 : close + 2 - at_);
-      } else if (peek() == '[') {
-        refuse("a [...] inside [...]");
-      } else if (peek() == '\\') {
-        escape(true);
-      } else {
-        copy(1);
-      }
-    }
-    copy(1);
+    copy(2);
   }
 
-  void set(std::string_view members, bool negated, bool inside) {
-    at_ += 2;
-    if (inside) {
-      out_ += members;
-    } else {
-      out_.append(negated ? "[^" : "[").append(members).append("]");
-    }
+  void word_boundary(bool wanted) {
+    const std::string word = pcre2_class(oniguruma_word_characters());
+    const std::string before = "(?<=" + word + ")", no_before = "(?<!" + word + ")";
+    const std::string behind = "(?=" + word + ")", no_behind = "(?!" + word + ")";
+    atom(wanted ? "(?:" + before + no_behind + "|" + no_before + behind + ")"
+                : "(?:" + before + behind + "|" + no_before + no_behind + ")");
   }
 
-  void escape(bool inside) {
-    switch (peek(1)) {
-      case 's':
-        return set(kSpaces, false, inside);
-      case 'S':
-        return inside ? set(kNonSpaces, false, true) : set(kSpaces, true, false);
-      case 'w':
-        return set(kWord, false, inside);
-      case 'W':
-        if (inside) refuse("'\\W' inside [...]");
-        return set(kWord, true, false);
-      case 'h':
-        return set(kHexDigits, false, inside);
-      case 'H':
-        if (inside) refuse("'\\H' inside [...]");
-        return set(kHexDigits, true, false);
-      case 'p':
-      case 'P':
-        return property();
-      case 'u':
-        out_.append("\\x{").append(in_.substr(at_ + 2, 4)).append("}");
-        at_ = std::min(at_ + 6, in_.size());
-        return;
-      default: {
-        copy(at_ + 1 < in_.size() ? 2 : 1);
-        while ((peek() & 0xC0) == 0x80 && at_ < in_.size()) copy(1);
-      }
-    }
-  }
-
-  // A script's name means the script here, in PCRE2 also the characters it shares with others.
-  void property() {
-    const std::size_t close = in_.find('}', at_);
-    if (peek(2) != '{' || close == std::string_view::npos) return copy(2);
-    std::string_view name = in_.substr(at_ + 3, close - at_ - 3);
-    std::string head(in_.substr(at_, 3));
-    if (name.starts_with('^')) {
-      head += '^';
-      name.remove_prefix(1);
-    }
-    static constexpr std::pair<std::string_view, std::string_view> kLongNames[] = {
-        {"Letter", "L"}, {"Mark", "M"},      {"Number", "N"}, {"Punctuation", "P"},
-        {"Symbol", "S"}, {"Separator", "Z"}, {"Other", "C"},
-    };
-    for (const auto& [long_name, short_name] : kLongNames) {
-      if (name == long_name) name = short_name;
-    }
-    const bool script = name.size() > 2 && compiles("\\p{sc:" + std::string(name) + "}");
-    out_.append(head).append(script ? "sc:" : "").append(name).append("}");
-    at_ = close + 1;
-  }
-
-  std::string_view in_;
-  const std::string& where_;
-  std::size_t at_ = 0;
   std::string out_;
-  std::size_t atom_ = 0;             // where in out_ the last thing a quantifier can follow begins
-  std::vector<std::size_t> groups_;  // the same for each open group
+  std::size_t atom_ = 0;  // where in out_ the last thing a quantifier can follow begins
+  bool named_ = false;    // there is a group with a name: others have no numbers then
+  Scope scope_;
+  std::vector<Scope> outer_;
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "data/tokenizer/code_point_set.h"
 #include "data/tokenizer/pretokenizer_unicode.h"
 #include "engine/base/error.h"
 #include "tests/fuzz/mutate.h"
@@ -29,27 +30,10 @@ PreTokenizer one_step(SplitStep step) {
 
 // ---- The scanners against PCRE2 -----------------------------------------------------------
 
-// Whether PCRE2's version of Unicode puts the character where ours does.
-bool same_class_in_pcre2(char32_t c) {
-  static const std::pair<Regex, unsigned> classes[] = {
-      {Regex(R"(\p{L})", ""), kLetter}, {Regex(R"(\p{M})", ""), kMark},
-      {Regex(R"(\p{N})", ""), kNumber}, {Regex(R"(\p{P})", ""), kPunctuation},
-      {Regex(R"(\p{S})", ""), kSymbol},
-  };
-  static RegexScratch scratch;
-  std::string text;
-  append_utf8(c, text);
-  for (const auto& [regex, bit] : classes) {
-    if (regex.find(text, 0, scratch).has_value() != ((character_classes()[c] & bit) != 0))
-      return false;
-  }
-  return true;
-}
-
 std::vector<std::string> alphabet() {
   std::vector<std::string> characters;
   const auto add = [&characters](char32_t c) {
-    if ((c >= 0xD800 && c < 0xE000) || !same_class_in_pcre2(c)) return;
+    if (c >= 0xD800 && c < 0xE000) return;
     append_utf8(c, characters.emplace_back());
   };
   for (char32_t c = 0; c < 0x250; ++c) add(c);
@@ -196,6 +180,75 @@ TEST(Regex, MeansWhatOnigurumaMeans) {
   EXPECT_EQ(matches(R"([[:digit:]a]+)", "1a["), (Pieces{"1a"}));
 }
 
+// What Oniguruma 6.9.8 finds, by its own library.
+TEST(Regex, WordBoundariesAreOniguruma) {
+  const char* digits = R"(\d{1,3}(?=(?:\d{3})*\b))";
+  EXPECT_EQ(matches(digits, "2020"), (Pieces{"2", "020"}));
+  EXPECT_EQ(matches(digits, "2020\u2074"), (Pieces{"2", "020"}));  // a superscript is no word
+  EXPECT_EQ(matches(digits, "2020\u2153"), (Pieces{"2", "020"}));
+  EXPECT_EQ(matches(digits, "2020\u0301"), (Pieces{}));  // a mark is: no boundary behind
+  EXPECT_EQ(matches(digits, "2020\ufe0f\u20e3"), (Pieces{}));
+  EXPECT_EQ(matches(digits, "2020\u00b9 1"), (Pieces{"1"}));  // of Latin-1: a word character
+  EXPECT_EQ(matches(R"(\bx)", "x xx \u203fx \u2074x"), (Pieces{"x", "x", "x"}));
+  EXPECT_EQ(matches(R"(\Bx\B)", "xxx x"), (Pieces{"x"}));
+  EXPECT_EQ(matches(R"([\b])", "a\bb"), (Pieces{"\b"}));
+}
+
+TEST(Regex, ClassesMayBeNestedAndIntersected) {
+  EXPECT_EQ(matches(R"([a-z&&[^b]]+)", "abcab"), (Pieces{"a", "ca"}));
+  EXPECT_EQ(matches(R"([\p{L}&&[^\p{Han}]]+)", "ab中文éx"), (Pieces{"ab", "éx"}));
+  EXPECT_EQ(matches(R"([^a-z&&[^b]]+)", "abcAb1"), (Pieces{"b", "Ab1"}));
+  EXPECT_EQ(matches(R"([a-f&&b-z&&[^d]]+)", "abcdefg"), (Pieces{"bc", "ef"}));
+  EXPECT_EQ(matches(R"([x[0-9[yz]]]+)", "axy1za"), (Pieces{"xy1z"}));
+  EXPECT_EQ(matches(R"([^(\s|[.,!?…。，、।۔،])]+)", "ab, c|d。e"), (Pieces{"ab", "c", "d", "e"}));
+  EXPECT_EQ(matches(R"([\W]+)", "a, b⁴"), (Pieces{", ", "⁴"}));
+  EXPECT_EQ(matches(R"([^\W\d]+)", "a1_b2"), (Pieces{"a", "_b"}));
+  EXPECT_EQ(matches(R"([\w]+)", "a²b"), (Pieces{"a", "b"}));  // not as outside of [...]
+  EXPECT_EQ(matches(R"([[:punct:]]+)", "a.+Ⓐ"), (Pieces{".+Ⓐ"}));
+  EXPECT_EQ(matches(R"([[:^digit:]]+)", "1ab2"), (Pieces{"ab"}));
+  EXPECT_EQ(matches(R"([a-c-]+)", "a-d"), (Pieces{"a-"}));
+}
+
+TEST(Regex, OptionsHoldToTheEndOfTheirGroup) {
+  EXPECT_EQ(matches(R"(a(?i)b|c)", "ab aB c aC"), (Pieces{"ab", "aB", "aC"}));  // a(?i:b|c)
+  EXPECT_EQ(matches(R"((?i:'s|'re)|x)", "'S 'Re X 'ſ"), (Pieces{"'S", "'Re", "'ſ"}));
+  EXPECT_EQ(matches(R"((?i:[^a])+)", "bAcad"), (Pieces{"b", "c", "d"}));
+  EXPECT_EQ(matches("(?x: a b # c\n | \\ d)", "ab  d"), (Pieces{"ab", " d"}));
+  EXPECT_EQ(matches(R"(\v)", "\v\n\u0085"), (Pieces{"\v"}));
+  EXPECT_EQ(matches(R"(\R)", "a\r\nb\u2028"), (Pieces{"\r\n", "\u2028"}));
+  EXPECT_EQ(matches(R"((a)\1)", "aab"), (Pieces{"aa"}));
+}
+
+// Every character, through the library's own \p{...}: the tables' Unicode comes out, whatever it
+// has.
+TEST(Regex, SetsAreThoseOfTheTablesForEveryCharacter) {
+  const CodePointSet surrogates{{0xD800, 0xDFFF}};
+  std::string all;
+  for (const auto& range : (~surrogates).ranges()) {
+    for (char32_t c = range.first; c <= range.last; ++c) append_utf8(c, all);
+  }
+  RegexScratch scratch;
+  for (const char* pattern : {"\\p{L}+", "\\P{L}+", "\\p{M}+", "\\p{Nd}+", "\\p{P}+", "\\p{So}+",
+                              "\\p{Han}+", "[^\\p{Han}]+", "\\p{Cn}+"}) {
+    const std::string name(
+        pattern + std::string_view(pattern).find('{') + 1,
+        std::string_view(pattern).find('}') - std::string_view(pattern).find('{') - 1);
+    const bool negated = std::string_view(pattern).find_first_of("P^") < 3;
+    const CodePointSet wanted = negated ? ~*property_named(name) : *property_named(name);
+    const Regex regex(pattern, "test");
+    CodePointSet found;
+    for (std::size_t from = 0;;) {
+      const auto match = regex.find(all, from, scratch);
+      if (!match) break;
+      std::size_t last = match->end - 1;
+      while ((all[last] & 0xC0) == 0x80) --last;
+      found.add(decode_valid(&all[match->begin]).value, decode_valid(&all[last]).value);
+      from = match->end;
+    }
+    EXPECT_TRUE(found - surrogates == wanted - surrogates) << pattern;
+  }
+}
+
 TEST(Regex, SpaceAtLineEndIsFoundLikeInPcre2) {
   const Regex own(R"(\s+$)", "test"), pcre2(R"((?:\s)+$)", "test");
   RegexScratch scratch;
@@ -218,9 +271,46 @@ TEST(Regex, SpaceAtLineEndIsFoundLikeInPcre2) {
 }
 
 TEST(Regex, RefusesWhatItCannotMean) {
-  for (const char* pattern :
-       {"[a&&b]", "[a[bc]]", "(*NO_JIT)a", "(", "[", "a**b(", "\\p{NoSuchScript}", "\\", "\\C",
-        "(?<", "[\\W]", "((a{1000}){1000}){1000}"}) {
+  for (const char* pattern : {"(*NO_JIT)a",
+                              "(",
+                              "[",
+                              "a**b(",
+                              "\\p{NoSuchScript}",
+                              "\\",
+                              "\\C",
+                              "(?<",
+                              "((a{1000}){1000}){1000}",
+                              "\\X",
+                              "\\y",
+                              "\\Qa",
+                              "\\i",
+                              "\\g<1>",
+                              "\\k<a>",
+                              "(?~a)",
+                              "(?P<a>b)",
+                              "(?R)",
+                              "(?1)",
+                              "(?|a|b)",
+                              "(?{a})",
+                              "(?(1)a)",
+                              "(?s:a)",
+                              "(?<n>a)\\1",
+                              "\\12",
+                              "\\xe9",
+                              "\\x{d800}",
+                              "\\p",
+                              "\\pL",
+                              "\\p{Emoji}",
+                              "[[:alpha:]]",
+                              "[a-[b]]",
+                              "[a-\\d]",
+                              "[z-a]",
+                              "[\\R]",
+                              "(?i)stop",
+                              "(?i:[[^a]])",
+                              "\\uD800",
+                              "\\u12",
+                              "a\xff"}) {
     EXPECT_THROW(Regex(pattern, "test"), Error) << pattern;
   }
   EXPECT_THROW(Regex(std::string(100000, 'a'), "test"), Error);

@@ -9,7 +9,8 @@ namespace {
 // {"special_tokens": {NAME: {"ids": [..]}}} -> the ids of a name.
 std::vector<std::uint32_t> template_ids(const Section& section, const std::string& name) {
   std::vector<std::uint32_t> ids;
-  for (const Json& id : section.part("special_tokens").part(name.c_str()).array("ids")) {
+  const Section token = section.part("special_tokens").part(name.c_str());
+  for (const Json& id : token.array("ids")) {
     if (!id.is_number_unsigned() || id > kMaxTokenId) section.fail("an id is not a natural number");
     ids.push_back(id.get<std::uint32_t>());
   }
