@@ -125,7 +125,16 @@ TEST_F(BadInput, ShardsThatAreMissingTruncatedOrForeign) {
   expect_failure(train(), 3, {"train-00002.bin", "tokenizer"});
   write_shard(run_.folder() / "data/train-00002", learnable_tokens(50, 65, 4), 65);
   expect_failure(train(), 3, {"train-00002.bin", "65"});
-  EXPECT_FALSE(std::filesystem::exists(run_.directory("run") / "latest"));
+  EXPECT_TRUE(CheckpointReader::list(run_.directory("run")).empty());
+}
+
+// Its header is right: only the hash of the tokens tells.
+TEST_F(BadInput, AShardWhoseTokensAreDamagedIsNamedBeforeTheFirstStep) {
+  const std::filesystem::path shard = run_.folder() / "data/train-00000.bin";
+  std::string bytes = contents_of(shard);
+  bytes[bytes.size() - 2] ^= 1;
+  put_file(shard, bytes);
+  expect_failure(train(), 3, {"train-00000.bin", "damaged", "hash"});
 }
 
 TEST_F(BadInput, DataShorterThanASequence) {

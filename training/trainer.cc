@@ -33,7 +33,8 @@ namespace {
 DatasetOptions dataset_options(const RunConfig& config, const std::vector<std::string>& patterns) {
   return {.patterns = patterns,
           .sequence_length = config.data.sequence_length,
-          .vocabulary_size = static_cast<std::uint64_t>(config.model.vocab_size)};
+          .vocabulary_size = static_cast<std::uint64_t>(config.model.vocab_size),
+          .verify = true};
 }
 
 constexpr double kNever = std::numeric_limits<double>::infinity();

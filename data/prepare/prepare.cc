@@ -72,7 +72,8 @@ class Preparation {
     create_folder(output_);
     DirectoryLock lock;
     if (!lock.take(output_)) {
-      throw Error(ErrorCode::usage, "another `ingot prepare` is at work in this folder",
+      throw Error(ErrorCode::usage,
+                  "another `ingot prepare` is at work in this folder: " + lock.holder(),
                   output_.string(), "wait for it, or choose another --output");
     }
     AtomicFile(output_ / "prepare.json");  // may anything be written here?

@@ -25,10 +25,11 @@ PrepareState example() {
                     .shard_tokens = 100,
                     .tokenizer_hash = 12,
                     .vocabulary_size = 299,
-                    .end_of_text = 7};
+                    .end_of_text = 7,
+                    .begin_of_text = 3};
   state.tokenizer_ready = true;
-  state.train.shards.push_back({"train-00000", {2, 100, 5, 12, 99, 299}, 1, {2, 40}});
-  state.train.shards.push_back({"train-00001", {2, 50, 0, 12, 98, 299}, 0, {3, 0}});
+  state.train.shards.push_back({"train-00000", {2, 100, 5, 12, 99, 299, 7, 3}, 1, {2, 40}});
+  state.train.shards.push_back({"train-00001", {2, 50, 0, 12, 98, 299, 7, 3}, 0, {3, 0}});
   state.train.done = true;
   return state;
 }
