@@ -132,15 +132,52 @@ void from_floats(DType type, const float* values, std::int64_t count, std::byte*
   }
 }
 
+std::int64_t blocks(std::int64_t size, std::int64_t block) {
+  return size / block + (size % block != 0);
+}
+
+bool is_scale(StoredType type) {
+  return type == StoredType::f32 || type == StoredType::bf16 || type == StoredType::f16 ||
+         type == StoredType::f8_e8m0;
+}
+
+float scale_at(const SafetensorsEntry& scales, std::int64_t i) {
+  const std::byte* bytes = scales.bytes.data();
+  switch (scales.type) {
+    case StoredType::bf16:
+      return bf16_to_float(load<std::uint16_t>(bytes, i));
+    case StoredType::f16:
+      return f16_value(load<std::uint16_t>(bytes, i));
+    case StoredType::f8_e8m0: {  // an exponent alone; 255 is no number
+      const auto exponent = load<std::uint8_t>(bytes, i);
+      return exponent == 255 ? std::numeric_limits<float>::quiet_NaN()
+                             : std::ldexp(1.0f, exponent - 127);
+    }
+    default:
+      return load<float>(bytes, i);
+  }
+}
+
+// [rows of blocks, columns of blocks]; a list for one a row, anything of one element for one a
+// tensor.
+bool has_shape_of_scales(const StoredTensor& tensor) {
+  const std::vector<std::int64_t> grid = {blocks(tensor.values->shape[0], tensor.block_rows),
+                                          blocks(tensor.values->shape[1], tensor.block_columns)};
+  const auto& shape = tensor.scales->shape;
+  if (shape == grid) return true;
+  if (grid == std::vector<std::int64_t>{1, 1}) return checked_product(shape) == 1;
+  return tensor.block_rows == 1 && grid[1] == 1 && shape == std::vector{grid[0]};
+}
+
 // Multiplies `count` values of row `row`, starting at column `column`, by the scale of their block.
 void apply_scales(const StoredTensor& tensor, std::int64_t row, std::int64_t column,
                   std::int64_t count, float* values) {
-  const std::int64_t scale_columns = tensor.scales->shape[1];
+  const std::int64_t columns = elements_per_row(*tensor.values);
+  const std::int64_t scale_columns = blocks(columns, tensor.block_columns);
   for (std::int64_t i = 0; i < count;) {
     const std::int64_t block = (column + i) / tensor.block_columns;
     const std::int64_t end = std::min(count, (block + 1) * tensor.block_columns - column);
-    const float scale =
-        load<float>(tensor.scales->bytes.data(), row / tensor.block_rows * scale_columns + block);
+    const float scale = scale_at(*tensor.scales, row / tensor.block_rows * scale_columns + block);
     for (; i < end; ++i) values[i] *= scale;
   }
 }
@@ -193,13 +230,14 @@ std::int64_t elements_per_row(const TensorDeclaration& tensor) {
 void check_scales(const StoredTensor& tensor) {
   if (!tensor.scales) return;
   const SafetensorsEntry &values = *tensor.values, &scales = *tensor.scales;
-  const auto blocks = [](std::int64_t size, std::int64_t block) {
-    return size / block + (size % block != 0);
-  };
+  if (!is_scale(scales.type)) {
+    throw Error(ErrorCode::data,
+                "scales are " + std::string(name_of(scales.type)) +
+                    ": those of F32, BF16, F16 and F8_E8M0 are read",
+                scales.name, "convert the model to one of these");
+  }
   const bool fits = tensor.block_rows > 0 && tensor.block_columns > 0 && values.shape.size() == 2 &&
-                    scales.type == StoredType::f32 && is_float(values.type) &&
-                    scales.shape == std::vector{blocks(values.shape[0], tensor.block_rows),
-                                                blocks(values.shape[1], tensor.block_columns)};
+                    is_float(values.type) && has_shape_of_scales(tensor);
   if (fits) return;
   throw Error(ErrorCode::data,
               "the scales " + describe(scales) + " do not fit " + describe(values) +

@@ -15,12 +15,14 @@
 
 namespace ingot {
 
-// A tensor in a file. Block-scaled fp8 weights (DeepSeek V3) come with a second tensor:
+// A tensor in a file. Scaled fp8 weights come with a second tensor:
 // value[i][j] = f8[i][j] * scales[i / block_rows][j / block_columns], last blocks may be partial.
+// One scale a tensor or a row is a block of that size.
 struct StoredTensor {
   const SafetensorsEntry* values = nullptr;
-  const SafetensorsEntry* scales =
-      nullptr;  // F32 [ceil(rows/block_rows), ceil(columns/..)], or none
+  // F32, BF16, F16 or F8_E8M0: ceil(rows / block_rows) * ceil(columns / block_columns) of them, row
+  // by row; or none.
+  const SafetensorsEntry* scales = nullptr;
   std::int64_t block_rows = 128, block_columns = 128;
 };
 
@@ -32,7 +34,7 @@ struct RowRange {
 std::int64_t rows_of(const TensorDeclaration& tensor);
 std::int64_t elements_per_row(const TensorDeclaration& tensor);
 
-// Error(data) when the scales do not fit the values.
+// Error(data) when the scales do not fit the values, or are of a type that scales do not have.
 void check_scales(const StoredTensor& tensor);
 
 // Fills `out`, which must hold exactly (end - begin) * elements_per_row elements of dtype `to`; it

@@ -182,7 +182,15 @@ TEST(Convert, ScalesThatDoNotFitAreRefused) {
   refused(right.entry, std::numeric_limits<std::int64_t>::max());
   refused(InMemory(StoredType::f32, {2}, std::vector<float>(2)).entry, 128);
   refused(InMemory(StoredType::f32, {1, 2}, std::vector<float>(2)).entry, 128);
-  refused(InMemory(StoredType::bf16, {2, 1}, std::vector<std::uint16_t>(2)).entry, 128);
+  const InMemory halves(StoredType::bf16, {2, 1}, std::vector<std::uint16_t>(2));
+  read_tensor({&values.entry, &halves.entry}, out);
+  const InMemory whole(StoredType::i32, {2, 1}, std::vector<std::int32_t>(2));
+  expect_error(
+      ErrorCode::data,
+      [&] {
+        read_tensor({&values.entry, &whole.entry}, out);
+      },
+      "scales are I32", "F8_E8M0");
 }
 
 TEST(Convert, IntegersReadAs32BitsOrAreRefused) {

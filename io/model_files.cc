@@ -1,5 +1,6 @@
 #include "io/model_files.h"
 
+#include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -18,7 +19,8 @@ constexpr std::uint64_t kLargestConfig = 16 << 20;
 constexpr std::uint64_t kLargestIndex = 64 << 20;  // DeepSeek V3's 92,000 tensors take 10 MB
 constexpr const char* kSingleFile = "model.safetensors";
 constexpr const char* kIndexFile = "model.safetensors.index.json";
-constexpr std::string_view kScaleSuffix = "_scale_inv";
+// Behind a weight's name; "inverse" says from where one looks: both are multiplied with.
+constexpr std::string_view kBlockScaleSuffix = "_scale_inv", kScaleSuffix = "_scale";
 
 // quantization_config.weight_block_size, {128, 128} when absent.
 std::pair<std::int64_t, std::int64_t> block_size_of(const std::string& config_text,
@@ -143,15 +145,50 @@ void ModelFiles::open_shards(const std::map<std::string, std::string>& shard_of)
   }
 }
 
+namespace {
+
+bool is_fp8(StoredType type) { return type == StoredType::f8_e4m3 || type == StoredType::f8_e5m2; }
+
+// Of "weight_scale": one for all, one a row, or one a block.
+void set_blocks_by_shape(StoredTensor& tensor, std::int64_t block_rows,
+                         std::int64_t block_columns) {
+  const auto& shape = tensor.values->shape;
+  if (shape.size() != 2) return;  // check_scales says so
+  const auto count = checked_product(tensor.scales->shape);
+  tensor.block_rows = block_rows;
+  tensor.block_columns = block_columns;
+  const auto& scales = tensor.scales->shape;
+  const bool a_column = scales.size() < 2 || scales[1] == 1;
+  if (count == 1) {
+    tensor.block_rows = std::max<std::int64_t>(shape[0], 1);
+    tensor.block_columns = std::max<std::int64_t>(shape[1], 1);
+  } else if (count == shape[0] && a_column) {
+    tensor.block_rows = 1;
+    tensor.block_columns = std::max<std::int64_t>(shape[1], 1);
+  }
+}
+
+}  // namespace
+
 void ModelFiles::attach_scales() {
   const auto [block_rows, block_columns] = block_size_of(config_text_, folder_ / "config.json");
   std::vector<std::string> attached;
   for (auto& [name, tensor] : tensors_) {
-    const auto scales = tensors_.find(name + std::string(kScaleSuffix));
-    if (scales == tensors_.end()) continue;
+    const auto in_blocks = tensors_.find(name + std::string(kBlockScaleSuffix));
+    const auto plain = is_fp8(tensor.values->type) ? tensors_.find(name + std::string(kScaleSuffix))
+                                                   : tensors_.end();
+    if (in_blocks == tensors_.end() && plain == tensors_.end()) continue;
+    if (in_blocks != tensors_.end() && plain != tensors_.end()) {
+      throw Error(ErrorCode::data,
+                  quoted_name(name) + " has scales of two kinds, " + quoted_name(plain->first) +
+                      " and " + quoted_name(in_blocks->first),
+                  folder_.string(), "remove those that are not meant");
+    }
+    const auto& scales = in_blocks != tensors_.end() ? in_blocks : plain;
     tensor.scales = scales->second.values;
     tensor.block_rows = block_rows;
     tensor.block_columns = block_columns;
+    if (scales == plain) set_blocks_by_shape(tensor, block_rows, block_columns);
     check_scales(tensor);
     attached.push_back(scales->first);
   }
@@ -160,7 +197,17 @@ void ModelFiles::attach_scales() {
 
 const StoredTensor* ModelFiles::find(std::string_view name) const {
   const auto found = tensors_.find(name);
-  return found == tensors_.end() ? nullptr : &found->second;
+  if (found == tensors_.end()) return nullptr;
+  const StoredTensor& tensor = found->second;
+  if (is_fp8(tensor.values->type) && !tensor.scales) {
+    throw Error(ErrorCode::data,
+                quoted_name(name) + " is " + std::string(name_of(tensor.values->type)) +
+                    " and has no scale: neither " +
+                    quoted_name(std::string(name) + std::string(kScaleSuffix)) + " nor " +
+                    quoted_name(std::string(name) + std::string(kBlockScaleSuffix)),
+                folder_.string(), "fetch the model with its scales, or convert it to BF16");
+  }
+  return &tensor;
 }
 
 const StoredTensor& ModelFiles::at(std::string_view name) const {

@@ -30,9 +30,11 @@ class ModelFiles {
   // config.json as it stands.
   const std::string& config_text() const { return config_text_; }
 
-  // By name; fp8 weights with their scales attached (those are not listed by themselves).
+  // By name; fp8 weights with their scales attached (those are not listed by themselves). Scales of
+  // activations are listed as tensors of their own: ingot has no use for them.
   const std::map<std::string, StoredTensor, std::less<>>& tensors() const { return tensors_; }
-  // nullptr when there is none.
+  // nullptr when there is none. Error(data) for an fp8 tensor without a scale: its codes alone are
+  // not its values.
   const StoredTensor* find(std::string_view name) const;
   // Error(data) naming the tensor and the folder when there is none.
   const StoredTensor& at(std::string_view name) const;

@@ -280,5 +280,70 @@ TEST_F(BrokenModel, Fp8WeightsGetTheirScalesAndTheBlockSizeOfTheConfig) {
   for (const float value : values) ASSERT_EQ(value, 1.875f * scale);  // 0x3f: 1.111 (binary) * 2^0
 }
 
+// What is published: Qwen's scales a block are BF16, others' one a tensor or a row, of any of these
+// types. 0x3f3f is 0.746 in BF16, 1.81 in F16.
+TEST_F(BrokenModel, Fp8WeightsAreReadWithEveryKindOfScale) {
+  struct Case {
+    const char* suffix;
+    StoredType type;
+    std::vector<std::int64_t> shape;
+    float scale;
+  };
+  float f32;
+  std::memcpy(&f32, "\x3f\x3f\x3f\x3f", 4);
+  const float bf16 = 0x1.7ep-1f, f16 = 0x1.cfcp0f, e8m0 = 0x1p-64f;
+  const Case cases[] = {{"_scale_inv", StoredType::bf16, {2, 3}, bf16},
+                        {"_scale_inv", StoredType::f16, {2, 3}, f16},
+                        {"_scale_inv", StoredType::f8_e8m0, {2, 3}, e8m0},
+                        {"_scale", StoredType::f32, {}, f32},
+                        {"_scale", StoredType::f32, {1}, f32},
+                        {"_scale", StoredType::bf16, {1, 1}, bf16},
+                        {"_scale", StoredType::f32, {40, 1}, f32},
+                        {"_scale", StoredType::f16, {40}, f16},
+                        {"_scale", StoredType::f32, {2, 3}, f32}};
+  put_file(folder_ / "config.json", R"({"quantization_config":{"weight_block_size":[32,24]}})");
+  for (const Case& each : cases) {
+    const std::string name = std::string("w") + each.suffix;
+    SCOPED_TRACE(describe({name, each.type, each.shape}) + each.suffix);
+    index("{\"w\":\"2.safetensors\",\"" + name +
+          "\":\"2.safetensors\",\"input_scale\":\"2.safetensors\"}");
+    write_shard(folder_ / "2.safetensors",
+                {{"w", StoredType::f8_e4m3, {40, 70}},
+                 {name, each.type, each.shape},
+                 {"input_scale", StoredType::f32, {}}},
+                0x3f);
+    const ModelFiles model = ModelFiles::open(folder_.path());
+    EXPECT_EQ(model.tensors().size(), 2u);  // those of activations stay, by name
+    std::vector<float> values(40 * 70);
+    read_tensor(model.at("w"), values);
+    for (const float value : values) ASSERT_EQ(value, 1.875f * each.scale);
+  }
+}
+
+TEST_F(BrokenModel, Fp8WeightsWithoutAScaleAreNotReadInSilence) {
+  const auto write = [&](std::vector<TensorDeclaration> tensors) {
+    std::string text;
+    for (const auto& each : tensors)
+      text += (text.empty() ? "{\"" : ",\"") + each.name + "\":\"2.safetensors\"";
+    index(text + "}");
+    write_shard(folder_ / "2.safetensors", std::move(tensors), 0x3f);
+  };
+  write({{"w", StoredType::f8_e4m3, {4, 4}}});
+  const ModelFiles model = ModelFiles::open(folder_.path());
+  expect_error(
+      ErrorCode::data, [&] { model.at("w"); }, "\"w\" is F8_E4M3 and has no scale", "w_scale_inv");
+  write({{"w", StoredType::f8_e4m3, {4, 4}}, {"w_scale", StoredType::i32, {}}});
+  expect_refused("scales are I32", "w_scale");
+  write({{"w", StoredType::f8_e4m3, {4, 4}}, {"w_scale", StoredType::f32, {3}}});
+  expect_refused("F32 [3]", "do not fit");
+  write({{"w", StoredType::f8_e4m3, {4, 4}},
+         {"w_scale", StoredType::f32, {}},
+         {"w_scale_inv", StoredType::f32, {1, 1}}});
+  expect_refused("scales of two kinds");
+  // Of a weight that is no fp8, it is a tensor like others.
+  write({{"w", StoredType::bf16, {4, 4}}, {"w_scale", StoredType::f32, {}}});
+  EXPECT_EQ(ModelFiles::open(folder_.path()).tensors().size(), 2u);
+}
+
 }  // namespace
 }  // namespace ingot
