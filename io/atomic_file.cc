@@ -18,6 +18,7 @@ namespace ingot {
 namespace {
 
 constexpr std::size_t kGatherBytes = std::size_t{1} << 18;
+constexpr int kMostLinks = 40;
 constexpr std::size_t kLargestWrite = std::size_t{1} << 30;  // Linux writes at most 2 GiB a call
 
 std::string advice_for(int error) {
@@ -48,6 +49,18 @@ std::filesystem::path folder_of(const std::filesystem::path& path) {
   return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
 }
 
+// The file that a link names, whether it is there or not: a rename would replace the link.
+std::filesystem::path followed(std::filesystem::path path) {
+  std::error_code error;
+  for (int links = 0; std::filesystem::is_symlink(path, error); ++links) {
+    if (links == kMostLinks) throw_disk_error("cannot write", ELOOP, path);
+    const std::filesystem::path next = std::filesystem::read_symlink(path, error);
+    if (error) throw_disk_error("cannot write", error.value(), path);
+    path = next.is_absolute() ? next : folder_of(path) / next;
+  }
+  return path;
+}
+
 }  // namespace
 
 void throw_disk_error(std::string_view action, int error, const std::filesystem::path& path) {
@@ -59,17 +72,12 @@ AtomicFile::AtomicFile(std::filesystem::path target) : target_(std::move(target)
   std::error_code ignored;
   const std::filesystem::file_status there = std::filesystem::status(target_, ignored);
   if (std::filesystem::is_directory(there)) throw_disk_error("cannot write", EISDIR, target_);
-  // A rename would put a file in the place of /dev/null, or of a link.
-  if (std::filesystem::exists(there)) {
-    if (!std::filesystem::is_regular_file(there)) {
-      throw Error(ErrorCode::device, "cannot write: a device or pipe, not a file", target_.string(),
-                  "choose another name");
-    }
-    if (std::filesystem::is_symlink(target_, ignored)) {
-      const std::filesystem::path real = std::filesystem::canonical(target_, ignored);
-      if (!ignored) target_ = real;
-    }
+  // A rename would put a file in the place of /dev/null.
+  if (std::filesystem::exists(there) && !std::filesystem::is_regular_file(there)) {
+    throw Error(ErrorCode::device, "cannot write: a device or pipe, not a file", target_.string(),
+                "choose another name");
   }
+  target_ = followed(std::move(target_));
   // The number keeps apart the files of one process, and of two that had the same process id (in
   // containers that is always 1): a partial file that a killed run left behind is not reused.
   static std::atomic<unsigned> counter = 0;
@@ -141,19 +149,28 @@ void write_text_file(const std::filesystem::path& target, std::string_view text)
 }
 
 void create_folder(const std::filesystem::path& folder) {
+  // The first that is there already; those below it are new, and so are their names in it.
+  std::filesystem::path existing = folder;
+  std::vector<std::filesystem::path> changed;
   std::error_code error;
+  while (!existing.empty() && !std::filesystem::exists(existing, error) &&
+         existing != folder_of(existing)) {
+    existing = folder_of(existing);
+    changed.push_back(existing);
+  }
   std::filesystem::create_directories(folder, error);
   if (error) throw_disk_error("cannot create the folder", error.value(), folder);
+  for (const std::filesystem::path& each : changed) sync_directory(each);
 }
 
 void sync_directory(const std::filesystem::path& directory) {
   const FileDescriptor folder(
       ::open(directory.empty() ? "." : directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder.is_open()) throw_disk_error("cannot open the folder", errno, directory);
-  // EINVAL: this file system does not sync folders, and offers nothing else.
-  if (::fsync(folder.number()) != 0 && errno != EINVAL) {
-    throw_disk_error("cannot sync the folder", errno, directory);
-  }
+  if (::fsync(folder.number()) == 0) return;
+  // This file system does not sync folders, and offers nothing else.
+  const bool is_unknown_here = errno == EINVAL || errno == EOPNOTSUPP || errno == ENOSYS;
+  if (!is_unknown_here) throw_disk_error("cannot sync the folder", errno, directory);
 }
 
 std::uint64_t available_bytes(const std::filesystem::path& path) {

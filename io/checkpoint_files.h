@@ -1,10 +1,10 @@
-// Checkpoints on disk: DIRECTORY/step_00000500/ with manifest.json and safetensors shards, and
-// DIRECTORY/latest, which names the newest.
+// Checkpoints on disk: DIRECTORY/step_00000500/ with manifest.json and safetensors shards.
 //
 // A checkpoint is there whole or not at all. It is written as step_00000500.partial, synced, read
-// back and verified, and only then renamed; `latest` moves after that and old ones go last. Killed
-// at any moment, the newest good checkpoint is the old one or the new one. Tensors keep their raw
-// types (int8 codes stay codes). One process writes to a directory at a time.
+// back and verified, and only then renamed; old ones go last. One of the same step that is replaced
+// is step_00000500.replaced for a moment, on file systems that cannot exchange two names at once.
+// Killed at any moment, the newest good checkpoint is the old one or the new one. Tensors keep
+// their raw types (int8 codes stay codes). One process writes to a directory at a time.
 #pragma once
 
 #include <cstddef>
@@ -29,6 +29,8 @@ struct CheckpointOptions {
   std::uint64_t shard_limit = std::uint64_t{2} << 30;  // bytes of tensors in one file
   // Good checkpoints that stay, the new one included; 0 keeps all.
   std::size_t keep = 3;
+  // False: as on a file system that cannot exchange two names (NFS). For tests.
+  bool exchange_names = true;
   // Told, in one line, about what could not be done but did not prevent the save.
   std::function<void(const std::string&)> warn = {};
 };
@@ -87,8 +89,9 @@ class CheckpointReader {
   static CheckpointReader open(const std::filesystem::path& checkpoint,
                                Verify verify = Verify::hashes);
 
-  // Folder names of the committed checkpoints in a directory, by ascending step. Empty when there
-  // is no such directory.
+  // Folder names of the committed checkpoints in a directory, by ascending step; among them one
+  // that a killed replacement left as step_00000500.replaced. Empty when there is no such
+  // directory.
   static std::vector<std::string> list(const std::filesystem::path& directory);
 
   // The one saved last of those that are good to the last byte. `on_bad` gets the name of each
@@ -123,6 +126,11 @@ class CheckpointReader {
 
 // "step_00000500".
 std::string checkpoint_name(std::int64_t step);
+// Whether checkpoint_name() gives it for some step.
+bool is_checkpoint_name(std::string_view name);
+// "step_00000500.replaced", where the checkpoint of that name waits to be replaced, and back.
+std::string replaced_name(const std::string& name);
+std::optional<std::string> replaced_checkpoint(std::string_view name);
 
 // Error(device) when the disk of `directory`, which need not exist yet, has less than `required`
 // bytes free. `purpose` completes "not enough space for ...".

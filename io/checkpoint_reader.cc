@@ -12,7 +12,7 @@
 namespace ingot {
 namespace {
 
-constexpr std::string_view kPrefix = "step_";
+constexpr std::string_view kPrefix = "step_", kReplacedSuffix = ".replaced";
 constexpr std::size_t kFewestDigits = 8;
 
 // Nothing for names that checkpoint_name does not make, such as step_00000500.partial.
@@ -48,6 +48,16 @@ std::string checkpoint_name(std::int64_t step) {
          std::string(kFewestDigits - std::min(kFewestDigits, digits.size()), '0') + digits;
 }
 
+bool is_checkpoint_name(std::string_view name) { return step_of(name).has_value(); }
+
+std::string replaced_name(const std::string& name) { return name + std::string(kReplacedSuffix); }
+
+std::optional<std::string> replaced_checkpoint(std::string_view name) {
+  if (!name.ends_with(kReplacedSuffix)) return std::nullopt;
+  name.remove_suffix(kReplacedSuffix.size());
+  return is_checkpoint_name(name) ? std::optional<std::string>(name) : std::nullopt;
+}
+
 CheckpointReader CheckpointReader::open(const std::filesystem::path& checkpoint, Verify verify) {
   CheckpointReader reader;
   reader.path_ = checkpoint;
@@ -73,8 +83,11 @@ std::vector<std::string> CheckpointReader::list(const std::filesystem::path& dir
        entry.increment(error)) {
     const std::string name = entry->path().filename().string();
     std::error_code ignored;
-    const auto step = step_of(name);
-    if (step && entry->is_directory(ignored)) found.emplace_back(*step, name);
+    const std::string original = replaced_checkpoint(name).value_or(name);
+    const auto step = step_of(original);
+    const bool is_superseded =
+        original != name && std::filesystem::exists(directory / original, ignored);
+    if (step && !is_superseded && entry->is_directory(ignored)) found.emplace_back(*step, name);
   }
   if (error && error != std::errc::no_such_file_or_directory) {
     throw Error(ErrorCode::data, "cannot read the folder: " + error.message(), directory.string(),

@@ -17,8 +17,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kPartialSuffix = ".partial";
-constexpr const char* kLatestFile = "latest";
+constexpr std::string_view kPartialSuffix = ".partial";
+// Earlier versions named the newest checkpoint in a file, which nothing read.
+constexpr const char* kLatestOfOldVersions = "latest";
 
 std::string shard_name(std::size_t index, std::size_t count) {
   char name[64];
@@ -26,15 +27,29 @@ std::string shard_name(std::size_t index, std::size_t count) {
   return name;
 }
 
-// What a killed save, replacement or removal left behind.
+// Files of ours that are being written: step_00000500.partial, and `latest` of earlier versions.
+bool is_partial(const std::string& name) {
+  if (!name.ends_with(kPartialSuffix)) return false;
+  const std::string_view stem =
+      std::string_view(name).substr(0, name.size() - kPartialSuffix.size());
+  return is_checkpoint_name(stem) || stem.starts_with(kLatestOfOldVersions + std::string("."));
+}
+
+// What a killed save, replacement or removal left behind; nothing else that lies here. A replaced
+// checkpoint goes once its successor has its name.
 void remove_leftovers(const fs::path& directory) {
   std::vector<fs::path> leftovers;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(directory, error)) {
-    const std::string name = entry.path().filename().string();
-    const bool is_ours = name.starts_with("step_") || name.starts_with(kLatestFile);
-    if (is_ours && name.ends_with(kPartialSuffix)) leftovers.push_back(entry.path());
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    std::error_code ignored;
+    const auto original = replaced_checkpoint(name);
+    if (is_partial(name) || (original && fs::exists(directory / *original, ignored))) {
+      leftovers.push_back(entry->path());
+    }
   }
+  if (error) throw_disk_error("cannot read the folder", error.value(), directory);
   for (const fs::path& path : leftovers) fs::remove_all(path, error);
 }
 
@@ -53,16 +68,22 @@ void rename_folder(const fs::path& from, const fs::path& to) {
 }
 
 // Both names change in one step, so that there is no moment without `target`; where the file
-// system cannot do that (NFS), there is a short one.
-void exchange_folders(const fs::path& partial, const fs::path& target) {
-  if (::renameat2(AT_FDCWD, partial.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0)
-    return;
-  if (errno != EINVAL && errno != ENOSYS) throw_disk_error("cannot replace", errno, target);
-  fs::path between = target;
-  between += std::string(".replaced") + kPartialSuffix;
+// system cannot do that (NFS), the old one waits under a name that readers know until the new one
+// has its place. Returns where the old one is now.
+fs::path exchange_folders(const fs::path& partial, const fs::path& target, bool in_one_step) {
+  if (in_one_step) {
+    if (::renameat2(AT_FDCWD, partial.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0)
+      return partial;
+    if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP) {
+      throw_disk_error("cannot replace", errno, target);
+    }
+  }
+  const fs::path between = target.parent_path() / replaced_name(target.filename().string());
+  std::error_code ignored;
+  fs::remove_all(between, ignored);
   rename_folder(target, between);
   rename_folder(partial, target);
-  rename_folder(between, partial);
+  return between;
 }
 
 std::uint64_t next_sequence(const fs::path& directory) {
@@ -115,7 +136,7 @@ CheckpointWriter::CheckpointWriter(fs::path directory, std::int64_t step,
                                    CheckpointOptions options)
     : directory_(std::move(directory)),
       name_(checkpoint_name(step)),
-      partial_(directory_ / (name_ + kPartialSuffix)),
+      partial_(directory_ / (name_ + std::string(kPartialSuffix))),
       options_(std::move(options)) {
   if (step < 0) throw Error(ErrorCode::usage, "a checkpoint has a negative step");
   create_folder(directory_);
@@ -168,7 +189,8 @@ void CheckpointWriter::commit(std::string_view state_json) {
                 error.where(), "the disk may be failing: use another one");
   }
   publish();
-  write_text_file(directory_ / kLatestFile, name_ + "\n");
+  std::error_code ignored;
+  fs::remove(directory_ / kLatestOfOldVersions, ignored);
   try {
     prune(directory_, name_, options_.keep, [this](const std::string& line) { warn(line); });
   } catch (const std::exception& error) {
@@ -179,12 +201,18 @@ void CheckpointWriter::commit(std::string_view state_json) {
 void CheckpointWriter::publish() {
   const fs::path target = directory_ / name_;
   std::error_code error;
-  const bool replaces = fs::exists(target, error);
-  replaces ? exchange_folders(partial_, target) : rename_folder(partial_, target);
+  fs::path old;
+  if (fs::exists(target, error)) {
+    old = exchange_folders(partial_, target, options_.exchange_names);
+  } else {
+    rename_folder(partial_, target);
+  }
   published_ = true;
   sync_directory(directory_);
-  if (replaces) fs::remove_all(partial_, error);
-  if (error) warn("cannot remove " + partial_.string() + ": " + error.message());
+  for (const fs::path& path : {old, directory_ / replaced_name(name_)}) {
+    if (!path.empty()) fs::remove_all(path, error);
+    if (error) warn("cannot remove " + path.string() + ": " + error.message());
+  }
 }
 
 void CheckpointWriter::warn(const std::string& line) const {

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <string>
 
+#include "io/append_file.h"
 #include "io/atomic_file.h"
 #include "io/directory_lock.h"
 #include "io/hash.h"
@@ -157,6 +158,69 @@ TEST(AtomicFile, AFullDeviceIsADeviceErrorWithAdvice) {
       "free some space");
 }
 
+TEST(AtomicFile, ALinkThatLeadsNowhereStaysAndItsFileIsMade) {
+  TestFolder folder;
+  std::filesystem::create_directory(folder / "deep");
+  std::filesystem::create_symlink("deep/second", folder / "first");
+  std::filesystem::create_symlink("file", folder / "deep/second");
+  write_text_file(folder / "first", "text");
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "first"));
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "deep/second"));
+  EXPECT_EQ(contents_of(folder / "deep/file"), "text");
+  std::filesystem::create_symlink("round", folder / "round");
+  expect_error(
+      ErrorCode::device, [&] { write_text_file(folder / "round", "text"); }, "round");
+}
+
+TEST(CreateFolder, MakesParentsAndAcceptsWhatIsThere) {
+  TestFolder folder;
+  create_folder(folder / "a/b/c");
+  create_folder(folder / "a/b/c");
+  create_folder(folder / "a/b/d/");
+  EXPECT_TRUE(std::filesystem::is_directory(folder / "a/b/d"));
+  put_file(folder / "file", "");
+  expect_error(
+      ErrorCode::device, [&] { create_folder(folder / "file/x"); }, "file/x");
+}
+
+// The one disk that is always full.
+TEST(AppendFile, AFullDiskIsADeviceErrorWithAdvice) {
+  AppendFile file("/dev/full");
+  expect_error(
+      ErrorCode::device, [&] { file.append("line"); }, "No space left", "free some space");
+}
+
+TEST(DirectoryLock, SaysWhoHoldsIt) {
+  const TestFolder folder;
+  DirectoryLock first, second;
+  ASSERT_TRUE(first.take(folder.path()));
+  ASSERT_FALSE(second.take(folder.path()));
+  EXPECT_NE(second.holder().find("process " + std::to_string(::getpid()) + " on "),
+            std::string::npos)
+      << second.holder();
+  EXPECT_NE(second.holder().find(" UTC"), std::string::npos) << second.holder();
+}
+
+TEST(DirectoryLock, OfAKilledProcessIsFree) {
+  const TestFolder folder;
+  status_of_child([&] {
+    auto* held = new DirectoryLock;
+    const bool taken = held->take(folder.path());
+    return taken ? 0 : 1;  // left without a destructor
+  });
+  EXPECT_TRUE(std::filesystem::exists(folder / ".lock"));
+  DirectoryLock lock;
+  EXPECT_TRUE(lock.take(folder.path()));
+}
+
+TEST(DirectoryLock, AFolderThatMayNotBeWrittenToIsAnErrorNotAMissingOne) {
+  const TestFolder folder;
+  put_file(folder / "file", "");
+  DirectoryLock lock;
+  expect_error(
+      ErrorCode::device, [&] { (void)lock.take(folder / "file"); }, "cannot lock the folder");
+}
+
 TEST(DirectoryLock, IsHeldByOneAtATimeAndLeavesNothingBehind) {
   const TestFolder folder;
   {
@@ -166,9 +230,9 @@ TEST(DirectoryLock, IsHeldByOneAtATimeAndLeavesNothingBehind) {
     EXPECT_TRUE(first.take(folder.path()));
     EXPECT_FALSE(second.take(folder.path()));
   }
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
   DirectoryLock third;
   EXPECT_TRUE(third.take(folder.path()));
-  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
 }
 
 TEST(AvailableBytes, LooksPastFoldersThatDoNotExistYet) {

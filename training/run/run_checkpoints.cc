@@ -20,7 +20,8 @@ RunCheckpoints::RunCheckpoints(const RunConfig& config, const RunLog& log)
 
 void RunCheckpoints::keep_others_out() {
   if (lock_.take(directory_)) return;
-  throw Error(ErrorCode::usage, "another run is writing its checkpoints here", directory_.string(),
+  throw Error(ErrorCode::usage, "another run is writing its checkpoints here: " + lock_.holder(),
+              directory_.string(),
               "wait until it has ended, or choose another checkpoint.directory");
 }
 
