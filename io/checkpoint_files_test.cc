@@ -315,6 +315,27 @@ TEST(Checkpoint, ASaveThatIsGivenUpLeavesTheOldOnes) {
   expect_contents(*Found(folder.path()).checkpoint, 1);
 }
 
+// A disk that takes the bytes and keeps others: seen before anything older goes.
+TEST(Checkpoint, WhatDoesNotReadBackIsNotPublishedAndTheOldOnesStay) {
+  TestFolder folder;
+  Saver saver{folder.path()};
+  saver.options.keep = 1;
+  saver.save(1);
+  {
+    CheckpointWriter writer(folder.path(), 2, kTensors, {.shard_limit = 300, .keep = 1});
+    for (const TensorDeclaration& tensor : writer.order()) {
+      const std::string contents = contents_at(2, tensor);
+      writer.append(tensor.name, std::as_bytes(std::span(contents)));
+    }
+    writer.add_file("tokenizer.json", "{\"a\": 1}");
+    put_file(folder / "step_00000002.partial/tokenizer.json", "{\"a\": 2}");
+    expect_error(
+        ErrorCode::device, [&] { writer.commit("{}"); }, "does not read back", "tokenizer.json");
+  }
+  EXPECT_EQ(CheckpointReader::list(folder.path()), std::vector<std::string>{"step_00000001"});
+  expect_contents(*Found(folder.path()).checkpoint, 1);
+}
+
 TEST(Checkpoint, DiskFullMidwaySaysSoAndKeepsTheOldOnes) {
   TestFolder folder;
   Saver{folder.path()}.save(1);

@@ -301,6 +301,47 @@ TEST_F(Prepare, DoneWorkIsNotDoneAgainAndALostShardIsMadeAgain) {
   const PrepareResult mended = prepare(options());
   EXPECT_EQ(mended.resumed_shards, 1u);
   EXPECT_EQ(shards_in(folder_ / "out"), before);
+  // Its header and size are right.
+  std::string bytes = contents_of(folder_ / "out/train-00001.bin");
+  bytes[bytes.size() - 2] ^= 1;
+  put_file(folder_ / "out/train-00001.bin", bytes);
+  EXPECT_LT(prepare(options()).resumed_shards, first.train_shards);
+  EXPECT_EQ(shards_in(folder_ / "out"), before);
+}
+
+// As Llama-3 was trained.
+TEST_F(Prepare, DocumentsBeginAsTheTokenizerBeginsATextIfAskedTo) {
+  put_file(folder_ / "in/a", "some words");
+  put_file(folder_ / "in/b.jsonl", "{\"text\": \"more\"}\n{\"text\": \"and more\"}\n");
+  std::string json = contents_of(tokenizer_);
+  PrepareOptions asked = options();
+  asked.validation = 0;
+  asked.begin_of_text = true;
+  expect_error(
+      ErrorCode::usage, [&] { prepare(asked); }, "begins a text with no token", "--begin-of-text");
+  fs::remove_all(folder_ / "out");
+  const std::size_t at = json.find("\"model\"");
+  json.insert(at, R"("post_processor": {"type": "TemplateProcessing", "single":
+      [{"SpecialToken": {"id": "!", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+      "special_tokens": {"!": {"id": "!", "ids": [1], "tokens": ["!"]}}}, )");
+  asked.tokenizer = folder_ / "begins.json";
+  put_file(asked.tokenizer, json);
+  prepare(asked);
+  const Tokenizer tokenizer = Tokenizer::load(asked.tokenizer);
+  const std::uint32_t end = *tokenizer.token_id("<|endoftext|>");
+  std::vector<std::uint32_t> expected;
+  for (const char* text : {"some words", "more", "and more"}) {
+    expected.push_back(1);
+    tokenizer.encode(text, expected);
+    expected.push_back(end);
+  }
+  EXPECT_EQ(tokens_in(folder_ / "out", "train"), expected);
+  const Shard shard(folder_ / "out/train-00000.bin");
+  EXPECT_EQ(shard.header().begin_of_text, 1u);
+  EXPECT_EQ(shard.header().end_of_text, end);
+  asked.begin_of_text = false;
+  expect_error(
+      ErrorCode::usage, [&] { prepare(asked); }, "--begin-of-text was token 1, is now not given");
 }
 
 TEST_F(Prepare, OtherSettingsAreRefusedAndNothingIsOverwritten) {

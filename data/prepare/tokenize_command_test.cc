@@ -73,6 +73,19 @@ TEST(TokenizeCommand, AFileIsTakenForWhatPrepareTakesItFor) {
             "{\"text\": \"a\"}\n");
 }
 
+TEST(TokenizeCommand, SpecialShowsWhatStandsAroundAText) {
+  std::ifstream file(kTokenizer);
+  nlohmann::json json = nlohmann::json::parse(file);
+  json["post_processor"] =
+      nlohmann::json::parse(R"({"type": "RobertaProcessing", "cls": ["x", 7], "sep": ["y", 9]})");
+  TokenizeOptions options{.tokenizer = write_file("around.json", json.dump()), .text = "a"};
+  std::ostringstream plain, special;
+  tokenize_command(options, plain);
+  options.special = true;
+  tokenize_command(options, special);
+  EXPECT_EQ(special.str(), "7 " + plain.str().substr(0, plain.str().size() - 1) + " 9\n");
+}
+
 TEST(TokenizeCommand, MistakesAreNamedWithTheirPlace) {
   const auto error = [](const TokenizeOptions& options) -> std::string {
     try {

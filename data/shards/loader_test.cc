@@ -234,6 +234,26 @@ TEST(SamplePermutation, IsAPermutationOfAnySize) {
   }
 }
 
+// Every checkpoint in the field goes on in this order: another one shows samples twice or never.
+TEST(SamplePermutation, TheOrderIsTheOneThatCheckpointsGoOnIn) {
+  struct Golden {
+    std::int64_t size;
+    std::uint64_t seed;
+    std::int64_t epoch;
+    std::vector<std::int64_t> first;
+  };
+  const Golden goldens[] = {{1000, 1, 0, {712, 60, 940, 821, 292, 781}},
+                            {1000, 1, 1, {547, 167, 406, 351, 319, 419}},
+                            {7, 42, 3, {6, 4, 0, 5, 3, 1}},
+                            {1000003, 0, 0, {519271, 431431, 747120, 314330, 137787, 361227}}};
+  for (const Golden& golden : goldens) {
+    const SamplePermutation permutation(golden.size, golden.seed, golden.epoch);
+    for (std::size_t i = 0; i < golden.first.size(); ++i) {
+      EXPECT_EQ(permutation(static_cast<std::int64_t>(i)), golden.first[i]);
+    }
+  }
+}
+
 TEST(SamplePermutation, HandlesSizesNoTableWouldHold) {
   const std::int64_t size = (std::int64_t{1} << 61) + 12345;
   const SamplePermutation permutation(size, 7, 0);

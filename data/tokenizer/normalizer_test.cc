@@ -5,7 +5,8 @@
 
 #include <cstdlib>
 
-#include "data/tokenizer/pretokenizer_unicode.h"
+#include "data/tokenizer/code_point_set.h"
+#include "engine/base/utf8.h"
 #include "tests/fuzz/mutate.h"
 
 namespace ingot {
@@ -41,6 +42,28 @@ TEST(Normalizer, LeavesAloneWhatHuggingFaceDoesNotKnow) {
   EXPECT_EQ(nfc("\u07fd"), "\u07fd");
   EXPECT_EQ(nfc("\ud248\u11a7"), "\ud248\u11a7");  // no final consonant: nothing to compose
   EXPECT_EQ(nfc("\u1100\u1161\u11a7\u0301"), "\uac00\u11a7\u0301");
+}
+
+// The library orders marks by class: 220 before 230. Whatever mark it knows and Unicode 9 did not
+// must stay where it is, and hold those behind it there.
+TEST(Normalizer, NoYoungMarkMoves) {
+  int young = 0;
+  for (const auto& range : younger_than_unicode_9().ranges()) {
+    for (char32_t c = range.first; c <= range.last; ++c) {
+      if (utf8proc_get_property(static_cast<utf8proc_int32_t>(c))->combining_class == 0) continue;
+      ++young;
+      for (const char32_t other : {U'\u0301', U'\u0323', U'\u0334'}) {
+        std::string text = "a";
+        append_utf8(other == U'\u0334' ? U'\u0301' : other, text), append_utf8(c, text),
+            append_utf8(other, text);
+        const std::string composed = other == U'\u0323' ? "\u1ea1" : "\u00e1";
+        std::string expected = composed;
+        append_utf8(c, expected), append_utf8(other, expected);
+        EXPECT_EQ(nfc(text), expected) << static_cast<unsigned>(c);
+      }
+    }
+  }
+  EXPECT_GT(young, 100);  // of Unicode 10 to 15
 }
 
 TEST(Normalizer, NoneAndAsciiAreTheSameView) {
