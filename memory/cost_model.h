@@ -47,6 +47,11 @@ class CostModel {
   // disk.
   void set_disk(const DiskSpeed& disk, std::int64_t page_bytes);
 
+  // By what share of itself a predicted time of ops in memory may be wrong. 5 % when the machine
+  // was quiet (docs/benchmarks.md, "The planner's choice").
+  double error() const { return error_; }
+  void set_error(double share) { error_ = share; }
+
   // Of one op, without waiting for a disk. One whose operands were never timed takes as long as the
   // most similar one of its kind, a kind that never was what a slow core needs. Packing weights is
   // counted in the products that they save time (ops/pack_weight).
@@ -67,6 +72,7 @@ class CostModel {
   std::map<std::string, std::vector<Timing>> timings_;  // by key, rising rows
   DiskSpeed disk_;
   std::int64_t page_bytes_ = 0;
+  double error_ = 0.05;
 };
 
 }  // namespace ingot

@@ -216,12 +216,12 @@ int width_within(const RunConfig& config, Backend& backend, std::int64_t bytes) 
   return kWidths.back();
 }
 
-// Copies to and from a file whose pages are in memory.
+// Copies to and from a file whose pages are in memory. Nothing where no folder takes a file.
 void measure_transfers(const RunConfig& config, Backend& backend, int width,
                        MeasuredCosts& measured) {
   const RunConfig small = probe_config(config, dense_model(width), kSizes.front());
   for (const std::filesystem::path& folder :
-       {offload_folder(config), std::filesystem::temp_directory_path()}) {
+       {existing_part(offload_folder(config)), std::filesystem::temp_directory_path()}) {
     try {
       const Probe probe(small, compile_training(small, {.batch = 1, .offload = OffloadSet::all}),
                         backend, measured.patience, folder);
@@ -287,18 +287,64 @@ MeasuredCosts measure_costs(const RunConfig& config, Backend& backend, int width
 }
 
 // What was measured before; none where it is missing or damaged.
-std::optional<CostModel> kept_costs(const CalibrationFile& file) {
+std::optional<MeasuredCosts> kept_costs(const CalibrationFile& file) {
   try {
     const nlohmann::json kept = file.read();
-    if (!kept.is_null()) return costs_of(kept);
+    if (!kept.is_null())
+      return MeasuredCosts{.costs = costs_of(kept), .disturbed = file.doubtful()};
   } catch (const std::exception&) {
     // Damaged: measured again, and mended.
   }
   return std::nullopt;
 }
 
+bool has_transfers(const CostModel& costs) {
+  return costs.timings().contains(std::string(kFetch.name)) &&
+         costs.timings().contains(std::string(kStore.name));
+}
+
 CalibrationFile costs_file_of(const RunConfig& config, const Backend& backend, int width) {
   return CalibrationFile("costs", fingerprint(config, backend, width));
+}
+
+// Of both the faster times; transfers that only were timed before, as they were.
+void keep_better(CostModel& costs, const CostModel& before) {
+  costs.keep_faster(before);
+  if (has_transfers(costs) || !has_transfers(before)) return;
+  for (const OpKind* kind : {&kFetch, &kStore}) {
+    for (const Timing& timing : before.timings().at(std::string(kind->name))) {
+      costs.add(std::string(kind->name), timing);
+    }
+  }
+}
+
+// What is kept for probes of this width; what is not, or not as it should be, is measured and kept.
+MeasuredCosts kept_or_measured(const RunConfig& config, Backend& backend, int width) {
+  const CalibrationFile file = costs_file_of(config, backend, width);
+  const std::optional<MeasuredCosts> kept = kept_costs(file);
+  MeasuredCosts measured;
+  if (!kept || file.wants_another()) {
+    measured = measure_costs(config, backend, width);
+    if (kept) keep_better(measured.costs, kept->costs);
+  } else {
+    measured = *kept;
+    if (has_transfers(measured.costs) || config.memory.offload == OffloadPolicy::none) {
+      return measured;
+    }
+    measure_transfers(config, backend, width, measured);  // no folder took a file before
+    if (!has_transfers(measured.costs)) return measured;
+  }
+  file.write(to_json(measured.costs), measured.disturbed);
+  return measured;
+}
+
+// The costs, with the error they may have.
+CostModel rated(MeasuredCosts measured) {
+  // Beside two compilers a probe takes 1.1 to 2.3 times what it can (probe_run.cc), and not all ops
+  // alike; the fastest of several runs of each counts, which is off by less: twice a quiet one.
+  constexpr double kDisturbedError = 0.1;
+  if (measured.disturbed) measured.costs.set_error(kDisturbedError);
+  return std::move(measured.costs);
 }
 
 }  // namespace
@@ -311,16 +357,10 @@ CostModel machine_costs(const RunConfig& config, Backend& backend, std::int64_t 
                         std::int64_t held_bytes) {
   int width = width_within(config, backend, arena_bytes);
   if (held_bytes > 0) {
-    if (const auto kept = kept_costs(costs_file_of(config, backend, width))) return *kept;
+    if (auto kept = kept_costs(costs_file_of(config, backend, width))) return rated(*kept);
     width = width_within(config, backend, arena_bytes - held_bytes);
   }
-  const CalibrationFile file = costs_file_of(config, backend, width);
-  const std::optional<CostModel> kept = kept_costs(file);
-  if (kept && !file.wants_another()) return *kept;
-  MeasuredCosts measured = measure_costs(config, backend, width);
-  if (kept) measured.costs.keep_faster(*kept);
-  file.write(to_json(measured.costs), measured.disturbed);
-  return std::move(measured.costs);
+  return rated(kept_or_measured(config, backend, width));
 }
 
 bool doubt_costs(const RunConfig& config, const Backend& backend) {

@@ -16,9 +16,10 @@ namespace ingot {
 // Costs for ops in the config's precision and optimizer form. Measures (two to three seconds) when
 // there is no file for this device, program and precision, or it is damaged; once more, a few times
 // at most, when what is there was disturbed by other work or doubted since, and keeps the faster
-// times. A folder that can't be written only means that the next process measures again. Takes at
-// most arena_bytes for a moment, on models that are smaller where it must: a few MiB at least.
-// held_bytes: of them, what a run under way holds; it measures nothing again, and in the rest.
+// times. Copies to and from a file are timed as soon as a folder takes one. A folder that can't be
+// written only means that the next process measures again. Takes at most arena_bytes for a moment,
+// on models that are smaller where it must: a few MiB at least. held_bytes: of them, what a run
+// under way holds; it measures nothing again, and in the rest.
 CostModel machine_costs(const RunConfig& config, Backend& backend,
                         std::int64_t arena_bytes = std::numeric_limits<std::int64_t>::max(),
                         std::int64_t held_bytes = 0);

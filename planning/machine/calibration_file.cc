@@ -57,6 +57,8 @@ nlohmann::json CalibrationFile::read() const {
   return file.is_null() ? file : std::move(file["measured"]);
 }
 
+bool CalibrationFile::doubtful() const { return is_doubtful(read_whole()); }
+
 bool CalibrationFile::wants_another() const {
   const nlohmann::json file = read_whole();
   return !file.is_null() && is_doubtful(file) && times_measured(file) < kMostMeasurements;

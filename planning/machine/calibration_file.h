@@ -16,8 +16,10 @@ class CalibrationFile {
   const std::filesystem::path& path() const { return path_; }
   // Null when it is missing, damaged or measured for something else.
   nlohmann::json read() const;
-  // Whether to measure once more although there is something to read: it was written as disturbed,
-  // or doubted since. Not for ever: what comes out the same several times is this machine's speed.
+  // Whether what there is to read was written as disturbed, or doubted since.
+  bool doubtful() const;
+  // Whether to measure once more although there is something to read: it is doubtful. Not for
+  // ever: what comes out the same several times is this machine's speed.
   bool wants_another() const;
   // disturbed: other work had a part of the machine meanwhile. A folder that can't be written only
   // means that the next process measures again.

@@ -63,6 +63,35 @@ TEST_F(Calibration, TimesEachKindOfOpAndIsKeptForLaterProcesses) {
   EXPECT_EQ(machine_costs(config(), backend_).timings(), costs.timings());
 }
 
+// As where neither the offload folder nor the one for temporary files takes a file: on a disk in
+// memory, which no run may offload to.
+TEST_F(Calibration, WithoutTransfersIsCompletedAsSoonAsAFolderTakesAFile) {
+  if (machine_disk(folder_.path()) == DiskSpeed()) GTEST_SKIP() << "the test's folder is in memory";
+  const char* before = std::getenv("TMPDIR");
+  setenv("TMPDIR", "/dev/shm", 1);
+  const CostModel without = machine_costs(config({"memory.offload_directory=/dev/shm"}), backend_);
+  EXPECT_FALSE(without.timings().contains("fetch"));
+  keep_slower_by(1e9);
+  const CostModel with = machine_costs(config(), backend_);
+  EXPECT_TRUE(with.timings().contains("fetch"));
+  EXPECT_TRUE(with.timings().contains("store"));
+  EXPECT_GT(with.timings().at("linear bf16").front().seconds, 100);  // not measured again
+  EXPECT_TRUE(kept()["measured"].contains("fetch"));
+  before == nullptr ? unsetenv("TMPDIR") : setenv("TMPDIR", before, 1);
+}
+
+TEST_F(Calibration, SaysHowWrongItMayBe) {
+  machine_costs(config(), backend_);
+  keep_slower_by(1);
+  const double quiet = machine_costs(config(), backend_).error();
+  EXPECT_GT(quiet, 0);
+  json file = kept();
+  file["measurements"] = 4;
+  file["doubtful"] = true;
+  put_file(costs_file(config(), backend_), file.dump());
+  EXPECT_GT(machine_costs(config(), backend_).error(), quiet);
+}
+
 TEST_F(Calibration, StaysWithinASmallBudget) {
   constexpr std::int64_t kBytes = 48 << 20;
   const std::int64_t before = peak_resident_bytes(), now = resident_bytes();

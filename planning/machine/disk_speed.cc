@@ -27,15 +27,6 @@ double since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-std::filesystem::path existing_part(std::filesystem::path folder) {
-  std::error_code error;
-  folder = std::filesystem::absolute(folder, error);
-  while (!std::filesystem::is_directory(folder, error) && folder.has_relative_path()) {
-    folder = folder.parent_path();
-  }
-  return folder;
-}
-
 // The disk as the system numbers it: "" where there is none to measure.
 std::string disk_of(const std::filesystem::path& folder) {
   struct stat status;
@@ -70,6 +61,15 @@ std::optional<DiskSpeed> speed_of(const nlohmann::json& kept) {
 std::filesystem::path offload_folder(const RunConfig& config) {
   return config.memory.offload_directory.empty() ? config.checkpoint.directory
                                                  : config.memory.offload_directory;
+}
+
+std::filesystem::path existing_part(std::filesystem::path folder) {
+  std::error_code error;
+  folder = std::filesystem::absolute(folder, error);
+  while (!std::filesystem::is_directory(folder, error) && folder.has_relative_path()) {
+    folder = folder.parent_path();
+  }
+  return folder;
 }
 
 DiskSpeed measure_disk(const std::filesystem::path& folder) {

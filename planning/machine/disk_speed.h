@@ -12,6 +12,9 @@ namespace ingot {
 // Where a run's offloaded tensors go.
 std::filesystem::path offload_folder(const RunConfig& config);
 
+// The folder, or the nearest of its parents that exists.
+std::filesystem::path existing_part(std::filesystem::path folder);
+
 // Of the disk that holds `folder`, or the nearest of its parents that exists. A folder that can't
 // be written, or lies in memory, is taken for a common disk. Measured once more, a few times at
 // most, when it was doubted since; the faster counts.
