@@ -12,6 +12,11 @@ namespace {
 
 constexpr double kMiB = 1 << 20;
 
+// In all, with those of the MTP modules.
+double millions(const ParameterCount& parameters) {
+  return static_cast<double>(parameters.total + parameters.mtp) * 1e-6;
+}
+
 double mib(std::int64_t bytes) { return static_cast<double>(bytes) / kMiB; }
 
 // "keep", or how many activations are stored otherwise: "17 int8, 22 recompute".
@@ -84,6 +89,24 @@ std::string weights_summary(const Program& program) {
   return text + (copies > 0 ? ", " + std::to_string(copies) + " packed" : "");
 }
 
+// "2.646 s a step (micro-batch 4, activations keep)". Less memory is promised to make nothing
+// faster, and more to make nothing slower: what the model says else is its error.
+std::string compared(const OtherBudget& other, const PlannedTraining& plan) {
+  if (!other.best) return "nothing fits";
+  const double seconds = other.best->step_seconds;
+  if (seconds == plan.step_seconds) return "the same plan";
+  const bool less = other.budget_bytes < plan.budget_bytes;
+  std::string text;
+  if (less && seconds < plan.step_seconds) {
+    text = "about as fast";
+  } else if (!less && seconds > plan.step_seconds) {
+    text = "no faster";
+  } else {
+    append_format(text, "%.3f s a step", seconds);
+  }
+  return text + " (" + in_words(other.best->choices) + ")";
+}
+
 std::string alternatives_report(const PlannedTraining& plan) {
   std::string text;
   if (!plan.rejected.empty()) append_format(text, "  other plans\n");
@@ -92,15 +115,9 @@ std::string alternatives_report(const PlannedTraining& plan) {
                   mib(other.arena_bytes), other.step_seconds, other.why.c_str());
   }
   for (const OtherBudget& other : plan.other_budgets) {
-    const char* which = other.budget_bytes < plan.budget_bytes ? "1 GiB less" : "1 GiB more";
-    if (!other.best) {
-      append_format(text, "  with %s: nothing fits\n", which);
-    } else if (other.best->step_seconds == plan.step_seconds) {
-      append_format(text, "  with %s: the same plan\n", which);
-    } else {
-      append_format(text, "  with %s: %.3f s a step (%s)\n", which, other.best->step_seconds,
-                    in_words(other.best->choices).c_str());
-    }
+    append_format(text, "  with %s: %s\n",
+                  other.budget_bytes < plan.budget_bytes ? "1 GiB less" : "1 GiB more",
+                  compared(other, plan).c_str());
   }
   return text;
 }
@@ -115,6 +132,8 @@ std::string memory_report(const PlannedTraining& plan) {
                 static_cast<long long>(plan.compiled->batch),
                 static_cast<long long>(plan.compiled->sequence), program.ops().size(),
                 program.tensors().size());
+  if (!plan.of_record.empty()) append_format(text, "  %s\n", plan.of_record.c_str());
+  append_format(text, "  parameters: %.4g M\n", millions(plan.parameters));
   append_format(text, "  %-20s %10s\n", "role", "MiB");
   for (int role = 0; role < kRoleCount; ++role) {
     if (memory.by_role[role] == 0) continue;
@@ -155,11 +174,11 @@ std::string memory_report(const PlannedTraining& plan) {
   return text;
 }
 
-std::string memory_report_json(const PlannedTraining& plan, const RunConfig& config,
+std::string memory_report_json(const PlannedTraining& plan,
                                const std::vector<MeasuredPass>& passes) {
   const Program& program = plan.compiled->program;
   const MemoryPlan& memory = plan.memory;
-  const ParameterCount parameters = count_parameters(config.model);
+  const ParameterCount& parameters = plan.parameters;
   nlohmann::json breakdown = nlohmann::json::object();
   for (int role = 0; role < kRoleCount; ++role) {
     breakdown[std::string(name_of(static_cast<Role>(role)))] = memory.by_role[role];
@@ -193,6 +212,7 @@ std::string memory_report_json(const PlannedTraining& plan, const RunConfig& con
       {"predicted_step_seconds",
        plan.step_seconds > 0 ? nlohmann::json(plan.step_seconds) : nlohmann::json()},
       {"budget_bytes", plan.budget_bytes},
+      {"fits", plan.fits()},
       {"choices",
        {{"micro_batch", plan.compiled->batch},
         {"activations", activations_summary(*plan.compiled)},

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "planning/planner.h"
 #include "weights/weight_copy.h"
 
 namespace ingot::appendix_a {

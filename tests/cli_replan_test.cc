@@ -34,7 +34,7 @@ class Replan : public testing::Test {
                  {"num_key_value_heads", 4},
                  {"max_position_embeddings", 256}}},
                {"data", {{"train", {folder_ / "train.bin"}}, {"sequence_length", 256}}},
-               {"batch", {{"tokens_per_step", 4096}}},
+               {"batch", {{"tokens_per_step", 4096}, {"micro_batch", 16}}},
                {"optimizer", {{"learning_rate", 3e-3}}},
                {"schedule", {{"steps", kSteps}, {"warmup_steps", 2}}},
                {"memory", {{"offload", "none"}}},

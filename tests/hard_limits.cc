@@ -42,7 +42,10 @@ class Trial {
     fs::create_directories(run_.folder);
     const ProcessResult planned = call("plan", {"--json"}, {.program = run_.program});
     if (planned.exit_code != 0) return failed("plan", planned);
-    result_.promised = json::parse(planned.out)["predicted_peak_rss_bytes"];
+    const json plan = json::parse(planned.out);
+    result_.promised = plan["predicted_peak_rss_bytes"];
+    // Costs that were measured on a busy machine are measured again: the choice must not follow.
+    micro_batch_ = "batch.micro_batch=" + plan["choices"]["micro_batch"].dump();
     if (!train("first", 128 + SIGTERM) || !train("second", 0)) return result_;
     ++result_.resumes;
     read_metrics();
@@ -64,6 +67,7 @@ class Trial {
         "log.validate_every=" + std::to_string(run_.validate_every),
         "log.sample_every=" + std::to_string(samples_ ? run_.save_every : 0)};
     settings.insert(settings.end(), run_.settings.begin(), run_.settings.end());
+    if (!micro_batch_.empty()) settings.push_back(micro_batch_);
     return settings;
   }
 
@@ -158,6 +162,7 @@ class Trial {
 
   const LimitedRun& run_;
   const bool samples_;
+  std::string micro_batch_;  // the setting that the plan chose, once there is one
   LimitedResult result_;
 };
 

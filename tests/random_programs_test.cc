@@ -8,6 +8,7 @@
 
 #include "engine/numbers/random.h"
 #include "memory/plan.h"
+#include "planning/planner.h"
 #include "tests/learnable_batch.h"
 #include "tests/poison.h"
 #include "tests/tiny_run.h"

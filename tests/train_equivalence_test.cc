@@ -9,6 +9,7 @@
 
 #include "engine/base/align.h"
 #include "memory/plan.h"
+#include "planning/planner.h"
 #include "tests/learnable_batch.h"
 #include "tests/poison.h"
 #include "tests/tiny_run.h"

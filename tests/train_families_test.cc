@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "planning/planner.h"
 #include "tests/learnable_batch.h"
 #include "tests/tiny_run.h"
 #include "weights/initialize.h"

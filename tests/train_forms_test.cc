@@ -1,8 +1,8 @@
 // Runs whose weights, moments or gradients are stored in fewer bits than fp32: they learn the same,
 // resume to the bit, do not depend on threads, and take the bytes they should.
 #include <gtest/gtest.h>
-#include <algorithm>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 
@@ -10,6 +10,7 @@
 #include "io/convert.h"
 #include "io/model_files.h"
 #include "planning/compile/training_program.h"
+#include "planning/planner.h"
 #include "tests/learnable_batch.h"
 #include "tests/tiny_run.h"
 #include "weights/checkpoint.h"

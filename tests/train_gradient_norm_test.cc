@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ops/gradient_norm/gradient_norm.h"
+#include "planning/planner.h"
 #include "tests/learnable_batch.h"
 #include "tests/tiny_run.h"
 #include "weights/initialize.h"

@@ -6,6 +6,7 @@
 
 #include "memory/plan.h"
 #include "planning/compile/plan_record.h"
+#include "planning/planner.h"
 #include "tests/learnable_batch.h"
 #include "tests/poison.h"
 #include "tests/tiny_run.h"

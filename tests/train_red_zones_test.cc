@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "planning/planner.h"
 #include "tests/forwarding_backend.h"
 #include "tests/learnable_batch.h"
 #include "tests/red_zones.h"

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "engine/execution/nonfinite_hunt.h"
+#include "planning/planner.h"
 #include "tests/tiny_run.h"
 #include "training/steps/trainer_state.h"
 #include "weights/checkpoint.h"

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "backends/host/system_memory.h"
-#include "planning/planner.h"
+#include "planning/budget.h"
 #include "tools/command.h"
 #include "tools/flag_checks.h"
 #include "training/trainer.h"

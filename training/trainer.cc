@@ -15,6 +15,7 @@
 #include "optim/schedule.h"
 #include "planning/compile/plan_record.h"
 #include "planning/plan_report.h"
+#include "planning/planner.h"
 #include "training/run/budget_watch.h"
 #include "training/run/run_checkpoints.h"
 #include "training/run/run_log.h"
@@ -105,9 +106,11 @@ Trainer::Trainer(const RunConfig& config, const TrainOptions& options, Backend& 
       health_(config) {
   checkpoints_.keep_others_out();
   found_ = checkpoints_.find(options.resume);
-  const std::optional<PlanRecord> record = found_ ? load_plan_record(*found_) : std::nullopt;
-  PlannedTraining plan = plan_training(
-      config, backend, {.record = record ? &*record : nullptr, .system_root = options.system_root});
+  const RecordedPlan recorded = found_ ? load_plan_record(*found_) : RecordedPlan{};
+  PlannedTraining plan = plan_training(config, backend,
+                                       {.record = recorded.record ? &*recorded.record : nullptr,
+                                        .record_problem = recorded.problem,
+                                        .system_root = options.system_root});
   checkpoints_.require_room(plan.compiled->program);
   if (!config.data.validation.empty()) {
     validation_data_.emplace(dataset_options(config, config.data.validation));

@@ -15,8 +15,7 @@ constexpr OptimizerState kStates[] = {OptimizerState::fp32, OptimizerState::bf16
                                       OptimizerState::int8};
 
 [[noreturn]] void refuse(const std::string& what, const std::string& where) {
-  throw Error(ErrorCode::data, "the recorded plan " + what, where,
-              "remove \"plan\" from it to plan anew");
+  throw Error(ErrorCode::data, "the recorded plan " + what, where);
 }
 
 // The value with this name.
@@ -102,11 +101,15 @@ PlanRecord parse_plan_record(const nlohmann::json& json, const std::string& wher
   }
 }
 
-std::optional<PlanRecord> load_plan_record(const CheckpointReader& reader) {
+RecordedPlan load_plan_record(const CheckpointReader& reader) {
   const nlohmann::json manifest = read_manifest(reader);
   const auto plan = manifest.find("plan");
-  if (plan == manifest.end()) return std::nullopt;
-  return parse_plan_record(*plan, manifest_path(reader));
+  if (plan == manifest.end()) return {};
+  try {
+    return {.record = parse_plan_record(*plan, manifest_path(reader))};
+  } catch (const Error& error) {
+    return {.problem = error.problem()};
+  }
 }
 
 }  // namespace ingot

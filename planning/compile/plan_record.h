@@ -25,7 +25,8 @@ struct PlanRecord {
 
 PlanRecord record_of(const TrainingProgram& compiled);
 
-// The program of this record. Throws Error(data) when the record names what is not there.
+// The program of this record. Throws Error(data) when the record names what is not there: it is
+// another version's, and the run must be planned anew.
 TrainingProgram compile_recorded(const RunConfig& config, const PlanRecord& record,
                                  const ObservePass& observe = {});
 
@@ -33,8 +34,11 @@ nlohmann::json to_json(const PlanRecord& record);
 // Throws Error(data) naming `where` when it is malformed.
 PlanRecord parse_plan_record(const nlohmann::json& json, const std::string& where);
 
-// The plan of the run that saved a checkpoint: the manifest's section "plan". Nothing where none
-// was recorded.
-std::optional<PlanRecord> load_plan_record(const CheckpointReader& reader);
+// The plan of the run that saved a checkpoint: the manifest's section "plan".
+struct RecordedPlan {
+  std::optional<PlanRecord> record;  // none: none was recorded, or it can't be read
+  std::string problem;               // why it can't be read
+};
+RecordedPlan load_plan_record(const CheckpointReader& reader);
 
 }  // namespace ingot

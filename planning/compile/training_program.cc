@@ -213,17 +213,6 @@ constexpr Step kSteps[] = {
 
 }  // namespace
 
-std::vector<std::int64_t> micro_batch_choices(const RunConfig& config) {
-  if (config.batch.micro_batch) return {*config.batch.micro_batch};
-  const std::int64_t sequences = config.batch.tokens_per_step / config.data.sequence_length;
-  if (config.optimizer.update_in_backward) return {sequences};
-  std::vector<std::int64_t> choices;
-  for (std::int64_t batch = sequences; batch >= 1; --batch) {
-    if (sequences % batch == 0) choices.push_back(batch);
-  }
-  return choices;
-}
-
 std::int64_t micro_steps(const RunConfig& config, std::int64_t batch) {
   return config.batch.tokens_per_step / (batch * config.data.sequence_length);
 }

@@ -56,7 +56,7 @@ struct TrainingOptions {
   bool pack_weights = false;    // once a step, where that saves time
   int fetch_ahead = 0;          // how many copies of offloaded tensors start before their use
   std::function<Learning(std::string_view weight)> learning = learn_everything;
-  ObservePass observe = {};     // for `ingot plan --passes`
+  ObservePass observe = {};  // for `ingot plan --passes`
 };
 
 // Runs the list of passes in training_program.cc.
@@ -64,8 +64,5 @@ TrainingProgram compile_training(const RunConfig& config, const TrainingOptions&
 
 // Of each step, with so many sequences in a micro-step.
 std::int64_t micro_steps(const RunConfig& config, std::int64_t batch);
-
-// How many sequences a micro-step may hold: the divisors of the global batch, largest first.
-std::vector<std::int64_t> micro_batch_choices(const RunConfig& config);
 
 }  // namespace ingot

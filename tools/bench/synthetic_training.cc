@@ -1,6 +1,7 @@
 #include "tools/bench/synthetic_training.h"
 
 #include "engine/numbers/random.h"
+#include "planning/planner.h"
 #include "weights/initialize.h"
 
 namespace ingot {

@@ -9,6 +9,7 @@
 #include "io/atomic_file.h"
 #include "planning/pass_report.h"
 #include "planning/plan_report.h"
+#include "planning/planner.h"
 #include "tools/command.h"
 #include "tools/flag_checks.h"
 #include "tools/plan/plan_drawing.h"
@@ -61,18 +62,27 @@ void add_plan(CLI::App& app, Command& command) {
       }
       const int threads = thread_count(config.threads);
       const auto backend = make_backend(config.device, threads);
-      const PlannedTraining planned = plan_training(config, *backend, {.predict_time = true});
-      if (!flags->svg_file.empty()) {
-        write_text_file(flags->svg_file,
-                        memory_drawing(planned.compiled->program, *planned.bound, planned.memory,
-                                       subtitle(flags->config, planned)));
+      const auto show = [&](const PlannedTraining& planned) {
+        if (!flags->svg_file.empty()) {
+          write_text_file(flags->svg_file,
+                          memory_drawing(planned.compiled->program, *planned.bound, planned.memory,
+                                         subtitle(flags->config, planned)));
+        }
+        std::vector<MeasuredPass> passes;
+        if (flags->passes) {
+          passes = measure_passes(config, record_of(*planned.compiled), *backend);
+        }
+        std::puts(
+            (flags->json ? memory_report_json(planned, passes) : memory_report(planned)).c_str());
+        if (flags->passes && !flags->json) std::puts(pass_report(passes).c_str());
+      };
+      try {
+        show(plan_training(config, *backend, {.predict_time = true}));
+        return 0;
+      } catch (const DoesNotFit& refusal) {
+        show(refusal.smallest());  // what it would need
+        throw;
       }
-      std::vector<MeasuredPass> passes;
-      if (flags->passes) passes = measure_passes(config, record_of(*planned.compiled), *backend);
-      std::puts((flags->json ? memory_report_json(planned, config, passes) : memory_report(planned))
-                    .c_str());
-      if (flags->passes && !flags->json) std::puts(pass_report(passes).c_str());
-      return 0;
     };
   });
 }

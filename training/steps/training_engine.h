@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "inference/loss_sum.h"
-#include "planning/planner.h"
+#include "planning/planned_training.h"
 
 namespace ingot {
 
