@@ -9,6 +9,7 @@
 #include <ctime>
 #include <utility>
 
+#include "engine/base/error.h"
 #include "io/atomic_file.h"
 
 namespace ingot {
@@ -62,6 +63,10 @@ bool DirectoryLock::take(const std::filesystem::path& directory) {
   for (;;) {
     FileDescriptor file(::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
     if (!file.is_open() && errno == ENOENT) return true;  // no directory yet
+    if (!file.is_open() && errno == ENOTDIR) {
+      throw Error(ErrorCode::data, "Not a directory", directory.string(),
+                  "choose a folder, or a path where there is nothing yet");
+    }
     if (!file.is_open()) throw_disk_error("cannot lock the folder", errno, directory);
     if (!lock(file)) {
       if (errno == EAGAIN || errno == EACCES) {

@@ -213,12 +213,12 @@ TEST(DirectoryLock, OfAKilledProcessIsFree) {
   EXPECT_TRUE(lock.take(folder.path()));
 }
 
-TEST(DirectoryLock, AFolderThatMayNotBeWrittenToIsAnErrorNotAMissingOne) {
+TEST(DirectoryLock, AFileInPlaceOfTheFolderIsAnErrorNotAMissingFolder) {
   const TestFolder folder;
   put_file(folder / "file", "");
   DirectoryLock lock;
   expect_error(
-      ErrorCode::device, [&] { (void)lock.take(folder / "file"); }, "cannot lock the folder");
+      ErrorCode::data, [&] { (void)lock.take(folder / "file"); }, "Not a directory");
 }
 
 TEST(DirectoryLock, IsHeldByOneAtATimeAndLeavesNothingBehind) {

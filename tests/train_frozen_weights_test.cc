@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "memory/plan.h"
+#include "planning/planner.h"
 #include "tests/learnable_batch.h"
 #include "tests/tiny_run.h"
 #include "weights/checkpoint.h"
