@@ -162,6 +162,32 @@ TEST_P(Transfer, GreedyTextIsTheReferences) {
   EXPECT_EQ(result.out, text_of(greedy) + "\n");
 }
 
+// A tokenizer that puts tokens before a text does so before a prompt, as the model was trained; not
+// before a prompt that brings them.
+TEST_P(Transfer, APromptBeginsAsTheTokenizersPostProcessorSays) {
+  constexpr std::size_t kBegin = 2;
+  const std::vector<std::int32_t> greedy = integers_of(reference(), "greedy");
+  const std::string name = text_of(std::span(greedy).first(1));
+  const json begin = {{"SpecialToken", {{"id", name}, {"type_id", 0}}}};
+  const json text = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
+  json tokenizer = json::parse(numeral_tokenizer());
+  tokenizer["post_processor"] = {
+      {"type", "TemplateProcessing"},
+      {"single", {begin, text}},
+      {"pair", {begin, text}},
+      {"special_tokens",
+       {{name, {{"id", name}, {"ids", {greedy[0], greedy[1]}}, {"tokens", json::array({name})}}}}}};
+  put_file(path("tokenizer.json"), tokenizer.dump());
+  for (const std::size_t left_out : {std::size_t{0}, kBegin}) {
+    const auto prompt = std::span(greedy).first(8).subspan(left_out);
+    const ProcessResult result =
+        run_ingot({"generate", "--checkpoint", model(), "--tokenizer", path("tokenizer.json"),
+                   "--prompt", text_of(prompt), "--max-tokens", "24", "--temperature", "0"});
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_EQ(result.out, text_of(std::span(greedy).subspan(left_out)) + "\n");
+  }
+}
+
 TEST_P(Transfer, SampledTextDependsOnTheSeedAlone) {
   put_file(path("tokenizer.json"), numeral_tokenizer());
   const auto sample = [&](const std::string& seed) {

@@ -23,10 +23,10 @@ struct Flags {
   std::optional<Device> device;
 };
 
-std::vector<std::int32_t> encode_prompt(const Tokenizer& tokenizer, const std::string& text,
-                                        std::int64_t vocabulary) {
+std::vector<std::int32_t> prompt_ids(const Tokenizer& tokenizer, const std::string& text,
+                                     std::int64_t vocabulary) {
   std::vector<std::int32_t> prompt;
-  for (const std::uint32_t id : tokenizer.encode(text)) {
+  for (const std::uint32_t id : tokenizer.encode_prompt(text)) {
     if (id >= static_cast<std::uint64_t>(vocabulary)) {
       throw Error(ErrorCode::data, "the tokenizer has more tokens than the model", "tokenizer",
                   "use the tokenizer the model was trained with");
@@ -95,7 +95,7 @@ int generate_text(const Flags& flags) {
   std::vector<std::vector<std::int32_t>> prompts;
   std::int64_t longest = 0;
   for (const std::string& text : flags.prompts) {
-    prompts.insert(prompts.end(), flags.samples, encode_prompt(tokenizer, text, vocabulary));
+    prompts.insert(prompts.end(), flags.samples, prompt_ids(tokenizer, text, vocabulary));
     longest = std::max<std::int64_t>(longest, std::ssize(prompts.back()));
   }
   const auto backend = make_backend(flags.device.value_or(source.config.device), thread_count(0));
