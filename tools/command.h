@@ -35,6 +35,10 @@ void add_bench(CLI::App& app, Command& command);
 // A line on stderr for what does not stop the command.
 void warn(const std::string& line);
 
+// RUN.json, --set a.b=c and --device, of a command that works on a run: `config` is the file's
+// path, `overrides` are for load_run_config.
+void add_run_config(CLI::App& command, std::string& config, std::vector<std::string>& overrides);
+
 // --device cpu|cuda: what computes. For commands with a run config it overrides the key "device";
 // for the others it is none where the flag was not given.
 void add_device_flag(CLI::App& command, std::vector<std::string>& overrides);

@@ -43,6 +43,12 @@ constexpr const char* kDeviceHelp = "What computes: cpu or cuda";
 
 }  // namespace
 
+void add_run_config(CLI::App& command, std::string& config, std::vector<std::string>& overrides) {
+  command.add_option("RUN.json", config, "Run config")->required();
+  command.add_option("--set", overrides, "Change a key of the config: a.b=value");
+  add_device_flag(command, overrides);
+}
+
 void add_device_flag(CLI::App& command, std::vector<std::string>& overrides) {
   command
       .add_option_function<std::string>(

@@ -23,9 +23,7 @@ void add_train(CLI::App& app, Command& command) {
   };
   const auto flags = std::make_shared<Flags>();
   CLI::App* train = app.add_subcommand("train", "Train a model");
-  train->add_option("RUN.json", flags->config, "Run config")->required();
-  train->add_option("--set", flags->overrides, "Change a key of the config: a.b=value");
-  add_device_flag(*train, flags->overrides);
+  add_run_config(*train, flags->config, flags->overrides);
   train->add_option("--resume", flags->resume, "auto, none, or a checkpoint's folder")
       ->capture_default_str();
   train->add_option("--steps", flags->steps, "Stop after this step")

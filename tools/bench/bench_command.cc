@@ -91,9 +91,7 @@ int bench_step(const Flags& flags) {
 void add_step(CLI::App& bench, Command& command) {
   const auto flags = std::make_shared<Flags>();
   CLI::App* step = bench.add_subcommand("step", "Training steps on random tokens");
-  step->add_option("RUN.json", flags->config, "Run config")->required();
-  step->add_option("--set", flags->overrides, "Change a key of the config: a.b=value");
-  add_device_flag(*step, flags->overrides);
+  add_run_config(*step, flags->config, flags->overrides);
   step->add_option("--steps", flags->steps, "Steps that count; the fastest is reported")
       ->check(count_from(1))
       ->capture_default_str();

@@ -35,9 +35,7 @@ void add_plan(CLI::App& app, Command& command) {
   };
   const auto flags = std::make_shared<Flags>();
   CLI::App* plan = app.add_subcommand("plan", "What a run takes, before anything runs");
-  plan->add_option("RUN.json", flags->config, "Run config")->required();
-  plan->add_option("--set", flags->overrides, "Change a key of the config: a.b=value");
-  add_device_flag(*plan, flags->overrides);
+  add_run_config(*plan, flags->config, flags->overrides);
   plan->add_option("--budget", flags->budget, "Memory budget, e.g. 12GiB (memory.budget)")
       ->check(not_empty());
   plan->add_option("--world", flags->world, "Ranks")->check(count_from(1));
