@@ -18,7 +18,7 @@ GenerationStep append_step(Program& program, const ModelConfig& config,
              .sequence = sequence,
              .dtype = options.dtype,
              .capacity = options.capacity});
-  const std::string prefix = std::string(name_of(part)) + "_";
+  const std::string prefix = name_of(part) + "_";
   const auto input = [&](std::string_view name, Shape shape) {
     return b.state(prefix + std::string(name), shape, DType::i32, Role::input, Lifetime::parts);
   };

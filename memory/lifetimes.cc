@@ -1,13 +1,33 @@
 #include "memory/lifetimes.h"
 
 #include <algorithm>
-#include <array>
+#include <limits>
+#include <map>
+#include <set>
 #include <utility>
 
 namespace ingot {
 namespace {
 
 using Interval = std::pair<std::int64_t, std::int64_t>;
+constexpr Interval kNever{std::numeric_limits<std::int64_t>::max(), -1};
+
+void extend(Interval& interval, const Interval& other) {
+  interval.first = std::min(interval.first, other.first);
+  interval.second = std::max(interval.second, other.second);
+}
+
+// All of these parts, and of every part that runs between two of them.
+Interval hull(const std::set<Part>& used, const std::map<Part, Interval>& parts,
+              std::span<const Action> schedule) {
+  Interval result = kNever;
+  for (const Part part : used) extend(result, parts.at(part));
+  const auto uses = [&](const Action& action) { return used.contains(action.part); };
+  const auto first = std::ranges::find_if(schedule, uses);
+  const auto last = std::find_if(schedule.rbegin(), schedule.rend(), uses).base();
+  for (auto action = first; action < last; ++action) extend(result, parts.at(action->part));
+  return result;
+}
 
 }  // namespace
 
@@ -25,46 +45,42 @@ std::string name_of(const Program& program, BufferOwner owner) {
   return "workspace of " + op.name + " " + std::string(op.kind->name);
 }
 
-Lifetimes lifetimes(const Program& program, const BoundProgram* bound) {
+Lifetimes lifetimes(const Program& program, const BoundProgram* bound,
+                    std::span<const Action> schedule) {
   const auto ops = program.ops();
   const auto count = static_cast<std::int64_t>(ops.size());
-  std::array<Interval, kPartCount> parts;
-  parts.fill({count, -1});
-  std::vector<Interval> used(program.tensors().size(), {count, -1});
-  const auto extend = [](Interval& interval, std::int64_t op) {
-    interval.first = std::min(interval.first, op);
-    interval.second = std::max(interval.second, op);
-  };
+  std::map<Part, Interval> parts;
+  std::vector<Interval> used(program.tensors().size(), kNever);
+  std::map<int, std::set<Part>> used_in;  // of those that live for whole parts
   for (std::int64_t i = 0; i < count; ++i) {
     const Op& op = ops[i];
-    extend(parts[static_cast<int>(op.part)], i);
-    for (const Tensor t : op.inputs) {
-      if (t) extend(used[t.id], i);
-    }
-    for (const Tensor t : op.outputs) {
-      if (t) extend(used[t.id], i);
+    extend(parts.try_emplace(op.part, kNever).first->second, {i, i});
+    for (const auto* operands : {&op.inputs, &op.outputs}) {
+      for (const Tensor t : *operands) {
+        if (!t) continue;
+        extend(used[t.id], {i, i});
+        if (program.info(t).lifetime == Lifetime::parts) used_in[t.id].insert(op.part);
+      }
     }
   }
 
   Lifetimes result;
   for (std::size_t id = 0; id < used.size(); ++id) {
     const TensorInfo& info = program.tensors()[id];
-    if (info.place != Place::arena) continue;
-    auto [first, last] = used[id];
+    if (info.place != Place::arena || info.lifetime == Lifetime::frame) continue;
+    const auto tensor = static_cast<int>(id);
+    Interval life = used[id];
     if (info.lifetime == Lifetime::persistent) {
-      first = 0;
-      last = std::max<std::int64_t>(count - 1, 0);
-    } else if (last < 0) {
+      life = {0, std::max<std::int64_t>(count - 1, 0)};
+    } else if (life == kNever) {
       continue;
     } else if (info.lifetime == Lifetime::parts) {
-      first = parts[static_cast<int>(ops[first].part)].first;
-      last = parts[static_cast<int>(ops[last].part)].second;
+      life = hull(used_in.at(tensor), parts, schedule);
     }
-    const auto tensor = static_cast<int>(id);
     const std::int64_t bytes = bound != nullptr ? bound->bytes(tensor) : info.bytes();
     result.owners.push_back({.tensor = tensor});
     result.buffers.push_back(
-        {.bytes = std::max<std::int64_t>(bytes, 1), .first = first, .last = last});
+        {.bytes = std::max<std::int64_t>(bytes, 1), .first = life.first, .last = life.second});
   }
   for (std::int64_t i = 0; bound != nullptr && i < count; ++i) {
     const std::int64_t bytes = bound->workspace_bytes(i);

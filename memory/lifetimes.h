@@ -1,6 +1,7 @@
 // When each tensor of a program is alive: the input of the arena's packing.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,8 +25,11 @@ struct Lifetimes {
   std::vector<Buffer> buffers;      // live in [first, last], indices into program.ops()
 };
 
-// Tensors that no op uses get no buffer, unless they are persistent. bound: the backend's sizes and
-// workspaces; without it sizes are the program's and there are no workspaces.
-Lifetimes lifetimes(const Program& program, const BoundProgram* bound = nullptr);
+// Tensors that no op uses get no buffer, unless they are persistent; those of frames have places of
+// their own (memory/frames.h). bound: the backend's sizes and workspaces; without it sizes are the
+// program's and there are no workspaces. schedule: the order in which parts run, where that is not
+// the list's.
+Lifetimes lifetimes(const Program& program, const BoundProgram* bound = nullptr,
+                    std::span<const Action> schedule = {});
 
 }  // namespace ingot

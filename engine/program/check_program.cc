@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -12,16 +13,14 @@ namespace {
 class Check {
  public:
   explicit Check(const Program& program)
-      : program_(program),
-        closed_(program.tickets(), false),
-        written_(program.tensors().size(), -1) {}
+      : program_(program), closed_(program.tickets(), false), written_(program.tensors().size()) {}
 
   void run() {
     for (const Op& op : program_.ops()) {
       if (part_ != op.part) end_part(op.part);
       op.kind == &kWait ? end(op) : look_at(op);
       for (const Tensor t : op.outputs) {
-        if (t) written_[t.id] = static_cast<int>(op.part);
+        if (t) written_[t.id] = op.part;
       }
     }
     end_part(part_);
@@ -43,7 +42,7 @@ class Check {
     }
     for (const Tensor t : op.inputs) {
       if (!t || program_.info(t).lifetime != Lifetime::transient) continue;
-      if (written_[t.id] != static_cast<int>(op.part)) {
+      if (written_[t.id] != op.part) {
         refuse(op, "reads " + program_.info(t).name + ", which nobody wrote before in this part");
       }
     }
@@ -73,10 +72,10 @@ class Check {
   }
 
   const Program& program_;
-  Part part_ = Part::micro_step;
-  std::vector<const Op*> open_;  // starts that nobody has waited for yet
-  std::vector<bool> closed_;     // by ticket
-  std::vector<int> written_;     // by tensor: the part that wrote it last
+  Part part_;
+  std::vector<const Op*> open_;               // starts that nobody has waited for yet
+  std::vector<bool> closed_;                  // by ticket
+  std::vector<std::optional<Part>> written_;  // by tensor: the part that wrote it last
 };
 
 }  // namespace

@@ -24,11 +24,6 @@ std::string_view name_of(Phase phase) {
   return kNames[static_cast<int>(phase)];
 }
 
-std::string_view name_of(Part part) {
-  constexpr std::string_view kNames[] = {"micro_step", "update", "evaluation", "prefill", "decode"};
-  return kNames[static_cast<int>(part)];
-}
-
 std::int64_t TensorInfo::bytes() const {
   return checked_product(shape.elements(), size_of(dtype), shape);
 }
@@ -254,8 +249,8 @@ void Program::move_ops(std::size_t begin, std::span<const std::size_t> after) {
 }
 
 void Program::begin(Part part) {
-  if (!ops_.empty() && ops_.back().part > part) {
-    throw std::logic_error("program parts out of order");
+  if (!ops_.empty() && ops_.back().part != part && !ops(part).empty()) {
+    throw std::logic_error(name_of(part) + " is begun again behind another part");
   }
   cursor_ = {.part = part, .phase = part == Part::update ? Phase::update : Phase::forward};
 }

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "engine/numbers/dtype.h"
+#include "engine/program/part.h"
 #include "engine/program/queue.h"
 #include "engine/program/step_state.h"
 #include "engine/program/tensor.h"
@@ -41,14 +42,10 @@ std::string_view name_of(Role role);
 enum class Phase : std::uint8_t { forward, backward, update };
 std::string_view name_of(Phase phase);
 
-// The parts that are run as a unit, in this order on the program's time line.
-enum class Part : std::uint8_t { micro_step, update, evaluation, prefill, decode };
-constexpr int kPartCount = 5;
-std::string_view name_of(Part part);
-
 // How long a tensor keeps its place in the arena.
 enum class Lifetime : std::uint8_t {
   transient,  // from the first op that writes it to the last that uses it
+  frame,      // one for each micro-batch, from the first part that uses it to the last
   parts,      // all of every part that uses it, and what lies between: read or written from outside
   persistent,  // from before the first op to after the last
 };
@@ -111,7 +108,7 @@ struct Op {
   Attributes attributes;
   std::string name;  // scope, e.g. "layers.7.mlp.down_proj"
   Phase phase = Phase::forward;
-  Part part = Part::micro_step;
+  Part part;
   When when = When::every;
   Queue queue = kCompute;
   int ticket = -1;  // of a start: its number in the program; of a wait: that of its start
@@ -177,7 +174,7 @@ struct OpKind {
 
 // Where the next op goes.
 struct Cursor {
-  Part part = Part::micro_step;
+  Part part;
   Phase phase = Phase::forward;
   int layer = -1;
   std::string scope;  // what names of ops and tensors begin with, e.g. "layers.7.mlp"
@@ -252,7 +249,7 @@ class Program {
   void move_ops(std::size_t begin, std::span<const std::size_t> after);
 
   // --- where the next ops go: begin() says it for what follows, At and Scope for as long as they
-  // live. Parts must be begun in the order of enum Part.
+  // live. A part is one stretch of ops: one that others follow can't be begun again.
   void begin(Part part);
   Part part() const { return cursor_.part; }
   Phase phase() const { return cursor_.phase; }

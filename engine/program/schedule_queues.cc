@@ -11,9 +11,9 @@ namespace ingot {
 namespace {
 
 // The ops of one part, in an order that is still made.
-class Schedule {
+class QueuedPart {
  public:
-  Schedule(Program& program, int ahead) : program_(program), ahead_(ahead) {}
+  QueuedPart(Program& program, int ahead) : program_(program), ahead_(ahead) {}
 
   void add(Op op) {
     const QueueKind beside = op.kind->beside;
@@ -109,12 +109,12 @@ void schedule_queues(Program& program, int ahead) {
   if (ahead <= 0) return;
   std::vector<Op> ops = program.take_ops();
   for (std::size_t first = 0; first < ops.size();) {
-    Schedule schedule(program, ahead);
+    QueuedPart queued(program, ahead);
     const Part part = ops[first].part;
     for (; first < ops.size() && ops[first].part == part; ++first) {
-      schedule.add(std::move(ops[first]));
+      queued.add(std::move(ops[first]));
     }
-    schedule.finish();
+    queued.finish();
   }
 }
 

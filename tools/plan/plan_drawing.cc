@@ -77,7 +77,7 @@ std::string shortened(const std::string& words, std::size_t most) {
 
 // Ops of one kind of work in a row: what the band above the plot shows.
 struct Stretch {
-  std::string_view words;
+  std::string words;
   std::int64_t first = 0, last = 0;
 };
 
@@ -88,7 +88,7 @@ std::vector<Stretch> stretches(const Program& program) {
   for (std::size_t i = 0; i < ops.size(); ++i) {
     const Op& op = ops[i];
     backward = backward || op.phase == Phase::backward;
-    std::string_view words = name_of(op.part);
+    std::string words = name_of(op.part);
     if (op.part == Part::micro_step) words = backward ? "backward" : "forward";
     const auto at = static_cast<std::int64_t>(i);
     if (result.empty() || result.back().words != words)
