@@ -44,7 +44,7 @@ void sum_gradients_in(Program& program, StateForm form) {
     program.info(gradient).lifetime = Lifetime::transient;
     const Scope scope(program, weight.name, info.layer);
     weight.gradient = add_state(program, "sum of gradients", info.shape, form, Role::gradient);
-    accumulate_gradient(program, gradient, weight.gradient);
+    accumulate_gradient(program, gradient, weight);
     after.push_back(last);
   }
   program.move_ops(end, after);

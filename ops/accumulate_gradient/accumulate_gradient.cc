@@ -12,7 +12,8 @@ std::int64_t accumulated_square_sums(const Shape& gradient) {
   return (layout.groups() + kTileOfSquares - 1) / kTileOfSquares;
 }
 
-void accumulate_gradient(Program& program, Tensor gradient, const WeightState& sum) {
+void accumulate_gradient(Program& program, Tensor gradient, const Weight& weight) {
+  const WeightState& sum = weight.gradient;
   if (program.info(gradient).shape != program.info(sum.values).shape ||
       program.dtype(gradient) != DType::f32 || program.dtype(sum.values) != DType::bf16) {
     throw std::logic_error("accumulate_gradient: f32 into bf16 of the same shape");

@@ -12,10 +12,10 @@
 
 namespace ingot {
 
-// gradient: f32, of one micro-step. sum: bf16 or bf16_residual, of the same shape, read and
-// written. Draws depend on seed, step, micro-step, the scope, which is to be the weight's name, and
-// the place in it.
-void accumulate_gradient(Program& program, Tensor gradient, const WeightState& sum);
+// gradient: f32, of one micro-step. Adds it to weight.gradient, bf16 or bf16_residual, of the same
+// shape. The scope is to be the weight's name: draws depend on seed, step, micro-batch, and the
+// place in the checkpoint's tensor (ops/state_forms/state_draws.h).
+void accumulate_gradient(Program& program, Tensor gradient, const Weight& weight);
 
 // How many sums of squares the op leaves (engine/execution/gradient_squares.h): one for the groups
 // of each of the tiles it works on, of what the update reads: the rounded sum.

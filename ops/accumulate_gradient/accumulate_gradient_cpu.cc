@@ -1,10 +1,10 @@
 #include "ops/accumulate_gradient/accumulate_gradient_cpu.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "backends/cpu/elementwise_simd.h"
 #include "engine/execution/gradient_squares.h"
-#include "engine/numbers/random.h"
 #include "ops/accumulate_gradient/accumulate_gradient.h"
 #include "ops/state_forms/state_forms_cpu.h"
 
@@ -32,13 +32,13 @@ std::unique_ptr<Kernel> make_accumulate(const Program& program, const Op& op,
   const EncodeGroup encode_first = coder(form, Rounding::nearest).encode;
   const StateCoder sum =
       coder(form, form == StateForm::bf16 ? Rounding::stochastic : Rounding::nearest);
-  const std::uint64_t stream = random_stream(op.name);
+  const std::vector<DrawnRows> rows = drawn_rows(program, op);
   const auto sum_of_squares = elementwise_kernels(context.isa).sum_of_squares[1];  // bf16
   const SquareSums square_sums(op, 2);
   ThreadPool& pool = context.pool;
   return make_kernel(0, [=, &pool](const KernelArguments& arguments, const Turn& turn) {
-    const std::uint64_t key = rounding_key(arguments.step->seed, arguments.step->step,
-                                           arguments.step->micro_batch, stream);
+    const StepState& now = *arguments.step;
+    const Draws draws(rows, now.seed, now.step, now.micro_batch);
     const bool first = turn.first;
     std::byte *values = arguments.outputs[0], *residual = arguments.outputs[1];
     float* squares = square_sums(arguments, turn);
@@ -54,13 +54,13 @@ std::unique_ptr<Kernel> make_accumulate(const Program& program, const Op& op,
       for (int i = group.count; i < kGroupElements; ++i) total[i] = 0;
       sum.encode(total, group, values, residual);
     };
-    if (squares == nullptr) return for_all_groups(pool, layout, key, add);
+    if (squares == nullptr) return for_all_groups(pool, layout, draws, add);
     pool.parallel_for(tiles, [&](std::int64_t tile, int) {
       double total = 0;
       const std::int64_t last = std::min(layout.groups(), (tile + 1) * kTileOfSquares);
       for (std::int64_t group = tile * kTileOfSquares; group < last; group += kRun) {
         const std::int64_t end = std::min(last, group + kRun);
-        for_groups(layout, group, end, key, add);
+        for_groups(layout, group, end, draws, add);
         const std::int64_t element = first_element(layout, group);
         total += sum_of_squares(values + element * size_of(DType::bf16),
                                 first_element(layout, end) - element);

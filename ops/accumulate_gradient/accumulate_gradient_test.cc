@@ -23,14 +23,24 @@ std::vector<float> gradient_of(int micro_step, std::int64_t count) {
   return values;
 }
 
+// A program that adds its gradient "g" to the weight's, in the weight's name.
+Weight append_sum(Program& program, const Shape& shape, StateForm form,
+                  std::vector<WeightPart> parts, Tensor gradient) {
+  program.begin(Part::micro_step);
+  Weight weight{.name = "w", .shape = shape, .parts = std::move(parts)};
+  weight.gradient = add_state(program, "sum", shape, form, Role::gradient);
+  program.add_weight(weight);
+  const Scope scope(program, weight.name);
+  accumulate_gradient(program, gradient, weight);
+  return weight;
+}
+
 // The error of the sum over micro-steps, root of mean squares, relative to the sum's.
 double error_after(StateForm form, int micro_steps, int threads = 2) {
   const Shape shape{8, 300};  // groups of 128, 128 and 44
   Program program;
-  program.begin(Part::micro_step);
   const Tensor gradient = program.persistent("g", shape, DType::f32, Role::gradient);
-  const WeightState sum = add_state(program, "sum", shape, form, Role::gradient);
-  accumulate_gradient(program, gradient, sum);
+  const WeightState sum = append_sum(program, shape, form, {{"w", 0, shape}}, gradient).gradient;
   cpu::CpuBackend backend(threads, cpu::accumulate_gradient_cpu_kernels());
   BoundProgram bound(program, backend);
   Placement placement = separate_places(program, bound);
@@ -80,10 +90,8 @@ TEST(AccumulateGradient, LeavesTheSquaresOfWhatItStores) {
   const Shape shape{700, 300};  // 2100 groups: 4 tiles and a part of one
   for (const StateForm form : {StateForm::bf16, StateForm::bf16_residual}) {
     Program program;
-    program.begin(Part::micro_step);
     const Tensor gradient = program.persistent("g", shape, DType::f32, Role::gradient);
-    const WeightState sum = add_state(program, "sum", shape, form, Role::gradient);
-    accumulate_gradient(program, gradient, sum);
+    const WeightState sum = append_sum(program, shape, form, {{"w", 0, shape}}, gradient).gradient;
     ASSERT_EQ(accumulated_square_sums(shape), 5);
     const Tensor squares = program.persistent("squares", {5}, DType::f32, Role::gradient);
     program.ops().back().outputs.push_back(squares);
@@ -112,6 +120,44 @@ TEST(AccumulateGradient, LeavesTheSquaresOfWhatItStores) {
     // A lane adds 8 squares in fp32, then there are 16 lanes; the rest is in double.
     for (int i = 0; i < 5; ++i) EXPECT_NEAR(sums[i], expected[i], 13 * 0x1p-24 * expected[i]);
   }
+}
+
+// "a" of [48, 300] alone, its rows from 17 on, and below another in one weight.
+TEST(AccumulateGradient, RoundsAWeightAlikeHoweverAProgramCutsIt) {
+  const std::int64_t columns = 300;
+  const std::vector<float> values[] = {gradient_of(0, 48 * columns), gradient_of(1, 48 * columns)};
+  const auto run = [&](std::int64_t above, std::int64_t first) {
+    const std::int64_t rows = 48 - first;
+    const Shape shape{above + rows, columns};
+    std::vector<WeightPart> parts;
+    if (above > 0) parts.push_back({"b", 0, {above, columns}});
+    parts.push_back({.name = "a",
+                     .offset = above * columns,
+                     .shape = {rows, columns},
+                     .whole = {48, columns},
+                     .first = {first}});
+    Program program;
+    const Tensor gradient = program.persistent("g", shape, DType::f32, Role::gradient);
+    const WeightState sum = append_sum(program, shape, StateForm::bf16, parts, gradient).gradient;
+    cpu::CpuBackend backend(2, cpu::accumulate_gradient_cpu_kernels());
+    BoundProgram bound(program, backend);
+    Placement placement = separate_places(program, bound);
+    Executor executor(program, std::move(bound), std::move(placement), backend);
+    for (int micro = 0; micro < 2; ++micro) {
+      std::vector<float> given(above * columns, 1.0f);
+      given.insert(given.end(), values[micro].begin() + first * columns, values[micro].end());
+      executor.write(gradient, std::as_bytes(std::span(given)));
+      executor.run(Part::micro_step, {.micro_batch = micro}, {.first = micro == 0});
+    }
+    std::vector<std::uint16_t> stored(shape.elements());
+    executor.read(sum.values, std::as_writable_bytes(std::span(stored)));
+    stored.erase(stored.begin(), stored.begin() + above * columns);
+    return stored;
+  };
+  std::vector<std::uint16_t> whole = run(0, 0);
+  EXPECT_EQ(run(5, 0), whole);
+  whole.erase(whole.begin(), whole.begin() + 17 * columns);
+  EXPECT_EQ(run(0, 17), whole);
 }
 
 TEST(AccumulateGradient, DoesNotDependOnThreads) {

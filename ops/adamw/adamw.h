@@ -17,9 +17,9 @@ struct AdamwOptions {
 // Updates the weight's value, the rounded copy of an fp32 value, and both moments. g is the
 // gradient (f32 or bf16) times `scale` [1] f32. Nothing happens when `skipped` [1] f32 is not zero.
 // t is one more than the updates that were applied so far (Program::progress), lr
-// StepState::learning_rate. What rounds stochastically (bf16 and
-// int8 weights, second moments) draws from (StepState::seed, t, the scope, which is to be the
-// weight's name, the element).
+// StepState::learning_rate. The scope is to be the weight's name: what rounds stochastically (bf16
+// and int8 weights, second moments) draws from StepState::seed, t and the place in the checkpoint's
+// tensor (ops/state_forms/state_draws.h).
 void adamw(Program& program, const Weight& weight, Tensor scale, Tensor skipped,
            const AdamwOptions& options);
 

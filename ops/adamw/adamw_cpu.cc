@@ -1,8 +1,8 @@
 #include "ops/adamw/adamw_cpu.h"
 
 #include <cmath>
+#include <vector>
 
-#include "engine/numbers/random.h"
 #include "ops/adamw/adamw_simd.h"
 #include "ops/state_forms/state_forms_cpu.h"
 
@@ -41,7 +41,7 @@ std::unique_ptr<Kernel> make_adamw(const Program& program, const Op& op, const C
   const AdamwCoders coders = coders_of(program, op, context.isa);
   const double beta1 = op.attributes.real("beta1"), beta2 = op.attributes.real("beta2");
   const double epsilon = op.attributes.real("epsilon"), decay = op.attributes.real("decay");
-  const std::uint64_t stream = random_stream(op.name);
+  const std::vector<DrawnRows> rows = drawn_rows(program, op);
   const auto update = adamw_kernels(context.isa).update;
   ThreadPool& pool = context.pool;
   return make_kernel(0, [=, &pool](const KernelArguments& arguments, const Turn&) {
@@ -56,9 +56,9 @@ std::unique_ptr<Kernel> make_adamw(const Program& program, const Op& op, const C
                          .epsilon = static_cast<float>(epsilon),
                          .learning_rate = static_cast<float>(now.learning_rate),
                          .keep = static_cast<float>(1 - now.learning_rate * decay)};
-    const std::uint64_t key = rounding_key(now.seed, static_cast<std::int64_t>(updates), 0, stream);
+    const Draws draws(rows, now.seed, static_cast<std::int64_t>(updates), 0);
     const auto& out = arguments.outputs;
-    for_all_groups(pool, layout, key, [&](const StateGroup& group) {
+    for_all_groups(pool, layout, draws, [&](const StateGroup& group) {
       alignas(64) float gradient[kGroupElements], weight[kGroupElements];
       alignas(64) float first[kGroupElements], second[kGroupElements];
       coders.gradient(arguments.inputs[0], nullptr, group, gradient);

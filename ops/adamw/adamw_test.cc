@@ -20,9 +20,9 @@ UpdateForms with_second_moment(UpdateForms forms) {
 class Updater : public UpdateRun {
  public:
   Updater(const UpdateForms& forms, const Shape& shape, const AdamwOptions& options,
-          int threads = 2, cpu::Isa isa = cpu::isa())
+          int threads = 2, cpu::Isa isa = cpu::isa(), std::vector<WeightPart> parts = {})
       : UpdateRun(
-            with_second_moment(forms), shape, {},
+            with_second_moment(forms), shape, std::move(parts),
             [options](Program& program, const Weight& weight, Tensor scale, Tensor skipped) {
               adamw(program, weight, scale, skipped, options);
             },
@@ -141,6 +141,66 @@ TEST(Adamw, EveryFormGivesTheSameBitsForAnyThreads) {
       for (int t = 0; t < 2; ++t) updater.step(normals(count, 1, 10 + t));
       if (threads == 1) one = updater.bytes();
       EXPECT_EQ(updater.bytes() == one, true) << each.name << ", " << threads << " threads";
+    }
+  }
+}
+
+// Rows [first, first + rows) and columns [column, column + columns) of a matrix `wide` across.
+std::vector<float> block(const std::vector<float>& from, std::size_t wide, std::size_t first,
+                         std::size_t rows, std::size_t column, std::size_t columns) {
+  std::vector<float> values;
+  for (std::size_t row = first; row < first + rows; ++row) {
+    const auto begin = from.begin() + static_cast<std::ptrdiff_t>(row * wide + column);
+    values.insert(values.end(), begin, begin + static_cast<std::ptrdiff_t>(columns));
+  }
+  return values;
+}
+
+// A tensor "a" of [70, 300] whole, in blocks, and below another in one weight.
+TEST(Adamw, RoundsAWeightAlikeHoweverAProgramCutsIt) {
+  const std::vector<float> start = normals(70 * 300, 0.02, 1);
+  const std::vector<float> gradients[] = {normals(70 * 300, 1, 2), normals(70 * 300, 1, 3)};
+  const AdamwOptions slow{.beta2 = 0.999};  // second moments round stochastically
+  struct Cut {
+    std::int64_t first, rows, column, columns;
+  };
+  for (const StateForm form : {StateForm::bf16, StateForm::int8}) {
+    const UpdateForms forms{.weight = form, .second = StateForm::log8};
+    // Decoded weight and second moment of "a" in a weight that begins with `above` other rows.
+    const auto run = [&](const Cut& cut, std::int64_t above) {
+      std::vector<WeightPart> parts;
+      if (above > 0) parts.push_back({"b", 0, {above, cut.columns}});
+      parts.push_back({.name = "a",
+                       .offset = above * cut.columns,
+                       .shape = {cut.rows, cut.columns},
+                       .whole = {70, 300},
+                       .first = {cut.first, cut.column}});
+      Updater updater(forms, {above + cut.rows, cut.columns}, slow, 2, cpu::isa(), parts);
+      const auto below = [&](const std::vector<float>& whole) {
+        std::vector<float> values(above * cut.columns, 0.01f);
+        const std::vector<float> own =
+            block(whole, 300, cut.first, cut.rows, cut.column, cut.columns);
+        values.insert(values.end(), own.begin(), own.end());
+        return values;
+      };
+      updater.set_weight(below(start));
+      updater.state().learning_rate = 1e-3;
+      for (const std::vector<float>& gradient : gradients) updater.step(below(gradient));
+      std::vector<float> both;
+      for (const std::vector<float>& state : {updater.weight(), updater.second_moment()}) {
+        both.insert(both.end(), state.begin() + above * cut.columns, state.end());
+      }
+      return both;
+    };
+    const std::vector<float> whole = run({0, 70, 0, 300}, 0);
+    EXPECT_EQ(run({0, 70, 0, 300}, 24), whole) << "below other rows, " << name_of(form);
+    for (const Cut& cut : {Cut{0, 41, 0, 300}, Cut{41, 29, 0, 300}, Cut{0, 70, 0, 128},
+                           Cut{0, 70, 128, 172}, Cut{13, 20, 128, 128}}) {
+      std::vector<float> expected = block(whole, 300, cut.first, cut.rows, cut.column, cut.columns);
+      const std::vector<float> moment =
+          block(whole, 300, 70 + cut.first, cut.rows, cut.column, cut.columns);
+      expected.insert(expected.end(), moment.begin(), moment.end());
+      EXPECT_EQ(run(cut, 0), expected) << cut.first << " " << cut.column << " " << name_of(form);
     }
   }
 }

@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "engine/numbers/random.h"
 #include "ops/muon/newton_schulz.h"
 #include "ops/state_forms/state_forms_cpu.h"
 
@@ -31,12 +30,12 @@ class Muon final : public Kernel {
  private:
   struct Step {
     float scale, rate, keep;
-    std::uint64_t key;
+    Draws draws;
   };
 
   // The groups of a matrix, and where its elements begin.
   template <class Each>
-  void for_matrix(const Matrix& matrix, std::uint64_t key, const Each& each) const;
+  void for_matrix(const Matrix& matrix, const Draws& draws, const Each& each) const;
   void update(const Matrix& matrix, const KernelArguments& arguments, const Step& step) const;
   double momentum_step(const Matrix& matrix, const KernelArguments& arguments, const Step& step,
                        std::uint16_t* x, double* sums) const;
@@ -48,7 +47,7 @@ class Muon final : public Kernel {
   StateCoder weight_, first_;
   float momentum_;
   double decay_, rate_;
-  std::uint64_t stream_;
+  std::vector<DrawnRows> rows_;
   std::map<std::int64_t, NewtonSchulz> by_rows_;
   std::vector<Matrix> matrices_;
   std::int64_t x_bytes_ = 0, sums_bytes_ = 0, schulz_bytes_ = 0;
@@ -59,7 +58,7 @@ Muon::Muon(const Program& program, const Op& op, const Context& context)
       momentum_(static_cast<float>(op.attributes.real("momentum"))),
       decay_(op.attributes.real("decay")),
       rate_(op.attributes.real("rate")),
-      stream_(random_stream(op.name)) {
+      rows_(drawn_rows(program, op)) {
   const Shape& shape = program.info(op.outputs[0]).shape;
   layout_ = {.rows = shape.rows(), .columns = shape.last()};
   const auto coder = [&](StateForm form, DType copy, Rounding rounding) {
@@ -93,12 +92,12 @@ Muon::Muon(const Program& program, const Op& op, const Context& context)
 }
 
 template <class Each>
-void Muon::for_matrix(const Matrix& matrix, std::uint64_t key, const Each& each) const {
+void Muon::for_matrix(const Matrix& matrix, const Draws& draws, const Each& each) const {
   const std::int64_t per_row = layout_.groups_per_row(), first = matrix.first * per_row;
   const std::int64_t last = first + matrix.rows * per_row;
   pool_.parallel_for((last - first + kTileGroups - 1) / kTileGroups, [&](std::int64_t tile, int) {
     const std::int64_t begin = first + tile * kTileGroups;
-    for_groups(layout_, begin, std::min(last, begin + kTileGroups), key,
+    for_groups(layout_, begin, std::min(last, begin + kTileGroups), draws,
                [&](const StateGroup& group) { each(group, tile); });
   });
 }
@@ -110,7 +109,7 @@ double Muon::momentum_step(const Matrix& matrix, const KernelArguments& argument
   const std::int64_t tiles = (groups + kTileGroups - 1) / kTileGroups;
   std::fill_n(sums, tiles, 0.0);
   const auto& out = arguments.outputs;
-  for_matrix(matrix, step.key, [&](const StateGroup& group, std::int64_t tile) {
+  for_matrix(matrix, step.draws, [&](const StateGroup& group, std::int64_t tile) {
     alignas(64) float g[kGroupElements], m[kGroupElements] = {};
     gradient_(arguments.inputs[0], nullptr, group, g);
     first_.decode(out[2], out[3], group, m);
@@ -147,7 +146,7 @@ void Muon::update(const Matrix& matrix, const KernelArguments& arguments, const 
     for (int i = 0; i < group.count; ++i) values[i] *= factor;
     return place;
   };
-  for_matrix(matrix, step.key, [&](const StateGroup& group, std::int64_t) {
+  for_matrix(matrix, step.draws, [&](const StateGroup& group, std::int64_t) {
     alignas(64) float values[kGroupElements];
     const StateGroup place = scaled_by(group, inverse, values);
     encode_x_(values, place, x, nullptr);
@@ -156,7 +155,7 @@ void Muon::update(const Matrix& matrix, const KernelArguments& arguments, const 
   const double shape = static_cast<double>(matrix.rows) / static_cast<double>(layout_.columns);
   const auto rate = static_cast<float>(step.rate * std::sqrt(std::max(1.0, shape)));
   const auto& out = arguments.outputs;
-  for_matrix(matrix, step.key, [&](const StateGroup& group, std::int64_t) {
+  for_matrix(matrix, step.draws, [&](const StateGroup& group, std::int64_t) {
     alignas(64) float values[kGroupElements], w[kGroupElements];
     scaled_by(group, rate, values);
     weight_.decode(out[0], out[1], group, w);
@@ -172,7 +171,7 @@ void Muon::run(const KernelArguments& arguments, const Turn&) {
   const Step step{.scale = *arguments.input<float>(1),
                   .rate = static_cast<float>(rate),
                   .keep = static_cast<float>(1 - rate * decay_),
-                  .key = rounding_key(arguments.step->seed, updates, 0, stream_)};
+                  .draws = Draws(rows_, arguments.step->seed, updates, 0)};
   for (const Matrix& matrix : matrices_) update(matrix, arguments, step);
 }
 

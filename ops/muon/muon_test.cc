@@ -191,6 +191,34 @@ TEST(Muon, SkippedOrWithoutGradientNothingMovesButDecay) {
   }
 }
 
+// Parts are matrices of their own, and round like that.
+TEST(Muon, RoundsAFusedWeightLikeItsParts) {
+  const std::vector<float> start = normals(kHeight * kColumns, 0.1, 1);
+  const std::vector<float> gradient = normals(kHeight * kColumns, 1e-3, 2);
+  const auto run = [&](std::int64_t first, std::int64_t rows, std::vector<WeightPart> parts) {
+    UpdateRun updater(
+        {.weight = StateForm::bf16}, {rows, kColumns}, std::move(parts),
+        [](Program& program, const Weight& weight, Tensor scale, Tensor skipped) {
+          muon(program, weight, scale, skipped, {});
+        },
+        cpu::muon_cpu_kernels(), 2);
+    const auto of = [&](const std::vector<float>& all) {
+      const auto begin = all.begin() + first * kColumns;
+      return std::vector<float>(begin, begin + rows * kColumns);
+    };
+    updater.set_weight(of(start));
+    updater.state().learning_rate = 0.01;
+    updater.step(of(gradient));
+    return updater.weight();
+  };
+  const WeightPart first{"first", 0, {kRows[0], kColumns}};
+  const WeightPart second{"second", kRows[0] * kColumns, {kRows[1], kColumns}};
+  std::vector<float> alone = run(0, kRows[0], {first});
+  const std::vector<float> other = run(kRows[0], kRows[1], {{"second", 0, {kRows[1], kColumns}}});
+  alone.insert(alone.end(), other.begin(), other.end());
+  EXPECT_EQ(run(0, kHeight, {first, second}), alone);
+}
+
 // What Newton-Schulz is for: all singular values near 1, that is |X X^T| near the identity.
 TEST(NewtonSchulz, MakesRowsOrColumnsNearlyOrthogonal) {
   cpu::ThreadPool pool(2);

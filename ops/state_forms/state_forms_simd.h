@@ -14,7 +14,7 @@ inline constexpr int kGroupElements = 128;
 struct StateGroup {
   std::int64_t element;   // of the whole tensor, the group's first
   std::int64_t group;     // of the whole tensor
-  std::int64_t column;    // of the row, the group's first
+  std::int64_t column;    // of the whole tensor's row, the group's first: what draws go by
   int count;              // elements, 1..128
   std::uint64_t row_key;  // rounding_row_key() of engine/numbers/quantizer.h
 };

@@ -20,6 +20,11 @@ constexpr StateForm kForms[] = {StateForm::f32,           StateForm::bf16, State
                                 StateForm::bf16_residual, StateForm::int8, StateForm::dynamic8,
                                 StateForm::log8};
 
+// Rows of a tensor that is whole, drawn by this rounding_key().
+auto by(std::uint64_t key) {
+  return [key](std::int64_t row) { return cpu::RowDraws{rounding_row_key(key, row), 0}; };
+}
+
 // One state outside a program.
 struct Stored {
   StateForm form;
@@ -40,7 +45,7 @@ struct Stored {
   std::vector<float> decoded_by_kernel(Isa isa) const {
     std::vector<float> out(layout.rows * layout.columns);
     const auto coder = cpu::state_coder(form, DType::f32, cpu::Rounding::nearest, isa);
-    cpu::for_groups(layout, 0, layout.groups(), 0, [&](const cpu::StateGroup& group) {
+    cpu::for_groups(layout, 0, layout.groups(), by(0), [&](const cpu::StateGroup& group) {
       float buffer[cpu::kGroupElements];
       coder.decode(values.data(), extra.data(), group, buffer);
       std::memcpy(out.data() + group.element, buffer, group.count * sizeof(float));
@@ -53,7 +58,7 @@ struct Stored {
   void encode_by_kernel(const std::vector<float>& from, Isa isa, cpu::Rounding rounding,
                         std::uint64_t key = 0) {
     const auto coder = cpu::state_coder(form, DType::f32, rounding, isa);
-    cpu::for_groups(layout, 0, layout.groups(), key, [&](const cpu::StateGroup& group) {
+    cpu::for_groups(layout, 0, layout.groups(), by(key), [&](const cpu::StateGroup& group) {
       float buffer[cpu::kGroupElements] = {};
       std::memcpy(buffer, from.data() + group.element, group.count * sizeof(float));
       coder.encode(buffer, group, values.data(), extra.data());

@@ -13,7 +13,9 @@ UpdateRun::UpdateRun(const UpdateForms& forms, const Shape& shape, std::vector<W
                      cpu::Isa isa)
     : backend_(threads, kernels, isa) {
   program_.begin(Part::update);
+  weight_.name = "weight";
   weight_.parts = std::move(parts);
+  if (weight_.parts.empty()) weight_.parts = {{"weight", 0, shape}};
   weight_.shape = shape;
   weight_.value = add_state(program_, "w", shape, forms.weight, Role::weight);
   weight_.compute = forms.copy == DType::f32
@@ -26,7 +28,11 @@ UpdateRun::UpdateRun(const UpdateForms& forms, const Shape& shape, std::vector<W
   }
   scale_ = program_.persistent("scale", {1}, DType::f32, Role::input);
   skipped_ = program_.persistent("skipped", {1}, DType::f32, Role::input);
-  append(program_, weight_, scale_, skipped_);
+  program_.add_weight(weight_);
+  {
+    const Scope scope(program_, weight_.name);
+    append(program_, weight_, scale_, skipped_);
+  }
   BoundProgram bound(program_, backend_);
   Placement placement = separate_places(program_, bound);
   executor_ =

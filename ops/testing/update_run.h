@@ -27,6 +27,7 @@ class UpdateRun {
   using Append =
       std::function<void(Program&, const Weight&, Tensor gradient_scale, Tensor skipped)>;
 
+  // parts: none for one tensor of a checkpoint, "weight".
   UpdateRun(const UpdateForms& forms, const Shape& shape, std::vector<WeightPart> parts,
             const Append& append, std::span<const cpu::KernelEntry> kernels, int threads,
             cpu::Isa isa = cpu::isa());
