@@ -1,11 +1,25 @@
 #include "backends/cpu/isa.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <cstdlib>
 #include <string>
 
 #include "engine/base/error.h"
 
 namespace ingot::cpu {
+namespace {
+
+// Linux gives a process the registers of tiles when it asks for them: once, for all its threads,
+// also those that are there already. Older systems don't know the question.
+bool system_gives_tiles() {
+  constexpr long kAskForRegisters = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM
+  static const bool given = syscall(SYS_arch_prctl, kAskForRegisters, kTileData) == 0;
+  return given;
+}
+
+}  // namespace
 
 // __builtin_cpu_supports asks cpuid and, for AVX registers, whether the system saves them.
 bool supports(Isa isa) {
@@ -20,6 +34,10 @@ bool supports(Isa isa) {
     case Isa::v4_bf16:
       return v4 && __builtin_cpu_supports("avx512vnni") != 0 &&
              __builtin_cpu_supports("avx512bf16") != 0;
+    case Isa::amx:
+      return supports(Isa::v4_bf16) && __builtin_cpu_supports("amx-tile") != 0 &&
+             __builtin_cpu_supports("amx-bf16") != 0 && __builtin_cpu_supports("amx-int8") != 0 &&
+             system_gives_tiles();
   }
   return false;
 }
@@ -38,7 +56,7 @@ Isa choose() {
   }
   if (!found) {
     throw Error(ErrorCode::device, std::string("this CPU has no level '") + wanted + "'",
-                "environment variable INGOT_ISA", "use base, v3, v4 or v4_bf16, or unset it");
+                "environment variable INGOT_ISA", "use base, v3, v4, v4_bf16 or amx, or unset it");
   }
   return best;
 }
@@ -58,6 +76,8 @@ std::string_view isa_name(Isa isa) {
       return "v4";
     case Isa::v4_bf16:
       return "v4_bf16";
+    case Isa::amx:
+      return "amx";
     default:
       return "base";
   }

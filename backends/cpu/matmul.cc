@@ -1,9 +1,11 @@
 #include "backends/cpu/matmul.h"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <string>
 
+#include "backends/cpu/matmul_amx.h"
 #include "backends/cpu/matmul_parts.h"
 #include "backends/cpu/matmul_simd.h"
 #include "engine/base/error.h"
@@ -11,17 +13,8 @@
 namespace ingot::cpu {
 namespace {
 
-// Steps along the depth of a tile in 4-byte words. When A is used where it lies, up to
-// kLongestStep is one step.
-constexpr std::int64_t kStep = 256, kLongestStep = 1024;
 // B is packed and used in portions of this size: they stay in L3, and the workspace stays small.
 constexpr std::int64_t kPackedBytes = 8 << 20;
-
-// Unless B is deep, a product is done column by column: a thread packs some columns of B into its
-// own cache and multiplies many rows with them at once. So B is not written to memory and read
-// again. A transposed A is packed for each tile, so there this pays for groups of few tokens only,
-// with wider tiles.
-constexpr std::int64_t kOwnRows = 10 * kTileRows, kOwnColumns = 128, kOwnBytes = 256 << 10;
 
 [[noreturn]] void refuse(const char* what) {
   throw Error(ErrorCode::usage, what, "backends/cpu/matmul");
@@ -41,10 +34,31 @@ struct Matmul::Block : BlockOutput {
   std::int64_t panels, tiles;  // work to do
 };
 
+// What fits which cache.
+struct Matmul::Blocking {
+  // Steps along the depth of a tile in 4-byte words. When A is used where it lies, up to
+  // `longest_step` is one step.
+  std::int64_t step, longest_step;
+  // Unless B is deep, a product is done column by column: a thread packs some columns of B into its
+  // own cache and multiplies many rows with them at once. So B is not written to memory and read
+  // again. A transposed A is packed for each tile, so there this pays for groups of few tokens
+  // only, with wider tiles.
+  std::int64_t own_rows, own_columns, own_bytes;
+};
+
+const Matmul::Blocking& Matmul::blocking() const {
+  static constexpr Blocking kRegisters = {256, 1024, 10 * kTileRows, 128, 256 << 10};
+  static constexpr Blocking kAmx = {256, 256, 10 * kTileRows, 128, 256 << 10};
+  return amx_ != nullptr ? kAmx : kRegisters;
+}
+
 // Blocks whose packed B fits the workspace at the same time.
 struct Matmul::Batch : BlockBatch<Block> {};
 
-Matmul::Matmul(const MatmulSpec& spec, Isa isa) : spec_(spec), kernels_(&matmul_kernels(isa)) {
+Matmul::Matmul(const MatmulSpec& spec, Isa isa)
+    : spec_(spec),
+      kernels_(&matmul_kernels(isa)),
+      amx_(isa == Isa::amx && spec.a == DType::bf16 ? &amx::matmul_amx : nullptr) {
   MatmulSpec& s = spec_;
   if (s.rows < 1 || s.columns < 1 || s.depth < 1 || s.groups < 1 || s.threads < 1) {
     refuse("a matmul of size 0");
@@ -72,9 +86,8 @@ Matmul::Matmul(const MatmulSpec& spec, Isa isa) : spec_(spec), kernels_(&matmul_
   const std::int64_t width = round_up(s.columns, 16);
   if (!s.b_packed) {
     // Groups that split the depth: each may pad its own to whole words.
-    const std::int64_t all = s.a_transposed
-                                 ? (words_of(s.depth) + (pairs() ? s.groups : 0)) * width * 4
-                                 : packed_bytes();
+    const std::int64_t all =
+        s.a_transposed ? (words_of(s.depth) + s.groups * words_of(1)) * width * 4 : packed_bytes();
     const std::int64_t least = std::min(width, kPortionColumns) * words_of(s.depth) * 4;
     // Groups come one after the other: half of them at a time costs one more wait of the threads.
     const std::int64_t enough = s.groups > 1 ? std::min(kPackedBytes, all / 2) : kPackedBytes;
@@ -83,6 +96,7 @@ Matmul::Matmul(const MatmulSpec& spec, Isa isa) : spec_(spec), kernels_(&matmul_
   const std::int64_t tile_rows = std::min(kTileRows, round_up(s.rows, 16));
   const std::int64_t tile_columns = std::min(kTileColumns, width);
   const std::int64_t step = step_words(s.depth);
+  const std::int64_t own_bytes = blocking().own_bytes;
   if (prepares_a_) {
     const std::int64_t longest = std::min(step, words_of(s.depth));
     scratch_a_bytes_ =
@@ -91,7 +105,7 @@ Matmul::Matmul(const MatmulSpec& spec, Isa isa) : spec_(spec), kernels_(&matmul_
   if (words_of(s.depth) > step) scratch_sums_bytes_ = tile_rows * tile_columns * 4;
   if (!s.b_packed && (s.groups > 1 || !s.a_transposed)) {
     const std::int64_t bytes = own_columns() * words_of(s.depth) * 4;
-    if (s.a_transposed || bytes <= kOwnBytes) scratch_b_bytes_ = std::min(bytes, kOwnBytes);
+    if (s.a_transposed || bytes <= own_bytes) scratch_b_bytes_ = std::min(bytes, own_bytes);
     if (!s.a_transposed && scratch_b_bytes_ > 0) packed_capacity_ = 0;  // every tile packs its own
   }
   workspace_bytes_ = packed_capacity_ + s.threads * scratch_bytes();
@@ -105,19 +119,27 @@ Matmul Matmul::overwriting() const {
 
 bool Matmul::pairs() const { return spec_.a == DType::bf16 && kernels_->bf16_pairs; }
 
+std::int64_t Matmul::panel_columns() const {
+  return amx_ != nullptr ? amx_->panel : kernels_->panel;
+}
+
 std::int64_t Matmul::words_of(std::int64_t depth) const {
-  return pairs() ? divide_up(depth, 2) : depth;
+  const std::int64_t words = pairs() ? divide_up(depth, 2) : depth;
+  return amx_ != nullptr ? round_up(words, amx_->depth_unit) : words;
 }
 
 // A step's length depends on the depth alone, so that sums are cut at the same places always.
 std::int64_t Matmul::step_words(std::int64_t depth) const {
   const std::int64_t words = words_of(depth);
-  return !prepares_a_ && words <= kLongestStep ? std::max<std::int64_t>(words, 1) : kStep;
+  const Blocking& sizes = blocking();
+  return !prepares_a_ && words <= sizes.longest_step ? std::max<std::int64_t>(words, 1)
+                                                     : sizes.step;
 }
 
 // Most columns of a tile that packs its own part of B.
 std::int64_t Matmul::own_columns() const {
-  return std::min(round_up(spec_.columns, 16), spec_.a_transposed ? kTileColumns : kOwnColumns);
+  return std::min(round_up(spec_.columns, 16),
+                  spec_.a_transposed ? kTileColumns : blocking().own_columns);
 }
 
 std::int64_t Matmul::packed_bytes() const {
@@ -131,7 +153,7 @@ double Matmul::flops(std::int64_t a_rows) const {
 }
 
 void Matmul::pack(ThreadPool& pool, const void* b, void* packed) const {
-  const std::int64_t panels = divide_up(spec_.columns, kernels_->panel);
+  const std::int64_t panels = divide_up(spec_.columns, panel_columns());
   pool.parallel_for(panels * spec_.groups, [&](std::int64_t task, int) {
     const std::int64_t group = task / panels;
     Block block{};
@@ -144,13 +166,17 @@ void Matmul::pack(ThreadPool& pool, const void* b, void* packed) const {
 }
 
 void Matmul::pack_panel(const Block& block, std::int64_t panel) const {
-  const std::int64_t column = panel * kernels_->panel;
-  const std::int64_t columns = std::min(kernels_->panel, block.columns - column);
-  const auto kernel = pairs() ? kernels_->pack_pairs[spec_.b_transposed]
-                              : kernels_->pack_words[type_index(spec_.b)][spec_.b_transposed];
+  const std::int64_t column = panel * panel_columns();
+  const std::int64_t columns = std::min(panel_columns(), block.columns - column);
+  const std::int64_t width = round_up(columns, 16), words = words_of(block.depth);
+  std::byte* to = block.packed + column * words * 4;
+  const auto kernel = amx_ != nullptr ? amx_->pack_pairs[spec_.b_transposed]
+                      : pairs()       ? kernels_->pack_pairs[spec_.b_transposed]
+                                : kernels_->pack_words[type_index(spec_.b)][spec_.b_transposed];
   kernel(at(block.b, spec_.b, spec_.b_transposed ? column * spec_.b_stride : column),
-         spec_.b_stride, block.depth, columns, block.packed + column * words_of(block.depth) * 4,
-         round_up(columns, 16));
+         spec_.b_stride, block.depth, columns, to, width);
+  const std::int64_t there = pairs() ? divide_up(block.depth, 2) : block.depth;
+  std::memset(to + there * width * 4, 0, (words - there) * width * 4);
 }
 
 // The whole group, all columns; no tiles yet.
@@ -257,12 +283,12 @@ void Matmul::choose_tiles(Batch& batch, int threads) const {
     std::int64_t tiles = 0;
     for (int i = 0; i < batch.count; ++i) {
       Block& block = batch.blocks[i];
-      block.tile_rows = block.thin ? block.rows : block.own ? kOwnRows : rows;
+      block.tile_rows = block.thin ? block.rows : block.own ? blocking().own_rows : rows;
       block.tile_columns = block.thin  ? kThinColumns
                            : block.own ? std::min(columns, own_columns())
                                        : columns;
       block.panels =
-          block.packed == nullptr || spec_.b_packed ? 0 : divide_up(block.columns, kernels_->panel);
+          block.packed == nullptr || spec_.b_packed ? 0 : divide_up(block.columns, panel_columns());
       block.tiles =
           divide_up(block.rows, block.tile_rows) * divide_up(block.columns, block.tile_columns);
       tiles += block.tiles;
@@ -343,17 +369,18 @@ void Matmul::multiply_thin(const Block& block, std::int64_t tile) const {
 }
 
 void Matmul::pack_and_multiply(const Block& block, std::int64_t tile, std::byte* scratch) const {
-  const std::int64_t row_tiles = divide_up(block.rows, kOwnRows);
+  const std::int64_t own_rows = blocking().own_rows;
+  const std::int64_t row_tiles = divide_up(block.rows, own_rows);
   const std::int64_t column = tile / row_tiles * block.tile_columns;
   Block part = columns_of(block, column, std::min(block.tile_columns, block.columns - column));
   part.packed = scratch + scratch_a_bytes_ + scratch_sums_bytes_;
-  for (std::int64_t panel = 0; panel * kernels_->panel < part.columns; ++panel) {
+  for (std::int64_t panel = 0; panel * panel_columns() < part.columns; ++panel) {
     pack_panel(part, panel);
   }
   part.tile_rows = kTileRows;
-  constexpr std::int64_t kTiles = kOwnRows / kTileRows;
-  const std::int64_t first = tile % row_tiles * kTiles;
-  const std::int64_t last = std::min(first + kTiles, divide_up(block.rows, kTileRows));
+  const std::int64_t tiles = own_rows / kTileRows;
+  const std::int64_t first = tile % row_tiles * tiles;
+  const std::int64_t last = std::min(first + tiles, divide_up(block.rows, kTileRows));
   for (std::int64_t i = first; i < last; ++i) multiply_tile(part, i, scratch);
 }
 
@@ -377,9 +404,9 @@ void Matmul::multiply_tile(const Block& block, std::int64_t tile, std::byte* scr
     t.last = word + step >= words;
     place_a(block, row, first, scratch, t);
     t.b = block.packed + column * words * 4;
-    t.panel_bytes = kernels_->panel * words * 4;
+    t.panel_bytes = panel_columns() * words * 4;
     t.first_word = word;
-    kernels_->tile(t);
+    (amx_ != nullptr ? amx_->tile : kernels_->tile)(t);
   }
 }
 
@@ -396,7 +423,9 @@ void Matmul::place_a(const Block& block, std::int64_t row, std::int64_t first, s
   }
   t.a = scratch;
   t.a_packed = spec_.a_transposed;
-  if (spec_.a_transposed) {
+  if (amx_ != nullptr) {
+    amx_->pack_a(at(block.a, spec_.a, first * stride + row), stride, t.depth, t.rows, scratch);
+  } else if (spec_.a_transposed) {
     const std::int64_t width = round_up(t.rows, 16);
     const auto kernel =
         pairs() ? kernels_->pack_pairs[0] : kernels_->pack_words[type_index(spec_.a)][0];

@@ -5,7 +5,8 @@
 //   dx (+)= dy W         {rows = tokens, columns = in, depth = out}
 //   dW += dy^T x  (f32)  {rows = out, columns = in, depth = tokens, a_transposed, accumulate}
 //
-// How: our own register kernels (6 x 64 with AVX-512, 6 x 16 with AVX2) on packed panels of B,
+// How: our own register kernels (6 x 64 with AVX-512, 6 x 16 with AVX2; bf16 at level amx: 32 x 32
+// in tile registers, matmul_amx.h) on packed panels of B,
 // which each thread packs into its own cache unless B is deep or the depth is split among groups;
 // with up to 32 rows (decoding) B is read once, where it lies. Products of bf16 use vdpbf16ps where
 // the CPU has it; otherwise, and for f16, operands are widened to fp32 on the way. One Zen 4 core
@@ -29,6 +30,7 @@
 
 namespace ingot::cpu {
 
+struct MatmulAmx;
 struct MatmulKernels;
 struct MatmulTile;
 
@@ -88,8 +90,11 @@ class Matmul {
  private:
   struct Block;
   struct Batch;
+  struct Blocking;
 
   bool pairs() const;  // words of packed operands are pairs of bf16, else fp32
+  const Blocking& blocking() const;
+  std::int64_t panel_columns() const;  // of a full panel of B
   std::int64_t words_of(std::int64_t depth) const;
   std::int64_t step_words(std::int64_t depth) const;
   std::int64_t own_columns() const;
@@ -109,7 +114,8 @@ class Matmul {
 
   MatmulSpec spec_;
   const MatmulKernels* kernels_;
-  bool prepares_a_;  // A goes through a thread's scratch: transposed, or widened to fp32
+  const MatmulAmx* amx_;  // null: not for this product
+  bool prepares_a_;       // A goes through a thread's scratch: transposed, or widened to fp32
   std::int64_t packed_capacity_ = 0;
   std::int64_t scratch_a_bytes_ = 0, scratch_sums_bytes_ = 0, scratch_b_bytes_ = 0;
   std::int64_t workspace_bytes_ = 0;

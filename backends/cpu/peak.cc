@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "backends/cpu/kernel_clock.h"
+#include "backends/cpu/peak_amx.h"
 #include "backends/cpu/peak_simd.h"
 
 namespace ingot::cpu {
@@ -27,6 +28,8 @@ double best_gigabytes(std::size_t size, ThreadPool& pool, const Pass& pass) {
 using MultiplyAdd = double (*)(std::int64_t);
 
 MultiplyAdd multiply_add(DType type, Isa isa) {
+  if (isa == Isa::amx && type == DType::bf16) return amx::peak_amx.multiply_add_bf16;
+  if (isa == Isa::amx && type == DType::i8) return amx::peak_amx.multiply_add_int8;
   const PeakKernels& kernels = peak_kernels(isa);
   if (type == DType::i8) return kernels.multiply_add_int8;
   const bool bf16 = type == DType::bf16 && kernels.multiply_add_bf16 != nullptr;
@@ -39,14 +42,15 @@ double measured_peak_gflops(DType type, ThreadPool& pool, Isa isa) {
   const auto kernel = multiply_add(type, isa);
   if (kernel == nullptr) return 0;
   constexpr int kSlices = 20;
-  constexpr std::int64_t kIterations = 20000;  // some 0.1 ms
+  const bool tiles_of_amx = isa == Isa::amx && type != DType::f32 && type != DType::f16;
+  const std::int64_t iterations = tiles_of_amx ? 2000 : 20000;  // some 0.1 ms
   const std::int64_t tiles = 24L * pool.threads();
-  const double flops = kernel(1) * kIterations * static_cast<double>(tiles);
+  const double flops = kernel(1) * iterations * static_cast<double>(tiles);
   const KernelClock clock(pool.threads());
   double best = 0;
   for (int slice = 0; slice < kSlices; ++slice) {
     const double start = clock.seconds();
-    pool.parallel_for(tiles, [&](std::int64_t, int) { kernel(kIterations); });
+    pool.parallel_for(tiles, [&](std::int64_t, int) { kernel(iterations); });
     best = std::max(best, flops / (clock.seconds() - start));
   }
   return best * 1e-9;

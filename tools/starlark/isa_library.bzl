@@ -26,6 +26,10 @@ ISAS = {
     "v4_bf16": ["-march=x86-64-v4", "-mavx512vnni", "-mavx512bf16"] + _WIDE,  # 2020
 }
 
+# Kernels for tile registers, 2023, are files of their own: isas = ["amx"]. Else level amx has what
+# v4_bf16 has.
+_AMX = {"amx": ISAS["v4_bf16"] + ["-mamx-tile", "-mamx-bf16", "-mamx-int8"]}
+
 # g++ 12 warns about its own AVX-512 headers (fixed in 13), and about wide vector types in the ABI,
 # which only inlined functions pass here. Kernels may fuse a*b+c: each level rounds its own way.
 _COPTS = [
@@ -38,14 +42,14 @@ _COPTS = [
     "-Wno-psabi",
 ]
 
-def isa_library(name, kernels, hdrs, deps = [], **kwargs):
-    for isa, flags in ISAS.items():
+def isa_library(name, kernels, hdrs, deps = [], isas = ISAS.keys(), **kwargs):
+    for isa in isas:
         cc_library(
             name = name + "_" + isa,
             srcs = kernels,
             hdrs = hdrs,
             # After --copt on the command line, so these -march and -O win.
-            copts = _COPTS + flags,
+            copts = _COPTS + dict(ISAS, **_AMX)[isa],
             local_defines = ["INGOT_ISA=" + isa],
             visibility = ["//visibility:private"],
             deps = ["//backends/cpu:simd"] + deps,
@@ -53,12 +57,12 @@ def isa_library(name, kernels, hdrs, deps = [], **kwargs):
     cc_library(
         name = name,
         hdrs = hdrs,
-        deps = ["//backends/cpu:simd"] + deps + [":" + name + "_" + isa for isa in ISAS],
+        deps = ["//backends/cpu:simd"] + deps + [":" + name + "_" + isa for isa in isas],
         **kwargs
     )
     native.filegroup(
         name = name + "_archives",
-        srcs = [":%s_%s" % (name, isa) for isa in ISAS if isa != "base"],
+        srcs = [":%s_%s" % (name, isa) for isa in isas if isa != "base"],
     )
     native.sh_test(
         name = name + "_isa_leak_test",
