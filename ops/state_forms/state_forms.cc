@@ -71,14 +71,20 @@ constexpr int kLogOctaves = 40;
 struct LogBounds {
   std::int8_t low = 0, high = 0;
 
+  bool operator==(const LogBounds&) const = default;
+
   double step() const {  // of the binary logarithm, from one code to the next
     return static_cast<double>(high - low) / 254;
   }
 };
 
+// Of a group with a number that is not finite: all of it is NaN.
+constexpr LogBounds kPoison{127, -128};
+
 LogBounds log_bounds(std::span<const float> values) {
   float most = 0, least = INFINITY;
   for (const float v : values) {
+    if (!std::isfinite(v)) return kPoison;
     if (v <= 0) continue;
     most = std::max(most, v);
     least = std::min(least, v);
@@ -91,20 +97,25 @@ LogBounds log_bounds(std::span<const float> values) {
 }
 
 std::uint8_t log_code(float value, const LogBounds& bounds) {
-  if (value <= 0) return 0;
+  if (value <= 0 || bounds == kPoison) return 0;
   if (bounds.step() == 0) return 1;
   const double place = std::nearbyint((std::log2(double{value}) - bounds.low) / bounds.step());
   return static_cast<std::uint8_t>(1 + std::clamp(place, 0.0, 254.0));
 }
 
 float log_value(std::uint8_t code, const LogBounds& bounds) {
+  if (bounds == kPoison) return NAN;
   if (code == 0) return 0;
   return static_cast<float>(std::exp2(bounds.low + (code - 1) * bounds.step()));
 }
 
+// NaN where a number is not finite: as a scale it makes all of the group NaN.
 float largest_magnitude(std::span<const float> values) {
   float largest = 0;
-  for (const float v : values) largest = std::max(largest, std::fabs(v));
+  for (const float v : values) {
+    if (!std::isfinite(v)) return NAN;
+    largest = std::max(largest, std::fabs(v));
+  }
   return largest;
 }
 

@@ -10,6 +10,10 @@
 //                                                        of the logarithm between two powers of
 //                                                        two; code 0 is 0 and nothing else
 //
+// Where a number of a group is NaN or infinite all of the group decodes to NaN in the 8-bit forms,
+// of int8 and dynamic8 by a scale that is NaN, of log8 by the bounds (127, -128). The others keep
+// it.
+//
 // The 8-bit forms have extra numbers for each group of 128 elements along the last dimension (the
 // last of a row may be shorter), so a row needs nothing of another. memory.md C1, C2, C5.
 // log8's bounds are powers of two, so that they, and with them what the codes mean, stay the same

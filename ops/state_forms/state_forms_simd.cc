@@ -242,7 +242,8 @@ void decode_dynamic(const void* values, const void* extra, const StateGroup& gro
         bits_to_float((word & broadcast_int(0x007fffff)) | broadcast_int(0x3f800000)) - 1.0f;
     const I16 row = decade & broadcast_int(7);
     const F16 magnitude = fma(look_up(kWidth, row), fraction, look_up(kFirst, row)) * largest;
-    const F16 positive = select(place == zero(), zero(), magnitude);
+    const F16 none = broadcast(0.0f * largest);  // NaN of a group that is NaN
+    const F16 positive = select(place == zero(), none, magnitude);
     const F16 value = select(offset < I16{}, -positive, positive);
     store(out + i, n == kLanes ? value : select(lane_numbers() < broadcast_int(n), value, zero()));
   });
@@ -295,8 +296,9 @@ INGOT_SIMD I16 decade_of(F16 magnitude) {
 void encode_dynamic(const float* in, const StateGroup& group, void* values, void* extra) {
   std::uint8_t* codes = static_cast<std::uint8_t*>(values) + group.element;
   const float largest = amax_of(in, group.count);
-  static_cast<float*>(extra)[group.group] = largest;
-  const float inverse = largest >= 0x1p-126f ? 1.0f / largest : 0.0f;
+  const bool finite = largest <= 0x1.fffffep127f;
+  static_cast<float*>(extra)[group.group] = finite ? largest : __builtin_nanf("");
+  const float inverse = finite && largest >= 0x1p-126f ? 1.0f / largest : 0.0f;
   for_lanes(group.count, [&](int i, int n) {
     const F16 value = load(in + i);
     const F16 magnitude = abs(value) * inverse;
@@ -319,6 +321,8 @@ void encode_dynamic(const float* in, const StateGroup& group, void* values, void
 struct LogBounds {
   std::int8_t low, high;
 };
+constexpr LogBounds kPoison = {127, -128};
+INGOT_SIMD bool is_poison(LogBounds bounds) { return bounds.low > bounds.high; }
 constexpr int kLogOctaves = 40;
 constexpr float kLn2 = 0.693147181f;
 
@@ -371,12 +375,15 @@ INGOT_SIMD int exponent_of(float value) {  // -127 for subnormals
 
 LogBounds find_bounds(const float* in, int count) {
   F16 most = zero(), negated_least = broadcast(-__builtin_inff());
+  I16 spoilt{};
   for_lanes(count, [&](int i, int n) {
     const F16 value = load(in + i);
+    spoilt = spoilt | is_not_finite(value);
     const I16 counts = (value > zero()) & (lane_numbers() < broadcast_int(n));
     most = max(most, select(counts, value, zero()));
     negated_least = max(negated_least, select(counts, -value, broadcast(-__builtin_inff())));
   });
+  if (any(spoilt)) return kPoison;
   const float largest = horizontal_max(most);
   if (largest == 0) return {0, 0};
   int high = exponent_of(largest);
@@ -392,6 +399,10 @@ LogBounds find_bounds(const float* in, int count) {
 void decode_log(const void* values, const void* extra, const StateGroup& group, float* out) {
   const std::uint8_t* codes = static_cast<const std::uint8_t*>(values) + group.element;
   const LogBounds bounds = static_cast<const LogBounds*>(extra)[group.group];
+  if (is_poison(bounds)) {
+    for_lanes(group.count, [&](int i, int) { store(out + i, broadcast(__builtin_nanf(""))); });
+    return;
+  }
   const float step = step_of(bounds);
   for_lanes(group.count, [&](int i, int n) {
     const I16 code = load_bytes(codes + i, n);
@@ -405,6 +416,10 @@ void encode_log(const float* in, const StateGroup& group, void* values, void* ex
   std::uint8_t* codes = static_cast<std::uint8_t*>(values) + group.element;
   const LogBounds bounds = find_bounds(in, group.count);
   static_cast<LogBounds*>(extra)[group.group] = bounds;
+  if (is_poison(bounds)) {
+    for_lanes(group.count, [&](int i, int n) { store_bytes(codes + i, I16{}, n); });
+    return;
+  }
   const float step = step_of(bounds), inverse = 1.0f / power_of_two(bounds.low);
   const float per_step = step > 0 ? 1.0f / step : 0.0f;
   for_lanes(group.count, [&](int i, int n) {
