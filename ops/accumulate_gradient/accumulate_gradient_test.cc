@@ -61,8 +61,13 @@ double error_after(StateForm form, int micro_steps, int threads = 2) {
     ++state.step;
   }
   std::vector<float> values(count);
-  decode_state(form, layout_of(program, sum), executor.host(sum.values),
-               sum.extra ? executor.host(sum.extra) : nullptr, values);
+  std::vector<std::byte> sums(executor.bytes(sum.values)), residuals;
+  executor.read(sum.values, sums);
+  if (sum.extra) {
+    residuals.resize(executor.bytes(sum.extra));
+    executor.read(sum.extra, residuals);
+  }
+  decode_state(form, layout_of(program, sum), sums.data(), residuals.data(), values);
   double squares = 0, all = 0;
   for (std::int64_t i = 0; i < count; ++i) {
     squares += std::pow(values[i] - exact[i], 2);

@@ -85,8 +85,13 @@ double largest(std::span<const double> values) {
 
 }  // namespace
 
+OpCheck::OpCheck(DType dtype, Backend& backend) : dtype_(dtype), backend_(backend) {}
+
 OpCheck::OpCheck(DType dtype, std::span<const cpu::KernelEntry> kernels, int threads, cpu::Isa isa)
-    : dtype_(dtype), backend_(threads, cpu::join_kernels({kernels, cpu::add_cpu_kernels()}), isa) {}
+    : dtype_(dtype),
+      own_backend_(std::make_unique<cpu::CpuBackend>(
+          threads, cpu::join_kernels({kernels, cpu::add_cpu_kernels()}), isa)),
+      backend_(*own_backend_) {}
 
 OpCheck::~OpCheck() = default;
 

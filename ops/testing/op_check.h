@@ -33,8 +33,11 @@ struct Tolerance {
 
 class OpCheck {
  public:
-  explicit OpCheck(DType dtype, std::span<const cpu::KernelEntry> kernels, int threads = 2,
-                   cpu::Isa isa = cpu::isa());
+  // On any backend that has kernels of the op, of its gradients and of ops/add.
+  OpCheck(DType dtype, Backend& backend);
+  // On the CPU, with the kernels of the op under test.
+  OpCheck(DType dtype, std::span<const cpu::KernelEntry> kernels, int threads = 2,
+          cpu::Isa isa = cpu::isa());
   ~OpCheck();
 
   Program& program() { return program_; }
@@ -103,7 +106,8 @@ class OpCheck {
   DType dtype_;
   std::uint64_t random_state_ = 1;
   Program program_;
-  cpu::CpuBackend backend_;
+  std::unique_ptr<Backend> own_backend_;  // where none is given
+  Backend& backend_;
   std::vector<Leaf> leaves_;
   std::vector<Tensor> outputs_;
   std::vector<double> upstream_;

@@ -11,7 +11,17 @@ namespace ingot {
 UpdateRun::UpdateRun(const UpdateForms& forms, const Shape& shape, std::vector<WeightPart> parts,
                      const Append& append, std::span<const cpu::KernelEntry> kernels, int threads,
                      cpu::Isa isa)
-    : backend_(threads, kernels, isa) {
+    : UpdateRun(forms, shape, std::move(parts), append,
+                std::make_unique<cpu::CpuBackend>(threads, kernels, isa)) {}
+
+UpdateRun::UpdateRun(const UpdateForms& forms, const Shape& shape, std::vector<WeightPart> parts,
+                     const Append& append, std::unique_ptr<Backend> own_backend)
+    : UpdateRun(forms, shape, std::move(parts), append, *own_backend) {
+  own_backend_ = std::move(own_backend);
+}
+
+UpdateRun::UpdateRun(const UpdateForms& forms, const Shape& shape, std::vector<WeightPart> parts,
+                     const Append& append, Backend& backend) {
   program_.begin(Part::update);
   weight_.name = "weight";
   weight_.parts = std::move(parts);
@@ -33,27 +43,26 @@ UpdateRun::UpdateRun(const UpdateForms& forms, const Shape& shape, std::vector<W
     const Scope scope(program_, weight_.name);
     append(program_, weight_, scale_, skipped_);
   }
-  BoundProgram bound(program_, backend_);
+  BoundProgram bound(program_, backend);
   Placement placement = separate_places(program_, bound);
-  executor_ =
-      std::make_unique<Executor>(program_, std::move(bound), std::move(placement), backend_);
+  executor_ = std::make_unique<Executor>(program_, std::move(bound), std::move(placement), backend);
   scale_gradients_by(1);
 }
 
 void UpdateRun::step(const std::vector<float>& gradient) {
-  const StateLayout layout{1, static_cast<std::int64_t>(gradient.size())};
-  encode_state(weight_.gradient.form, layout, gradient, executor_->host(weight_.gradient.values),
-               nullptr);
+  encode(weight_.gradient, gradient);
   const std::array<double, kProgressCount> progress{static_cast<double>(updates_++)};
   executor_->write(program_.progress(), std::as_bytes(std::span(progress)));
   executor_->run(Part::update, state_);
 }
 
-void UpdateRun::set_weight(const std::vector<float>& values) {
-  const WeightState& state = weight_.value;
-  std::byte* extra = state.extra ? executor_->host(state.extra) : nullptr;
-  encode_state(state.form, layout_of(program_, state), values, executor_->host(state.values),
-               extra);
+void UpdateRun::set_weight(const std::vector<float>& values) { encode(weight_.value, values); }
+
+void UpdateRun::encode(const WeightState& state, const std::vector<float>& values) {
+  std::vector<std::byte> to_values = read(state.values), to_extra = read(state.extra);
+  encode_state(state.form, layout_of(program_, state), values, to_values.data(), to_extra.data());
+  executor_->write(state.values, to_values);
+  if (state.extra) executor_->write(state.extra, to_extra);
 }
 
 std::vector<float> UpdateRun::copy() const {
@@ -63,9 +72,15 @@ std::vector<float> UpdateRun::copy() const {
 std::vector<float> UpdateRun::decoded(const WeightState& state) const {
   const StateLayout layout = layout_of(program_, state);
   std::vector<float> values(layout.rows * layout.columns);
-  const std::byte* extra = state.extra ? executor_->host(state.extra) : nullptr;
-  decode_state(state.form, layout, executor_->host(state.values), extra, values);
+  decode_state(state.form, layout, read(state.values).data(), read(state.extra).data(), values);
   return values;
+}
+
+std::vector<std::byte> UpdateRun::read(Tensor t) const {
+  if (!t) return {};
+  std::vector<std::byte> host(executor_->bytes(t));
+  executor_->read(t, host);
+  return host;
 }
 
 std::string UpdateRun::bytes() const {
@@ -75,10 +90,9 @@ std::string UpdateRun::bytes() const {
         info.lifetime != Lifetime::persistent) {
       continue;
     }
-    std::string bytes(info.bytes(), '\0');
     const auto id = static_cast<int>(&info - program_.tensors().data());
-    executor_->read(program_.whole(id), std::as_writable_bytes(std::span(bytes)));
-    all += bytes;
+    const std::vector<std::byte> bytes = read(program_.whole(id));
+    all.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   }
   return all;
 }

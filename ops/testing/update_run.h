@@ -29,6 +29,9 @@ class UpdateRun {
 
   // parts: none for one tensor of a checkpoint, "weight".
   UpdateRun(const UpdateForms& forms, const Shape& shape, std::vector<WeightPart> parts,
+            const Append& append, Backend& backend);
+  // The same on the CPU, with the kernels of the update under test.
+  UpdateRun(const UpdateForms& forms, const Shape& shape, std::vector<WeightPart> parts,
             const Append& append, std::span<const cpu::KernelEntry> kernels, int threads,
             cpu::Isa isa = cpu::isa());
 
@@ -48,10 +51,14 @@ class UpdateRun {
 
  private:
   void set(Tensor t, float value) { executor_->write(t, std::as_bytes(std::span(&value, 1))); }
+  UpdateRun(const UpdateForms& forms, const Shape& shape, std::vector<WeightPart> parts,
+            const Append& append, std::unique_ptr<Backend> own_backend);
+  void encode(const WeightState& state, const std::vector<float>& values);
   std::vector<float> decoded(const WeightState& state) const;
+  std::vector<std::byte> read(Tensor t) const;  // nothing of no tensor
 
   Program program_;
-  cpu::CpuBackend backend_;
+  std::unique_ptr<Backend> own_backend_;  // where none is given
   Weight weight_;
   Tensor scale_, skipped_;
   StepState state_;
