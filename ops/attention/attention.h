@@ -37,7 +37,7 @@ Tensor attention(Program& program, const AttentionHeads& query, const AttentionH
                  const AttentionHeads& value, Tensor key_rope, const AttentionOptions& options);
 
 // attention           inputs q, k, v, key_rope?   outputs o, lse [tokens, query_heads] f32: the
-//                     natural logarithm of the softmax's denominator
+//                     logarithm to base 2 of the softmax's denominator
 // attention_backward  inputs q, k, v, key_rope?, o, lse, d_o   outputs dq, dk, dv, d_key_rope, each
 //                     optional; tensors that are one in forward are one here
 // Attributes: those of the options, {query,key,value}_{offset,stride,size}; backward

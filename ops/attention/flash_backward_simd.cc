@@ -17,7 +17,7 @@ struct UnitState {
   Word* gradient_columns;  // of the output: right [words(value size), 64]
   Word* gradient_pairs;    // right [words(64), value size]
   float* query_gradient;   // [key size, 64]
-  float* lse;              // [64], times log2 e
+  float* lse;              // [64], base 2
   float* delta;            // [64]
   std::int64_t head, first, count;
 };
@@ -123,7 +123,7 @@ void begin_unit(const FlashBackward<T>& task, std::int64_t index, UnitState& uni
     unit.lse[i] = unit.delta[i] = 0;
     if (i >= unit.count) continue;
     const std::int64_t token = unit.first + i;
-    unit.lse[i] = task.lse[token * task.lse_stride + unit.head] * kLog2E;
+    unit.lse[i] = task.lse[token * task.lse_stride + unit.head];
     unit.delta[i] = dot(task.output + token * task.output_stride + output_head,
                         gradient + i * task.output_gradient_stride, value_size);
   }

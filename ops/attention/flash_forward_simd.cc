@@ -176,7 +176,9 @@ void end_unit(const FlashForward<T>& task, const FlashQueries<T>& queries, UnitS
     const F16 sum = load(unit.sum + i);
     const I16 none = sum == zero();
     store(inverse + i, select(none, zero(), 1.0f / sum));
-    store(lse + i, fma(load(unit.maximum + i), broadcast(kLn2), log(sum)));
+    const F16 maximum = load(unit.maximum + i);
+    store(lse + i, queries.partial != nullptr ? fma(maximum, broadcast(kLn2), log(sum))
+                                              : fma(log(sum), broadcast(kLog2E), maximum));
   }
   for (int i = 0; i < queries.count; ++i) {
     const auto* row = (const float*)(layout.scratch + i * stride);

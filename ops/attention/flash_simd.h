@@ -41,7 +41,10 @@ struct FlashQueries {
   T* output;
   float* partial;
   std::int64_t output_stride;
-  float* lse;  // [count]: ln sum exp score, -infinity when no key is seen; may be null
+  // [count], log sum exp score, -infinity when no key is seen; may be null. Beside `partial` the
+  // natural logarithm, as partial outputs are combined; beside `output` that of base 2, as backward
+  // reads it: each is rounded once.
+  float* lse;
   std::int64_t lse_stride;
 };
 
@@ -79,7 +82,7 @@ struct FlashBackward {
   std::int64_t query_stride, query_head;  // heads lie *_head elements apart
   const T *output, *output_gradient;
   std::int64_t output_stride, output_gradient_stride, output_head;
-  const float* lse;
+  const float* lse;         // base 2
   std::int64_t lse_stride;  // heads are neighbours
   float scale;
   T* query_gradient;  // laid out like query; null: not wanted
