@@ -17,15 +17,27 @@ void extend(Interval& interval, const Interval& other) {
   interval.second = std::max(interval.second, other.second);
 }
 
-// All of these parts, and of every part that runs between two of them.
+// When the parts run: from their first action to their last.
+std::map<Part, Interval> times_of(std::span<const Action> schedule) {
+  std::map<Part, Interval> times;
+  for (std::size_t i = 0; i < schedule.size(); ++i) {
+    const auto at = static_cast<std::int64_t>(i);
+    extend(times.try_emplace(schedule[i].part, kNever).first->second, {at, at});
+  }
+  return times;
+}
+
+// All of these parts, and of every part that may run between two of them.
 Interval hull(const std::set<Part>& used, const std::map<Part, Interval>& parts,
-              std::span<const Action> schedule) {
-  Interval result = kNever;
-  for (const Part part : used) extend(result, parts.at(part));
-  const auto uses = [&](const Action& action) { return used.contains(action.part); };
-  const auto first = std::ranges::find_if(schedule, uses);
-  const auto last = std::find_if(schedule.rbegin(), schedule.rend(), uses).base();
-  for (auto action = first; action < last; ++action) extend(result, parts.at(action->part));
+              const std::map<Part, Interval>& times) {
+  Interval result = kNever, time = kNever;
+  for (const Part part : used) {
+    extend(result, parts.at(part));
+    if (const auto found = times.find(part); found != times.end()) extend(time, found->second);
+  }
+  for (const auto& [part, when] : times) {
+    if (when.first <= time.second && when.second >= time.first) extend(result, parts.at(part));
+  }
   return result;
 }
 
@@ -64,6 +76,7 @@ Lifetimes lifetimes(const Program& program, const BoundProgram* bound,
     }
   }
 
+  const std::map<Part, Interval> times = times_of(schedule);
   Lifetimes result;
   for (std::size_t id = 0; id < used.size(); ++id) {
     const TensorInfo& info = program.tensors()[id];
@@ -75,7 +88,7 @@ Lifetimes lifetimes(const Program& program, const BoundProgram* bound,
     } else if (life == kNever) {
       continue;
     } else if (info.lifetime == Lifetime::parts) {
-      life = hull(used_in.at(tensor), parts, schedule);
+      life = hull(used_in.at(tensor), parts, times);
     }
     const std::int64_t bytes = bound != nullptr ? bound->bytes(tensor) : info.bytes();
     result.owners.push_back({.tensor = tensor});

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/base/align.h"
+#include "memory/frames.h"
 #include "memory/lifetimes.h"
 #include "memory/packing/packing.h"
 #include "memory/timeline.h"
@@ -31,8 +32,9 @@ void describe_peak(const Program& program, const Lifetimes& lives, MemoryPlan& p
 
 }  // namespace
 
-MemoryPlan plan_memory(const Program& program, const BoundProgram& bound, bool reuse) {
-  Lifetimes lives = lifetimes(program, &bound);
+MemoryPlan plan_memory(const Program& program, const BoundProgram& bound, const Schedule& schedule,
+                       bool reuse) {
+  Lifetimes lives = lifetimes(program, &bound, schedule);
   if (!reuse) {
     for (Buffer& buffer : lives.buffers) {
       buffer.first = 0;
@@ -48,15 +50,25 @@ MemoryPlan plan_memory(const Program& program, const BoundProgram& bound, bool r
     const auto [tensor, op] = lives.owners[i];
     (tensor >= 0 ? placement.offsets[tensor] : placement.workspaces[op]) = packing.offsets[i];
   }
-  placement.bytes[static_cast<int>(Place::arena)] = packing.total_bytes;
+  FramePlan frames = plan_frames(program, bound, schedule);
+  plan.frame_bytes = frames.bytes;
+  placement.bytes[static_cast<int>(Place::arena)] = packing.total_bytes + frames.bytes;
+  placement.frames = std::move(frames.frames);
+  for (std::vector<std::int64_t>& block : placement.frames.places) {
+    for (std::int64_t& place : block) place += packing.total_bytes;
+  }
+  for (std::size_t id = 0; id < frames.offsets.size(); ++id) {
+    if (frames.offsets[id] >= 0) placement.offsets[id] = frames.offsets[id];
+  }
   std::int64_t& offloaded = placement.bytes[static_cast<int>(Place::offload)];
   for (std::size_t id = 0; id < placement.offsets.size(); ++id) {
     if (program.tensors()[id].place != Place::offload) continue;
     placement.offsets[id] = offloaded;
     offloaded += align_up(bound.bytes(static_cast<int>(id)), kOffloadAlignment);
   }
-  plan.lower_bound_bytes = packing.lower_bound_bytes;
+  plan.lower_bound_bytes = packing.lower_bound_bytes + frames.lower_bound_bytes;
   describe_peak(program, lives, plan);
+  plan.by_role[static_cast<int>(Role::activation)] += frames.bytes;
   return plan;
 }
 

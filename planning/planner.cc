@@ -100,7 +100,7 @@ class Planner {
     plan_.choices.pack_weights = compiled.packed_weights > 0;
     plan_.compiled = std::make_unique<TrainingProgram>(std::move(compiled));
     plan_.bound = std::make_unique<BoundProgram>(plan_.compiled->program, backend_);
-    plan_.memory = plan_memory(plan_.compiled->program, *plan_.bound);
+    plan_.memory = plan_memory(plan_.compiled->program, *plan_.bound, plan_.compiled->schedule);
     return plan_.fits();
   }
 

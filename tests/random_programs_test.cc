@@ -9,10 +9,9 @@
 #include "engine/numbers/random.h"
 #include "memory/plan.h"
 #include "planning/planner.h"
-#include "tests/learnable_batch.h"
 #include "tests/poison.h"
 #include "tests/tiny_run.h"
-#include "weights/initialize.h"
+#include "tests/training_outcome.h"
 
 namespace ingot {
 namespace {
@@ -71,36 +70,14 @@ RunConfig random_config(std::uint64_t seed) {
   return parse_run_config(text, "random", ".");
 }
 
-// Losses, norm and weights of two steps, as numbers and raw bytes.
-struct Outcome {
-  std::vector<double> numbers;
-  std::string weights;
-  bool operator==(const Outcome&) const = default;
-};
-
 Outcome outcome_of(const RunConfig& config, bool packed) {
   cpu::CpuBackend backend = tiny_backend(2);
   PlannedTraining plan = plan_training(config, backend);
-  if (!packed) plan.memory = plan_memory(plan.compiled->program, *plan.bound, /*reuse=*/false);
+  if (!packed) plan.memory = plan_memory(plan.compiled->program, *plan.bound, {}, /*reuse=*/false);
   TrainingEngine engine(std::move(plan), backend, config);
-  initialize_weights(engine.executor(), 1, 1);
-  engine.settings().learning_rate = 1e-2;
-  engine.settings().mtp_weight = 0.3;
   Poison poison(engine.executor());
   if (packed) engine.executor().set_observer(&poison);
-  Outcome outcome;
-  for (int step = 0; step < 2; ++step) {
-    const StepReport report = engine.step(
-        1, [step](auto tokens, auto targets) { learnable_batch(step, tokens, targets); });
-    outcome.numbers.insert(outcome.numbers.end(), {report.loss, report.grad_norm});
-  }
-  const Executor& executor = engine.executor();
-  for (const Weight& weight : executor.program().weights()) {
-    std::string bytes(executor.program().info(weight.value.values).bytes(), '\0');
-    executor.read(weight.value.values, std::as_writable_bytes(std::span(bytes)));
-    outcome.weights += bytes;
-  }
-  return outcome;
+  return outcome_of(engine, 1);
 }
 
 TEST(RandomPrograms, RunInAPackedArenaAsInOneWithoutReuse) {

@@ -49,7 +49,7 @@ std::string all_of(const Executor& executor, WeightState Weight::*which) {
 std::unique_ptr<TrainingEngine> make_engine(const RunConfig& config, Backend& backend,
                                             bool reuse = true) {
   PlannedTraining plan = plan_training(config, backend);
-  if (!reuse) plan.memory = plan_memory(plan.compiled->program, *plan.bound, /*reuse=*/false);
+  if (!reuse) plan.memory = plan_memory(plan.compiled->program, *plan.bound, {}, /*reuse=*/false);
   EXPECT_EQ(plan.memory.offload_bytes() > 0, config.memory.offload > OffloadPolicy::none);
   auto engine = std::make_unique<TrainingEngine>(std::move(plan), backend, config);
   initialize_weights(engine->executor(), 1, 1);

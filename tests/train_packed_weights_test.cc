@@ -44,7 +44,7 @@ PlannedTraining plan_of(const RunConfig& config, Backend& backend, const Options
     EXPECT_EQ(plan.compiled->packed_weights, 0);
   }
   if (!options.reuse)
-    plan.memory = plan_memory(plan.compiled->program, *plan.bound, /*reuse=*/false);
+    plan.memory = plan_memory(plan.compiled->program, *plan.bound, {}, /*reuse=*/false);
   return plan;
 }
 

@@ -1,5 +1,8 @@
 #include "engine/execution/executor.h"
 
+#include <algorithm>
+#include <map>
+#include <set>
 #include <stdexcept>
 #include <utility>
 
@@ -36,57 +39,96 @@ Executor::Executor(const Program& program, BoundProgram bound, Placement placeme
   for (const Op& op : program.ops()) ++starts[op.queue];
   queues_ = backend.open(starts);
   open_.resize(program.tickets());
-  std::size_t operands = 0;
-  for (const Op& op : program.ops()) operands += op.inputs.size() + op.outputs.size();
-  pointers_.reserve(operands);  // spans into it must stay valid
-  arguments_.reserve(program.ops().size());
-  const auto point = [this](const std::vector<Tensor>& tensors) {
-    const std::size_t first = pointers_.size();
-    for (const Tensor t : tensors) pointers_.push_back(t ? address(t) : nullptr);
-    return std::span<std::byte* const>(pointers_.data() + first, tensors.size());
-  };
-  const auto* step =
-      program.step() ? reinterpret_cast<const StepState*>(address(program.step())) : nullptr;
-  for (const Op& op : program.ops()) {
-    arguments_.push_back({.inputs = point(op.inputs),
-                          .outputs = point(op.outputs),
-                          .workspace = workspace(op),
-                          .step = op.kind->reads_step ? step : nullptr});
-  }
+  for (const Part part : program.parts()) parts_.push_back(operands_of(part));
   for (const Program::Constant& constant : program.constants()) {
     write(constant.tensor, constant.values);
   }
 }
 
-void Executor::run(Part part, const StepState& step, const Turn& turn) {
+Executor::Operands Executor::operands_of(std::span<const Op> ops, int micro_batch) const {
+  Operands result;
+  std::size_t count = 0;
+  for (const Op& op : ops) count += op.inputs.size() + op.outputs.size();
+  result.pointers.reserve(count);  // spans into it must stay valid
+  result.arguments.reserve(ops.size());
+  const auto point = [&](const std::vector<Tensor>& tensors) {
+    const std::size_t first = result.pointers.size();
+    for (const Tensor t : tensors) {
+      result.pointers.push_back(t ? address(t, micro_batch) : nullptr);
+    }
+    return std::span<std::byte* const>(result.pointers.data() + first, tensors.size());
+  };
+  const auto* step =
+      program_.step() ? reinterpret_cast<const StepState*>(address(program_.step(), 0)) : nullptr;
+  for (const Op& op : ops) {
+    result.arguments.push_back({.inputs = point(op.inputs),
+                                .outputs = point(op.outputs),
+                                .workspace = workspace(op),
+                                .step = op.kind->reads_step ? step : nullptr});
+  }
+  return result;
+}
+
+Executor::PartOperands Executor::operands_of(Part part) {
+  const std::span<const Op> ops = program_.ops(part);
+  PartOperands result{.part = part,
+                      .first_op = static_cast<std::size_t>(ops.data() - program_.ops().data())};
+  const Frames& frames = placement_.frames;
+  std::set<int> blocks;  // that the part uses
+  for (const Op& op : ops) {
+    for (const auto* operands : {&op.inputs, &op.outputs}) {
+      for (const Tensor t : *operands) {
+        if (t && program_.info(t).lifetime == Lifetime::frame) blocks.insert(frames.blocks[t.id]);
+      }
+    }
+  }
+  std::map<std::vector<std::int64_t>, std::size_t> tables;  // by the places of these blocks
+  for (int i = 0; i < frames.micro_batches(); ++i) {
+    std::vector<std::int64_t> places;
+    for (const int block : blocks) places.push_back(frames.places[block][i]);
+    const auto [table, is_new] = tables.try_emplace(std::move(places), result.tables.size());
+    if (is_new) result.tables.push_back(operands_of(ops, i));
+    result.by_micro_batch.push_back(table->second);
+  }
+  return result;
+}
+
+void Executor::run(const Action& action, const StepState& step, const Turn& turn) {
   if (const Tensor t = program_.step()) {
     queues_->upload(range(t), std::as_bytes(std::span(&step, 1)));
   }
-  const std::span<const Op> ops = program_.ops(part);
-  const std::size_t first = ops.data() - program_.ops().data();
-  for (std::size_t i = 0; i < ops.size(); ++i) {
-    if (!runs_in(ops[i].when, turn)) continue;
-    if (observer_ != nullptr) observer_->before(ops[i]);
-    start(ops[i], first + i, turn);
-    if (observer_ != nullptr) observer_->after(ops[i]);
+  const auto part = std::ranges::find(parts_, action.part, &PartOperands::part);
+  if (part == parts_.end()) return;
+  micro_batch_ = action.micro_batch;
+  // Only parts that use frames differ by the micro-batch, and those exist for all of them.
+  const std::size_t table =
+      part->tables.size() == 1 ? 0 : part->by_micro_batch.at(action.micro_batch);
+  const std::vector<KernelArguments>& arguments = part->tables[table].arguments;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const Op& op = program_.ops()[part->first_op + i];
+    if (!runs_in(op.when, turn)) continue;
+    if (observer_ != nullptr) observer_->before(op);
+    start(op, part->first_op + i, arguments[i], turn);
+    if (observer_ != nullptr) observer_->after(op);
   }
 }
 
-void Executor::start(const Op& op, std::size_t index, const Turn& turn) {
+void Executor::start(const Op& op, std::size_t index, const KernelArguments& arguments,
+                     const Turn& turn) {
   if (op.kind == &kWait) return queues_->await(open_[op.ticket]);
-  const Ticket ticket = queues_->enqueue(op.queue, bound_.kernel(index), arguments_[index], turn);
+  const Ticket ticket = queues_->enqueue(op.queue, bound_.kernel(index), arguments, turn);
   if (op.queue != kCompute) open_[op.ticket] = ticket;
 }
 
-Range Executor::range(Tensor t) const {
-  const std::int64_t offset = placement_.offsets[t.id];
+Range Executor::range(Tensor t, int micro_batch) const {
+  const std::int64_t offset = placement_.offset(t.id, micro_batch);
   if (offset < 0) throw std::logic_error(program_.info(t).name + " has no place in the arena");
   Memory* const memory = memories_[static_cast<int>(program_.info(t).place)].get();
   return {memory, offset, bytes(t)};
 }
 
-std::byte* Executor::address(Tensor t) const {
-  const Range place = range(t);
+std::byte* Executor::address(Tensor t, int micro_batch) const {
+  const Range place = range(t, micro_batch);
   return place.memory->address() + place.offset + t.column * size_of(program_.dtype(t));
 }
 
@@ -94,7 +136,7 @@ std::byte* Executor::host(Tensor t) const {
   if (!backend_.traits().host_visible) {
     throw std::logic_error(backend_.traits().name + " has memory of its own");
   }
-  return address(t);
+  return address(t, micro_batch_);
 }
 
 std::span<std::byte> Executor::workspace(const Op& op) const {

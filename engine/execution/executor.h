@@ -46,14 +46,19 @@ class Executor {
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 
-  // Gives the ops of one part to their queues, behind the upload of the step, and returns: nothing
+  // Gives the ops of a part to their queues, behind the upload of the step, and returns: nothing
   // here waits for the device. Allocates nothing.
-  void run(Part part, const StepState& step = {}, const Turn& turn = {});
+  void run(const Action& action, const StepState& step = {}, const Turn& turn = {});
+  void run(Part part, const StepState& step = {}, const Turn& turn = {}) {
+    run(Action{part}, step, turn);
+  }
   void set_observer(OpObserver* observer) { observer_ = observer; }
   void synchronize() const { queues_->synchronize(); }
 
-  // Where a whole tensor lies.
-  Range range(Tensor t) const;
+  // Where a whole tensor lies. Each micro-batch has its own of a tensor of Lifetime::frame: here
+  // and below that of this one.
+  void select_micro_batch(int micro_batch) { micro_batch_ = micro_batch; }
+  Range range(Tensor t) const { return range(t, micro_batch_); }
   // The address of its first element (of the view's first column); only where
   // DeviceTraits::host_visible.
   std::byte* host(Tensor t) const;
@@ -73,8 +78,23 @@ class Executor {
   std::span<std::byte> workspace(const Op& op) const;
 
  private:
-  std::byte* address(Tensor t) const;
-  void start(const Op& op, std::size_t index, const Turn& turn);
+  // Pointers to the operands of a part's ops, with its frames in one of their places.
+  struct Operands {
+    std::vector<std::byte*> pointers;
+    std::vector<KernelArguments> arguments;  // by op of the part
+  };
+  struct PartOperands {
+    Part part;
+    std::size_t first_op = 0;
+    std::vector<Operands> tables;
+    std::vector<std::size_t> by_micro_batch;  // which table
+  };
+
+  Range range(Tensor t, int micro_batch) const;
+  std::byte* address(Tensor t, int micro_batch) const;
+  PartOperands operands_of(Part part);
+  Operands operands_of(std::span<const Op> ops, int micro_batch) const;
+  void start(const Op& op, std::size_t index, const KernelArguments& arguments, const Turn& turn);
 
   const Program& program_;
   BoundProgram bound_;
@@ -84,8 +104,8 @@ class Executor {
   std::unique_ptr<Queues> queues_;  // ends before the memory that it works on
   std::vector<Ticket> open_;        // by the ticket of the start
   OpObserver* observer_ = nullptr;
-  std::vector<std::byte*> pointers_;        // all operands of all ops, in order
-  std::vector<KernelArguments> arguments_;  // by op
+  std::vector<PartOperands> parts_;
+  int micro_batch_ = 0;
 };
 
 }  // namespace ingot

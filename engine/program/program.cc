@@ -211,6 +211,14 @@ std::span<const Op> Program::ops(Part part) const {
   return {first, last};
 }
 
+std::vector<Part> Program::parts() const {
+  std::vector<Part> parts;
+  for (const Op& op : ops_) {
+    if (parts.empty() || parts.back() != op.part) parts.push_back(op.part);
+  }
+  return parts;
+}
+
 void Program::remove_ops(std::span<const std::size_t> sorted_indices) {
   std::size_t next = 0, kept = 0;
   for (std::size_t i = 0; i < ops_.size(); ++i) {

@@ -240,6 +240,7 @@ class Program {
   std::span<Op> ops() { return ops_; }
   // The ops of a part; empty when the program has no such part.
   std::span<const Op> ops(Part part) const;
+  std::vector<Part> parts() const;  // that have ops, in the order of the list
   void remove_ops(std::span<const std::size_t> sorted_indices);
   // For passes that write a new list of ops: takes all ops out; append(Op) puts one back as it is.
   std::vector<Op> take_ops() { return std::exchange(ops_, {}); }

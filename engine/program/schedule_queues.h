@@ -12,13 +12,16 @@ namespace ingot {
 // + 1 of its kind starts. 0: copies stay on compute, where they stand.
 void schedule_queues(Program& program, int ahead);
 
-// Whether the list with its queues gives what the list in order would, however the queues are
-// interleaved. Throws std::logic_error naming the ops when
+// Whether the parts, run in the order of the schedule (without one: in that of the list) with their
+// queues, give what they should, however the queues are interleaved. Throws std::logic_error naming
+// the ops when
 //   an op between a start and its wait writes what the start reads, or touches what it writes,
 //   a ticket has no start, no wait, or two of them, or is still open at the end of its part,
 //   a wait has other operands or other turns than its start,
 //   an op stands on a queue where its kind may not run,
-//   a transient tensor is read that no op of the same part wrote before.
-void check_program(const Program& program);
+//   a tensor is read that no op of the same part (of the same micro-batch, in a frame) wrote
+//   before, an op adds to the gradient of a weight before another begins the sum, or after its
+//   squares were left, or begins it again.
+void check_program(const Program& program, std::span<const Action> schedule = {});
 
 }  // namespace ingot

@@ -115,5 +115,58 @@ TEST(CheckProgram, RefusesToReadWhatNobodyWrote) {
   EXPECT_THROW(check_program(program), std::logic_error);
 }
 
+constexpr Part kForward0{PartKind::forward, 0}, kForward1{PartKind::forward, 1};
+constexpr Part kBackward1{PartKind::backward, 1}, kBackward0{PartKind::backward, 0};
+
+Tensor frame(Program& program, const char* name) {
+  return program.add_tensor({.name = name, .shape = {8}, .lifetime = Lifetime::frame});
+}
+
+TEST(CheckProgram, RefusesToReadFromAFrameWhatNobodyWroteForThisMicroBatch) {
+  Program program;
+  const Tensor x = frame(program, "x");
+  program.begin(kForward0);
+  program.append(kUse, {}, {x});
+  program.begin(kForward1);
+  program.append(kUse, {x}, {});
+  check_program(program, Schedule{{kForward0, 0}, {kForward0, 1}, {kForward1, 0}, {kForward1, 1}});
+  const Schedule too_early{{kForward0, 0}, {kForward1, 0}, {kForward1, 1}, {kForward0, 1}};
+  EXPECT_THROW(check_program(program, too_early), std::logic_error);
+}
+
+// The gradient of a weight that two chunks have: chunk 1 begins the sum.
+TEST(CheckProgram, RefusesToAddToAGradientBeforeItIsBegunOrToBeginItAgain) {
+  Program program;
+  const Tensor sum = program.persistent("sum", {8}, DType::f32, Role::gradient);
+  program.begin(kBackward1);
+  program.append(kUse, {}, {sum}, {{"first", 1}});
+  program.begin(kBackward0);
+  program.append(kUse, {}, {sum}, {{"first", 0}});
+  const Action last{kBackward1, 0}, first{kBackward0, 0};
+  check_program(program, Schedule{last, first, {kBackward1, 1}, {kBackward0, 1}});
+  check_program(program, Schedule{last, {kBackward1, 1}, first, {kBackward0, 1}});
+  EXPECT_THROW(check_program(program, Schedule{first, last}), std::logic_error);
+
+  program.ops()[1].attributes.set("first", 1);
+  EXPECT_THROW(check_program(program, Schedule{last, first}), std::logic_error);
+}
+
+TEST(CheckProgram, RefusesToAddToAGradientWhoseSquaresWereLeft) {
+  const OpKind kLeaves{.name = "leaves",
+                       .square_sums = [](const Shape&) { return std::int64_t{1}; }};
+  Program program;
+  const Tensor sum = program.persistent("sum", {8}, DType::f32, Role::gradient);
+  const Tensor squares = program.add_tensor(
+      {.name = "squares", .shape = {1}, .role = Role::gradient, .lifetime = Lifetime::parts});
+  program.begin(kBackward1);
+  program.append(kUse, {}, {sum}, {{"first", 1}});
+  program.begin(kBackward0);
+  program.append(kLeaves, {}, {sum, squares}, {{"first", 0}});
+  const Action last{kBackward1, 0}, first{kBackward0, 0};
+  check_program(program, Schedule{last, first, {kBackward1, 1}, {kBackward0, 1}});
+  const Schedule too_late{last, first, {kBackward0, 1}, {kBackward1, 1}};
+  EXPECT_THROW(check_program(program, too_late), std::logic_error);
+}
+
 }  // namespace
 }  // namespace ingot

@@ -7,10 +7,14 @@
 #include "compress/passes/int8_compute.h"
 #include "engine/program/autodiff.h"
 #include "engine/program/schedule_queues.h"
+#include "memory/frames.h"
 #include "memory/passes/packed_weights.h"
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/report/report.h"
 #include "optim/gradient_sums.h"
+#include "parallel/pipeline/cut_chunks.h"
+#include "parallel/pipeline/schedules.h"
+#include "parallel/pipeline/split_backward.h"
 
 namespace ingot {
 namespace {
@@ -177,9 +181,30 @@ void pack(Compilation& work) {
       pack_weights(work.program, micro_steps(work.config, work.options.batch));
 }
 
+void cut(Compilation& work) {
+  const auto steps = static_cast<int>(micro_steps(work.config, work.options.batch));
+  const auto ranks = static_cast<int>(work.options.chunks.size()) + 1;
+  cut_into_chunks(work.program, work.options.chunks);
+  work.result.schedule = ranks == 1 ? micro_step_schedule(steps)
+                                    : in_one_process(work.options.split_backward
+                                                         ? zero_bubble_h1(ranks, steps)
+                                                         : one_forward_one_backward(ranks, steps));
+}
+
+void split(Compilation& work) {
+  if (work.options.split_backward) split_backward(work.program);
+}
+
+void frames(Compilation& work) { mark_frames(work.program); }
+
 void schedule(Compilation& work) { schedule_queues(work.program, work.options.fetch_ahead); }
 
-void check(Compilation& work) { check_program(work.program); }
+void check(Compilation& work) {
+  const bool one_part = work.options.chunks.empty();  // a first, a middle and a last run say it all
+  const auto steps = static_cast<int>(std::ssize(work.result.schedule)) - 1;
+  check_program(work.program,
+                one_part ? micro_step_schedule(std::min(steps, 3)) : work.result.schedule);
+}
 
 struct Step {
   TrainingPass pass;
@@ -207,6 +232,9 @@ constexpr Step kSteps[] = {
     {{"chunk_heads", "heads of all parts are there; sets one number of each"}, chunk_heads},
     {{"offload", "fetches for all ops there are: after passes that make ops"}, offload_chosen},
     {{"pack_weights", "after offload: packs weights that stayed in the arena"}, pack},
+    {{"cut_into_chunks", "passes before it see one micro-step; pipelines run it in parts"}, cut},
+    {{"split_backward", "moves ops of parts that are complete"}, split},
+    {{"mark_frames", "all parts are there, with what they hand to one another"}, frames},
     {{"schedule_queues", "no op is made or moved after it but its waits"}, schedule},
     {{"check_program", "changes nothing; refuses what may not be run"}, check},
 };

@@ -39,6 +39,7 @@ struct TrainingProgram {
   ModelInputs evaluation_inputs;
   ModelLosses evaluation;
   std::optional<GenerationParts> generation;
+  Schedule schedule;  // of an update
   OffloadSet offload = OffloadSet::none;
   OptimizerState state = OptimizerState::fp32;
   std::int64_t head_chunk = 0;  // tokens whose logits exist at once
@@ -55,6 +56,9 @@ struct TrainingOptions {
   std::int64_t head_chunk = 0;  // 0: as the head's rule has it
   bool pack_weights = false;    // once a step, where that saves time
   int fetch_ahead = 0;          // how many copies of offloaded tensors start before their use
+  // As a pipeline of chunks of layers, all in this process: where each but the first begins.
+  std::vector<int> chunks = {};
+  bool split_backward = false;  // of chunks: gradients of weights apart, as ZB-H1 has them
   std::function<Learning(std::string_view weight)> learning = learn_everything;
   ObservePass observe = {};  // for `ingot plan --passes`
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <stdexcept>
 #include <utility>
 
 namespace ingot {
@@ -27,6 +28,18 @@ TrainingEngine::TrainingEngine(PlannedTraining plan, Backend& backend, const Run
       targets_(tokens_per_micro_step()),
       shifted_(tokens_per_micro_step()) {
   state_.seed = static_cast<std::uint64_t>(config.seed);
+  set_schedule(plan_.compiled->schedule);
+}
+
+void TrainingEngine::set_schedule(Schedule schedule) {
+  schedule_ = std::move(schedule);
+  turns_.clear();
+  for (std::size_t i = 0; i < schedule_.size(); ++i) turns_.push_back(turn_of(schedule_, i));
+}
+
+void TrainingEngine::run_action(std::size_t action) {
+  state_.micro_batch = schedule_[action].micro_batch;
+  executor_->run(schedule_[action], state_, turns_[action]);
 }
 
 void TrainingEngine::write_inputs(const ModelInputs& inputs, std::span<const std::int32_t> tokens,
@@ -49,7 +62,12 @@ void TrainingEngine::set_slot(std::string_view name, double value) {
 void TrainingEngine::begin_step(std::int64_t micro_steps) {
   micro_steps_now_ = micro_steps;
   state_.step = settings_.step;
-  state_.micro_batch = 0;
+  next_action_ = 0;
+  if (schedule_[0].part != Part::micro_step) {
+    if (micro_steps != micro_steps_) throw std::logic_error("a pipeline runs its whole schedule");
+  } else if (std::ssize(schedule_) != micro_steps + 1) {
+    set_schedule(micro_step_schedule(static_cast<int>(micro_steps)));
+  }
   state_.learning_rate = settings_.learning_rate;
   state_.loss_scale = settings_.loss_scale;
   state_.loss_limit = settings_.loss_limit;
@@ -72,10 +90,7 @@ void TrainingEngine::begin_step(std::int64_t micro_steps) {
 void TrainingEngine::micro_step(std::span<const std::int32_t> tokens,
                                 std::span<const std::int32_t> targets) {
   write_inputs(plan_.compiled->inputs, tokens, targets);
-  const Turn turn{.first = state_.micro_batch == 0,
-                  .last = state_.micro_batch + 1 == micro_steps_now_};
-  executor_->run(Part::micro_step, state_, turn);
-  ++state_.micro_batch;
+  run_action(next_action_++);
 }
 
 TrainingEngine::MicroStepLosses TrainingEngine::losses() const {
@@ -89,8 +104,7 @@ TrainingEngine::MicroStepLosses TrainingEngine::losses() const {
 }
 
 StepReport TrainingEngine::finish_step() {
-  state_.micro_batch = 0;
-  executor_->run(Part::update, state_);
+  run_action(schedule_.size() - 1);
   const Program& program = plan_.compiled->program;
   std::array<double, kReportSlots> reported{};
   executor_->read(program.report(), std::as_writable_bytes(std::span(reported)));
@@ -118,9 +132,15 @@ StepReport TrainingEngine::finish_step() {
 
 StepReport TrainingEngine::step(std::int64_t micro_steps, const NextBatch& next_batch) {
   begin_step(micro_steps);
-  for (std::int64_t micro = 0; micro < micro_steps; ++micro) {
-    next_batch(tokens_, targets_);
-    micro_step(tokens_, targets_);
+  int batches = 0;
+  for (std::size_t i = 0; i + 1 < schedule_.size(); ++i) {
+    if (schedule_[i].micro_batch == batches) {  // its first action
+      ++batches;
+      next_batch(tokens_, targets_);
+      executor_->select_micro_batch(schedule_[i].micro_batch);
+      write_inputs(plan_.compiled->inputs, tokens_, targets_);
+    }
+    run_action(i);
   }
   return finish_step();
 }

@@ -49,7 +49,7 @@ class TrainingEngine {
   StepSettings& settings() { return settings_; }
   StepReport step(std::int64_t micro_steps, const NextBatch& next_batch);
 
-  // The parts of step(), for those who look in between.
+  // The parts of step(), for those who look in between; not of a pipeline.
   void begin_step(std::int64_t micro_steps);
   void micro_step(std::span<const std::int32_t> tokens, std::span<const std::int32_t> targets);
   StepReport finish_step();
@@ -83,6 +83,8 @@ class TrainingEngine {
  private:
   void write_inputs(const ModelInputs& inputs, std::span<const std::int32_t> tokens,
                     std::span<const std::int32_t> targets);
+  void set_schedule(Schedule schedule);
+  void run_action(std::size_t action);
 
   PlannedTraining plan_;
   std::unique_ptr<Executor> executor_;
@@ -91,6 +93,9 @@ class TrainingEngine {
   StepSettings settings_;
   StepState state_;
   std::int64_t micro_steps_now_ = 1;  // of the step that has begun
+  Schedule schedule_;
+  std::vector<Turn> turns_;  // by action
+  std::size_t next_action_ = 0;
   std::vector<std::int32_t> tokens_, targets_, shifted_;
 };
 

@@ -1,0 +1,38 @@
+#include "tests/training_outcome.h"
+
+#include "tests/learnable_batch.h"
+#include "weights/initialize.h"
+
+namespace ingot {
+Outcome outcome_of(TrainingEngine& engine, std::int64_t micro_batches) {
+  Executor& executor = engine.executor();
+  initialize_weights(executor, 1, 1);
+  engine.settings().learning_rate = 1e-2;
+  engine.settings().mtp_weight = 0.3;
+  engine.settings().balance_weight = 0.01;
+  engine.settings().bias_update_rate = 0.001;
+  Outcome outcome;
+  std::uint64_t seed = 0;
+  for (int step = 0; step < 2; ++step) {
+    engine.settings().step = step;
+    const StepReport report = engine.step(micro_batches, [&](auto tokens, auto targets) {
+      learnable_batch(++seed, tokens, targets);
+    });
+    outcome.numbers.insert(outcome.numbers.end(),
+                           {report.loss, report.grad_norm, report.mtp_loss, report.auxiliary_loss,
+                            report.expert_load_max_over_mean});
+  }
+  const Program& program = executor.program();
+  for (int id = 0; id < std::ssize(program.tensors()); ++id) {
+    const TensorInfo& info = program.tensors()[id];
+    const bool kept = info.role == Role::weight || info.role == Role::master ||
+                      info.role == Role::optimizer_state;
+    if (!kept || info.lifetime != Lifetime::persistent) continue;
+    std::string bytes(executor.bytes(program.whole(id)), '\0');
+    executor.read(program.whole(id), std::as_writable_bytes(std::span(bytes)));
+    outcome.weights += bytes;
+  }
+  return outcome;
+}
+
+}  // namespace ingot

@@ -1,0 +1,20 @@
+// What two ways of running the same training must agree on, to the bit.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "training/steps/training_engine.h"
+
+namespace ingot {
+
+struct Outcome {
+  std::vector<double> numbers;  // of each step: loss, norm, and those of MTP and experts
+  std::string weights;          // and moments, after the last step, as bytes
+  bool operator==(const Outcome&) const = default;
+};
+
+// Two steps of so many micro-batches, from fresh weights.
+Outcome outcome_of(TrainingEngine& engine, std::int64_t micro_batches);
+
+}  // namespace ingot
