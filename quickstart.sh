@@ -9,7 +9,7 @@ cd "$(dirname "$0")"
 
 ./setup.sh
 echo "== building"
-bazel build --noshow_progress --ui_event_filters=-info //tools:ingot
+bazel build --config=release --noshow_progress --ui_event_filters=-info //tools:ingot
 ingot=bazel-bin/tools/ingot
 
 echo "== preparing text"

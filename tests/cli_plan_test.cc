@@ -98,7 +98,8 @@ TEST(Plan, ListsThePassesWithWhatEachMadeOfTheProgram) {
                        "build", "differentiate", "report_losses", "store_activations",
                        "sum_gradients", "append_update", "append_evaluation", "append_generation",
                        "mark_int8", "fuse_codes", "restore_weights", "chunk_heads", "offload",
-                       "pack_weights", "schedule_queues", "check_program"}));
+                       "pack_weights", "cut_into_chunks", "split_backward", "mark_frames",
+                       "schedule_queues", "check_program"}));
   EXPECT_EQ(before["lower_bound_bytes"], plan["lower_bound_bytes"]) << "of what is run";
 
   const ProcessResult text = run_ingot(arguments);

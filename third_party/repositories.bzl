@@ -55,29 +55,29 @@ def ingot_repositories():
         name = "xxhash",
         apt = "libxxhash-dev",
         files = {"/usr/include/xxhash.h": "include/xxhash.h"},
-        linkopts = ["-lxxhash"],
+        linkopts = ["-l:libxxhash.a"],
     )
     system_library(
         name = "pcre2",
         apt = "libpcre2-dev",
         files = {"/usr/include/pcre2.h": "include/pcre2.h"},
-        linkopts = ["-lpcre2-8"],
+        linkopts = ["-l:libpcre2-8.a"],
     )
     system_library(
         name = "zlib",
         apt = "zlib1g-dev",
         files = {"/usr/include/zlib.h": "include/zlib.h"},
-        linkopts = ["-lz"],
+        linkopts = ["-l:libz.a"],
     )
     system_library(
         name = "zstd",
         apt = "libzstd-dev",
         files = {"/usr/include/zstd.h": "include/zstd.h"},
-        linkopts = ["-lzstd"],
+        linkopts = ["-l:libzstd.a"],
     )
     system_library(
         name = "utf8proc",
         apt = "libutf8proc-dev",
         files = {"/usr/include/utf8proc.h": "include/utf8proc.h"},
-        linkopts = ["-lutf8proc"],
+        linkopts = ["-l:libutf8proc.a"],
     )

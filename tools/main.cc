@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <memory>
 #include <new>
 #include <string>
 #include <string_view>
@@ -14,11 +15,18 @@
 #include "engine/base/error.h"
 #include "engine/base/mistakes.h"
 #include "tools/command.h"
+#include "tools/manual/manual.h"
+#include "tools/manual/version.h"
 
 namespace ingot {
 namespace {
 
 void print_error(const char* line) { std::fprintf(stderr, "ingot: error: %s\n", line); }
+
+int print(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  return 0;
+}
 
 // What the parser says, with the word that is wrong where it only says that one is missing.
 Error usage_error(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
@@ -35,21 +43,34 @@ Error usage_error(const CLI::App& app, const CLI::ParseError& error, int argc, c
           near.empty() ? "see ingot --help-all" : "did you mean '" + std::string(near) + "'?"};
 }
 
+// What install.sh writes into files; --help does not list it.
+void add_manual(CLI::App& app, Command& command) {
+  app.add_subcommand("manual", "Prints the manual page")->group("")->callback([&] {
+    command = [&app] { return print(manual_page(app)); };
+  });
+  const auto shell = std::make_shared<std::string>();
+  CLI::App* completing = app.add_subcommand("completion", "Prints a shell's completion");
+  completing->group("")->add_option("SHELL", *shell, "bash or zsh")->required();
+  completing->callback([&app, &command, shell] {
+    command = [&app, shell] { return print(completion(app, *shell)); };
+  });
+}
+
 int run(int argc, char** argv) {
   CLI::App app{"ingot: trains DeepSeek-style transformers in the memory you have", "ingot"};
   app.require_subcommand(1);
   app.set_help_all_flag("--help-all", "Help for all commands");
+  app.set_version_flag("--version", version_text, "Version, commit, compiler and kernels");
   Command command;
   for (const auto add : {add_prepare, add_tokenize, add_plan, add_train, add_eval, add_generate,
                          add_import, add_export, add_verify, add_bench}) {
     add(app, command);
   }
+  add_manual(app, command);
   try {
     app.parse(argc, argv);
-  } catch (const CLI::CallForHelp& help) {
-    return app.exit(help);
-  } catch (const CLI::CallForAllHelp& help) {
-    return app.exit(help);
+  } catch (const CLI::Success& asked) {  // for help or the version
+    return app.exit(asked);
   } catch (const CLI::ParseError& error) {
     print_error(usage_error(app, error, argc, argv).what());
     return static_cast<int>(ErrorCode::usage);

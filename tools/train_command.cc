@@ -9,6 +9,7 @@
 #include "planning/budget.h"
 #include "tools/command.h"
 #include "tools/flag_checks.h"
+#include "tools/manual/version.h"
 #include "training/trainer.h"
 
 namespace ingot {
@@ -51,8 +52,8 @@ void add_train(CLI::App& app, Command& command) {
       }
       const auto backend = make_backend(config.device, options.threads);
       if (!flags->quiet) {
-        std::printf("ingot, built with g++ %s; %s\n%s\n", __VERSION__,
-                    backend->traits().name.c_str(), to_json(config).dump().c_str());
+        std::printf("ingot %s; %s\n%s\n", build_text().c_str(), backend->traits().name.c_str(),
+                    to_json(config).dump().c_str());
       }
       return ingot::train(config, options, *backend,
                           measured_peak_flops(config, *backend, options.threads));
