@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -25,12 +26,21 @@
 
 namespace ingot {
 
+// Bytes of tensors in one file of a checkpoint.
+inline constexpr std::uint64_t kCheckpointShardBytes = std::uint64_t{2} << 30;
+
+// Checkpoints that this process has seen to be good to the last byte, by the hash of their
+// manifests: they need not be read again to be counted on.
+using GoodCheckpoints = std::set<std::uint64_t>;
+
 struct CheckpointOptions {
-  std::uint64_t shard_limit = std::uint64_t{2} << 30;  // bytes of tensors in one file
+  std::uint64_t shard_limit = kCheckpointShardBytes;
   // Good checkpoints that stay, the new one included; 0 keeps all.
   std::size_t keep = 3;
   // False: as on a file system that cannot exchange two names (NFS). For tests.
   bool exchange_names = true;
+  // What is known to be good, and gets what is found to be; none: each save reads all that stay.
+  GoodCheckpoints* known_good = nullptr;
   // Told, in one line, about what could not be done but did not prevent the save.
   std::function<void(const std::string&)> warn = {};
 };
@@ -103,6 +113,8 @@ class CheckpointReader {
   const std::filesystem::path& path() const { return path_; }
   std::int64_t step() const { return manifest_.step; }
   std::uint64_t sequence() const { return manifest_.sequence; }
+  // What GoodCheckpoints knows it by.
+  std::uint64_t identity() const;
   // The whole manifest.json; the keys given to commit() are at its top level.
   const std::string& manifest_text() const { return manifest_.text; }
   // Names, sizes and hashes of its files.

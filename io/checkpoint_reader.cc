@@ -124,6 +124,8 @@ std::optional<CheckpointReader> CheckpointReader::find_newest_good(
   return std::nullopt;
 }
 
+std::uint64_t CheckpointReader::identity() const { return hash_of(manifest_.text); }
+
 const SafetensorsEntry* CheckpointReader::find(std::string_view name) const {
   const auto found = tensors_.find(name);
   return found == tensors_.end() ? nullptr : found->second;

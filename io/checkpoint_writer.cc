@@ -97,10 +97,18 @@ std::uint64_t next_sequence(const fs::path& directory) {
   return last + 1;
 }
 
+// Whether its files are there and have their sizes, and what is in them was right when this process
+// looked last. Throws when not.
+void check_good(const fs::path& checkpoint, GoodCheckpoints& good) {
+  const auto structure = CheckpointReader::open(checkpoint, Verify::structure);
+  if (good.count(structure.identity()) > 0) return;
+  good.insert(CheckpointReader::open(checkpoint).identity());
+}
+
 // Removes all but `keep` checkpoints: `newest`, verified a moment ago, and those saved last before
-// it. Only those that are intact now count, so a damaged one never takes the place of a good one.
+// it. Only those that are intact count, so a damaged one never takes the place of a good one.
 void prune(const fs::path& directory, const std::string& newest, std::size_t keep,
-           const std::function<void(const std::string&)>& warn) {
+           GoodCheckpoints& known_good, const std::function<void(const std::string&)>& warn) {
   const std::vector<std::string> names = CheckpointReader::list(directory);
   if (keep == 0 || names.size() <= keep) return;
   std::vector<std::tuple<std::uint64_t, std::int64_t, std::string>> older;
@@ -120,7 +128,7 @@ void prune(const fs::path& directory, const std::string& newest, std::size_t kee
       if (good == keep) {
         remove_checkpoint(directory / name);
       } else {
-        CheckpointReader::open(directory / name);
+        check_good(directory / name, known_good);
         ++good;
       }
     } catch (const std::exception& error) {
@@ -181,8 +189,10 @@ void CheckpointWriter::commit(std::string_view state_json) {
   manifest_.files.insert(manifest_.files.end(), shards_->files().begin(), shards_->files().end());
   manifest_.sequence = next_sequence(directory_);
   write_text_file(partial_ / kManifestFile, format_manifest(manifest_, state_json));
+  GoodCheckpoints known_to_nobody;
+  GoodCheckpoints& good = options_.known_good ? *options_.known_good : known_to_nobody;
   try {
-    CheckpointReader::open(partial_);
+    good.insert(CheckpointReader::open(partial_).identity());
   } catch (const Error& error) {
     throw Error(ErrorCode::device,
                 "a checkpoint does not read back as it was written: " + error.problem(),
@@ -192,7 +202,7 @@ void CheckpointWriter::commit(std::string_view state_json) {
   std::error_code ignored;
   fs::remove(directory_ / kLatestOfOldVersions, ignored);
   try {
-    prune(directory_, name_, options_.keep, [this](const std::string& line) { warn(line); });
+    prune(directory_, name_, options_.keep, good, [this](const std::string& line) { warn(line); });
   } catch (const std::exception& error) {
     warn(std::string("old checkpoints could not be removed: ") + error.what());
   }

@@ -8,14 +8,12 @@
 
 namespace ingot {
 
-ShardedWriter::ShardedWriter(std::filesystem::path folder, std::vector<TensorDeclaration> tensors,
-                             std::uint64_t shard_limit, const ShardName& name_of,
-                             std::map<std::string, std::string> metadata)
-    : folder_(std::move(folder)), metadata_(std::move(metadata)) {
-  std::set<std::string_view> names;
+std::vector<std::vector<TensorDeclaration>> deal_to_shards(std::vector<TensorDeclaration> tensors,
+                                                           std::uint64_t shard_limit) {
+  std::set<std::string> names;
   std::vector<std::vector<TensorDeclaration>> shards(1);
   std::uint64_t filled = 0;
-  for (const TensorDeclaration& tensor : tensors) {
+  for (TensorDeclaration& tensor : tensors) {
     if (!names.insert(tensor.name).second) {
       throw Error(ErrorCode::usage, "a tensor to be saved has the name of another", tensor.name);
     }
@@ -25,13 +23,23 @@ ShardedWriter::ShardedWriter(std::filesystem::path folder, std::vector<TensorDec
       filled = 0;
     }
     filled += bytes;
-    tensor_bytes_ += bytes;
-    shards.back().push_back(tensor);
+    shards.back().push_back(std::move(tensor));
   }
+  for (std::vector<TensorDeclaration>& shard : shards) shard = in_file_order(std::move(shard));
+  return shards;
+}
+
+ShardedWriter::ShardedWriter(std::filesystem::path folder, std::vector<TensorDeclaration> tensors,
+                             std::uint64_t shard_limit, const ShardName& name_of,
+                             std::map<std::string, std::string> metadata)
+    : folder_(std::move(folder)), metadata_(std::move(metadata)) {
+  std::vector<std::vector<TensorDeclaration>> shards =
+      deal_to_shards(std::move(tensors), shard_limit);
   for (std::size_t i = 0; i < shards.size(); ++i) {
     files_.push_back({.name = name_of(i, shards.size())});
     shard_begin_.push_back(order_.size());
-    for (TensorDeclaration& tensor : in_file_order(std::move(shards[i]))) {
+    for (TensorDeclaration& tensor : shards[i]) {
+      tensor_bytes_ += bytes_of(tensor);
       order_.push_back(std::move(tensor));
       shard_of_.push_back(i);
     }

@@ -22,13 +22,18 @@ struct WrittenFile {
   std::uint64_t xxh3 = 0;
 };
 
+// Tensors dealt to files in the order given, those of each file in the order of their bytes. A file
+// is closed before it would exceed `shard_limit` bytes of values, but has one tensor at least.
+// Error(usage) when two have one name, or a shape is impossible.
+std::vector<std::vector<TensorDeclaration>> deal_to_shards(std::vector<TensorDeclaration> tensors,
+                                                           std::uint64_t shard_limit);
+
 class ShardedWriter {
  public:
   // The file name of shard `index` (from 0) of `count`.
   using ShardName = std::function<std::string(std::size_t index, std::size_t count)>;
 
-  // Tensors are dealt to shards in the order given; a shard is closed before it would exceed
-  // `shard_limit` bytes of values, but has one tensor at least. The folder must exist.
+  // Tensors go where deal_to_shards() says. The folder must exist.
   ShardedWriter(std::filesystem::path folder, std::vector<TensorDeclaration> tensors,
                 std::uint64_t shard_limit, const ShardName& name_of,
                 std::map<std::string, std::string> metadata = {});

@@ -159,6 +159,10 @@ std::string memory_report(const PlannedTraining& plan) {
                   std::string(name_of(plan.choices.offload)).c_str(),
                   mib(plan.memory.offload_bytes()));
   }
+  if (plan.snapshot_bytes > 0) {
+    append_format(text, "  %-20s %10.1f   a copy that saves are written from while steps go on\n",
+                  "snapshot", mib(plan.snapshot_bytes));
+  }
   if (plan.step_seconds > 0) append_format(text, "  predicted step: %.3f s\n", plan.step_seconds);
   append_format(text, "  %-20s %10.1f   with the process itself, of a budget of %.1f\n",
                 "predicted peak", mib(plan.predicted_peak_bytes()), mib(plan.budget_bytes));
@@ -208,6 +212,7 @@ std::string memory_report_json(const PlannedTraining& plan,
       {"arena_bytes", memory.arena_bytes()},
       {"lower_bound_bytes", memory.lower_bound_bytes},
       {"breakdown", breakdown},
+      {"snapshot_bytes", plan.snapshot_bytes},
       {"predicted_peak_rss_bytes", plan.predicted_peak_bytes()},
       {"predicted_step_seconds",
        plan.step_seconds > 0 ? nlohmann::json(plan.step_seconds) : nlohmann::json()},

@@ -42,13 +42,18 @@ struct PlannedTraining {
   MemoryPlan memory;
   std::int64_t budget_bytes = 0;
   std::int64_t process_bytes = 0;  // besides the arena: program, libraries, kernels
-  double step_seconds = 0;         // predicted; 0: not estimated
+  // Besides both, a copy of what is saved, so that saves are written while steps go on: where the
+  // run saves on its way and the budget has that left. 0: none.
+  std::int64_t snapshot_bytes = 0;
+  double step_seconds = 0;  // predicted; 0: not estimated
   // What became of the plan that a checkpoint recorded, as a line; "" where there was none.
   std::string of_record;
   std::vector<RejectedPlan> rejected;
   std::vector<OtherBudget> other_budgets;  // 1 GiB less and more, when time was predicted
 
-  std::int64_t predicted_peak_bytes() const { return memory.arena_bytes() + process_bytes; }
+  std::int64_t predicted_peak_bytes() const {
+    return memory.arena_bytes() + process_bytes + snapshot_bytes;
+  }
   bool fits() const { return predicted_peak_bytes() <= budget_bytes; }
 };
 

@@ -9,6 +9,7 @@
 #include "planning/budget.h"
 #include "planning/machine/calibration.h"
 #include "planning/machine/disk_speed.h"
+#include "weights/checkpoint_saver.h"
 
 namespace ingot {
 namespace {
@@ -43,11 +44,21 @@ class Planner {
     if (!take_recorded() && !take_simple()) search();
     if (costs_) plan_.step_seconds = step_seconds(config_, *plan_.compiled, *costs_);
     if (start_.predict_time) look_at_other_budgets();
+    plan_.snapshot_bytes = snapshot_that_fits();
     return std::move(plan_);
   }
 
  private:
   std::int64_t room(std::int64_t budget) const { return budget - plan_.process_bytes; }
+
+  // Where there is no room saves pass through a small buffer, which the process' own part has.
+  std::int64_t snapshot_that_fits() const {
+    const std::int64_t every = config_.checkpoint.every;
+    if (every == 0 || every >= config_.schedule.steps)
+      return 0;  // none but the last: nothing waits
+    const std::int64_t bytes = snapshot_bytes(plan_.compiled->program);
+    return plan_.predicted_peak_bytes() + bytes <= plan_.budget_bytes ? bytes : 0;
+  }
 
   void use_costs() {
     if (costs_) return;

@@ -10,6 +10,7 @@
 #include "tests/learnable_batch.h"
 #include "tests/tiny_run.h"
 #include "weights/checkpoint.h"
+#include "weights/checkpoint_saver.h"
 #include "weights/initialize.h"
 
 namespace ingot {

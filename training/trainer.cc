@@ -60,7 +60,7 @@ class Trainer {
   [[noreturn]] void diverged();
   void between_steps();
   void validate();
-  void save();
+  RunCheckpoints::State state_to_save();
   std::int64_t tokens_per_step();
   bool due(std::int64_t every) const { return every > 0 && state_.step % every == 0; }
 
@@ -71,14 +71,14 @@ class Trainer {
   double flops_per_token_;
   std::int64_t last_step_;
   RunLog log_;
-  RunCheckpoints checkpoints_;
+  std::optional<RunTokenizer> tokenizer_;
+  RunCheckpoints checkpoints_;  // behind what a save under way may still read
   Dataset train_data_;
   std::optional<Dataset> validation_data_;
   std::optional<CheckpointReader> found_;  // what to resume from, until that is done
   std::unique_ptr<TrainingEngine> engine_;
   std::optional<Loader> loader_;
   std::optional<Evaluation> validation_;
-  std::optional<RunTokenizer> tokenizer_;
   TrainingEngine::NextBatch next_batch_;
   TrainerState state_;
   StepHealth health_;
@@ -122,6 +122,7 @@ Trainer::Trainer(const RunConfig& config, const TrainOptions& options, Backend& 
 // Gives a plan its memory, and everything the size of its micro-batch.
 void Trainer::use_plan(PlannedTraining plan) {
   engine_ = std::make_unique<TrainingEngine>(std::move(plan), backend_, config_);
+  checkpoints_.use(engine_.get());
   fastest_step_seconds_ = kNever;
   loader_.emplace(train_data_, LoaderOptions{.micro_batch = engine_->compiled().batch,
                                              .seed = static_cast<std::uint64_t>(config_.seed)});
@@ -247,12 +248,12 @@ void Trainer::validate() {
   if (validation_) log_.validation(state_.step, validation_->losses().mean());
 }
 
-void Trainer::save() {
+RunCheckpoints::State Trainer::state_to_save() {
   health_.save_to(state_);
   const TrainingEngine::Handover progress = engine_->progress();
   state_.updates = progress.updates;
   state_.previous_norm = progress.previous_norm;
-  checkpoints_.save(*engine_, state_, config_, tokenizer_->json());
+  return {state_, config_, tokenizer_->json()};
 }
 
 // Goes on with the same weights, data and schedule in another amount of memory. Two arenas may be
@@ -264,9 +265,10 @@ void Trainer::replan(const BudgetChange& change) {
   try {
     plan = plan_training(
         config, backend_,
-        {.held_bytes = engine_->executor().arena_bytes(), .system_root = options_.system_root});
+        {.held_bytes = engine_->executor().arena_bytes() + checkpoints_.snapshot_bytes(),
+         .system_root = options_.system_root});
   } catch (const Error& error) {
-    save();  // nothing is lost, whatever becomes of the old plan
+    checkpoints_.save(state_to_save());  // nothing is lost, whatever becomes of the old plan
     // The system kills what exceeds its limit: better to leave, and to say why.
     if (change.lowered_limit && engine_->plan().predicted_peak_bytes() > *change.lowered_limit) {
       throw Error(error.code(),
@@ -279,9 +281,10 @@ void Trainer::replan(const BudgetChange& change) {
     return;
   }
   log_.say("the memory budget changed; so far:\n" + memory_report(engine_->plan()));
-  save();
+  checkpoints_.save(state_to_save());
   profile_.reset();  // it looks at the old program
   validation_.reset();
+  checkpoints_.use(nullptr);
   engine_.reset();
   config_ = std::move(config);
   use_plan(std::move(*plan));
@@ -304,7 +307,8 @@ void Trainer::between_steps() {
   const bool profiled = profile_ && profile_->steps() == kProfiledSteps;
   const bool validating = due(config_.log.validate_every);
   const bool sampling = due(config_.log.sample_every);
-  const bool saving = due(config_.checkpoint.every);
+  checkpoints_.look();
+  const bool saving = due(config_.checkpoint.every) || checkpoints_.is_retry_due();
   if (profiled) {
     profile_->report(log_);
     profile_.reset();
@@ -314,7 +318,7 @@ void Trainer::between_steps() {
     log_.say("--- sample at step " + std::to_string(state_.step) + "\n" +
              tokenizer_->sample(*engine_, config_, state_.step) + "\n---");
   }
-  if (saving) save();
+  if (saving) checkpoints_.begin_save(state_to_save());
   if (profiled || validating || sampling || saving) timer_.restart();
 }
 
@@ -347,7 +351,7 @@ int Trainer::run() {
   if (profile_ && profile_->steps() > 0) profile_->report(log_);  // a run that ended earlier
   const bool ended = signals.stop() == 0 && timer_.steps() > 0;
   if (ended && config_.log.validate_every > 0 && !due(config_.log.validate_every)) validate();
-  save();
+  checkpoints_.save(state_to_save());
   const std::string doubt =
       doubt_prediction(engine_->plan(), config_, backend_, fastest_step_seconds_);
   if (!doubt.empty()) log_.say(doubt);

@@ -19,22 +19,6 @@
 
 namespace ingot {
 
-struct SaveOptions {
-  std::filesystem::path directory;
-  std::int64_t keep = 3;       // 0: all
-  std::string tokenizer_json;  // copied into the checkpoint unless empty
-  std::function<void(const std::string&)> warn;
-};
-
-// Writes DIRECTORY/step_XXXXXXXX. sections: of the manifest, besides what manifest_text() writes.
-// Throws Error(diverged), and writes nothing, when a weight is not finite; Error(device) when the
-// disk refuses.
-void save_checkpoint(const Executor& executor, std::int64_t step, const RunConfig& config,
-                     const nlohmann::json& sections, const SaveOptions& options);
-
-// Bytes of tensors in a checkpoint of this program.
-std::uint64_t checkpoint_bytes(const Program& program);
-
 // Reads weights and, if the program trains, moments (zero when the checkpoint has none). Throws
 // Error(data) when a tensor is missing or has another shape. set: the one whose weights are read;
 // without it those that save_checkpoint() writes, or the model where nothing learns.

@@ -10,6 +10,7 @@
 
 #include "backends/cpu/cpu_backend.h"
 #include "io/test_folder.h"
+#include "weights/checkpoint_saver.h"
 #include "weights/initialize.h"
 #include "weights/weight_copy.h"
 

@@ -5,9 +5,18 @@
 #include "weights/initialize.h"
 
 namespace ingot {
+namespace {
+
+// Nothing is saved here: no memory for that.
+RunConfig without_saves(RunConfig config) {
+  config.checkpoint.every = 0;
+  return config;
+}
+
+}  // namespace
 
 SyntheticTraining::SyntheticTraining(const RunConfig& config, Backend& backend, int threads)
-    : engine_(plan_training(config, backend), backend, config),
+    : engine_(plan_training(without_saves(config), backend), backend, config),
       vocabulary_(static_cast<std::uint32_t>(config.model.vocab_size)) {
   initialize_weights(engine_.executor(), static_cast<std::uint64_t>(config.seed), threads);
   engine_.settings().learning_rate = config.optimizer.learning_rate;

@@ -10,6 +10,11 @@
 #include "training/steps/trainer_state.h"
 
 namespace ingot {
+namespace {
+
+constexpr std::chrono::minutes kFirstRetry{1}, kLastRetry{32};
+
+}  // namespace
 
 RunCheckpoints::RunCheckpoints(const RunConfig& config, const RunLog& log)
     : directory_(config.checkpoint.directory),
@@ -17,6 +22,13 @@ RunCheckpoints::RunCheckpoints(const RunConfig& config, const RunLog& log)
       keep_(config.checkpoint.keep),
       steps_(config.schedule.steps),
       log_(log) {}
+
+RunCheckpoints::~RunCheckpoints() {
+  try {
+    if (const std::exception_ptr failure = settle()) warn_of_failure(failure);
+  } catch (...) {  // the run ends for another reason, which is told
+  }
+}
 
 void RunCheckpoints::keep_others_out() {
   if (lock_.take(directory_)) return;
@@ -33,6 +45,7 @@ std::optional<CheckpointReader> RunCheckpoints::find(const std::string& resume) 
         });
     if (found) {
       saved_step_ = found->step();
+      known_good_.insert(found->identity());
     } else if (!CheckpointReader::list(directory_).empty()) {
       throw Error(ErrorCode::data, "every checkpoint of this run is damaged", directory_.string(),
                   "remove them to start again, or name another with --resume");
@@ -61,22 +74,92 @@ void RunCheckpoints::require_room(const Program& program) const {
                      copies == 1 ? "a checkpoint" : std::to_string(copies) + " checkpoints");
 }
 
-void RunCheckpoints::save(TrainingEngine& engine, const TrainerState& state,
-                          const RunConfig& config, const std::string& tokenizer_json) {
-  if (saved_step_ == state.step) return;
-  const auto start = std::chrono::steady_clock::now();
-  const nlohmann::json sections = {{"plan", to_json(record_of(engine.compiled()))},
-                                   {"trainer", to_json(state)}};
-  save_checkpoint(engine.executor(), state.step, config, sections,
-                  {.directory = directory_,
-                   .keep = keep_,
-                   .tokenizer_json = tokenizer_json,
-                   .warn = [this](const std::string& line) { log_.say("warning: " + line); }});
-  saved_step_ = state.step;
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  char line[64];
-  std::snprintf(line, sizeof line, " in %.1f s", took.count());
-  log_.say("saved " + path_of(state.step).string() + line);
+void RunCheckpoints::use(TrainingEngine* engine) {
+  saver_.reset();
+  engine_ = engine;
+  if (engine == nullptr) return;
+  const std::int64_t snapshot = engine->plan().snapshot_bytes;
+  saver_ = std::make_unique<CheckpointSaver>(engine->compiled().program, snapshot);
+  if (snapshot > 0 && !saver_->has_snapshot()) {
+    log_.say(
+        "warning: the system has no memory for the copy that saves are written from: the "
+        "steps wait for the disk at each");
+  }
+}
+
+std::int64_t RunCheckpoints::snapshot_bytes() const {
+  return saver_->has_snapshot() ? saver_->staging_bytes() : 0;
+}
+
+void RunCheckpoints::start(const State& state) {
+  const nlohmann::json sections = {{"plan", to_json(record_of(engine_->compiled()))},
+                                   {"trainer", to_json(state.trainer)}};
+  saving_step_ = state.trainer.step;
+  saver_->start(engine_->executor(), saving_step_, state.config, sections,
+                {.directory = directory_,
+                 .keep = keep_,
+                 .tokenizer_json = state.tokenizer_json,
+                 .known_good = &known_good_});
+}
+
+// Waits for the save under way, if there is one, and says that it is there; else gives its failure.
+std::exception_ptr RunCheckpoints::settle() {
+  if (!saver_ || !saver_->is_under_way()) return nullptr;
+  const SaveResult result = saver_->result();
+  for (const std::string& line : result.warnings) log_.say("warning: " + line);
+  if (result.failure) return result.failure;
+  saved_step_ = result.step;
+  retry_after_ = std::chrono::minutes(0);
+  char line[96];
+  std::snprintf(line, sizeof line, " in %.1f s, the steps waited %.2f s", result.seconds,
+                result.stalled_seconds);
+  log_.say("saved " + path_of(result.step).string() + line);
+  return nullptr;
+}
+
+// The weights are in memory, and the disk may be well again in a minute.
+void RunCheckpoints::warn_of_failure(const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::device && error.code() != ErrorCode::data) throw;
+    retry_after_ = std::clamp(2 * retry_after_, kFirstRetry, kLastRetry);
+    retry_at_ = std::chrono::steady_clock::now() + retry_after_;
+    log_.say("warning: step " + std::to_string(saving_step_) + " is not saved, " + error.what() +
+             "; the run goes on and tries again in " + std::to_string(retry_after_.count()) +
+             " min");
+  }
+}
+
+void RunCheckpoints::look() {
+  if (!saver_->has_result()) return;
+  if (const std::exception_ptr failure = settle()) warn_of_failure(failure);
+}
+
+bool RunCheckpoints::is_retry_due() const {
+  return retry_after_.count() > 0 && !saver_->is_under_way() &&
+         std::chrono::steady_clock::now() >= retry_at_;
+}
+
+void RunCheckpoints::begin_save(const State& state) {
+  if (saver_->is_under_way()) {
+    if (saving_step_ == state.trainer.step) return;
+    if (!saver_->has_result()) {
+      log_.say("step " + std::to_string(saving_step_) +
+               " is still being saved: the next save waits for it");
+    }
+    if (const std::exception_ptr failure = settle()) warn_of_failure(failure);
+  }
+  if (saved_step_ != state.trainer.step) start(state);
+}
+
+void RunCheckpoints::save(const State& state) {
+  std::exception_ptr failure = settle();
+  if (failure && saving_step_ != state.trainer.step) warn_of_failure(failure);
+  if (saved_step_ == state.trainer.step) return;
+  start(state);
+  failure = settle();
+  if (failure) std::rethrow_exception(failure);
 }
 
 std::filesystem::path RunCheckpoints::path_of(std::int64_t step) const {
