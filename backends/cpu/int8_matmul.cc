@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backends/cpu/int8_matmul_amx.h"
 #include "backends/cpu/int8_matmul_blocks.h"
 #include "backends/cpu/int8_matmul_simd.h"
 #include "backends/cpu/int8_thin_simd.h"
@@ -20,6 +21,8 @@ constexpr std::int64_t kLongestBlock = 1 << 16;  // 255 * 127 * 65536 < 2^31
 Int8Matmul::Int8Matmul(const Int8MatmulSpec& spec, Isa isa)
     : spec_(spec),
       kernels_(&int8_matmul_kernels(isa)),
+      amx_(isa == Isa::amx ? &amx::int8_matmul_amx : nullptr),
+      panel_(amx_ != nullptr ? amx_->panel : kernels_->panel),
       thin_(&int8_thin_kernels(isa)),
       words_(&matmul_kernels(isa)),
       quantizer_(&quantizer_kernels(isa)) {
@@ -54,8 +57,7 @@ Int8Matmul::Int8Matmul(const Int8MatmulSpec& spec, Isa isa)
                              for_b(std::min(s.columns, kPortionColumns), s.depth);
   capacity_ = round_up(std::min(all + 64 * s.groups, std::max(kPackedA + kPackedB, least)), 64);
   if (s.b_transposed)
-    scratch_bytes_ = kernels_->panel * a_row_bytes(s.depth) +
-                     round_up(kernels_->panel * blocks_of(s.depth) * 4, 64);
+    scratch_bytes_ = panel_ * a_row_bytes(s.depth) + round_up(panel_ * blocks_of(s.depth) * 4, 64);
   workspace_bytes_ = capacity_ + s.threads * scratch_bytes_;
 }
 
@@ -166,6 +168,8 @@ Int8Matmul::Block Int8Matmul::part_of(const Block& whole, std::int64_t row, std:
 // Cuts the batch into tiles, smaller ones where there would be few for the threads.
 void Int8Matmul::choose_tiles(Batch& batch, int threads) const {
   std::int64_t rows = kTileRows, columns = kTileColumns;
+  // A turned panel begins at every 16 rows.
+  const std::int64_t fewest = amx_ != nullptr ? 2 * kCellRows : kCellRows;
   while (true) {
     std::int64_t tiles = 0;
     for (int i = 0; i < batch.count; ++i) {
@@ -176,7 +180,7 @@ void Int8Matmul::choose_tiles(Batch& batch, int threads) const {
           divide_up(block.rows, block.tile_rows) * divide_up(block.columns, block.tile_columns);
       tiles += block.tiles;
     }
-    if (tiles >= 8 * threads || rows == 24) return;
+    if (tiles >= 8 * threads || rows == fewest) return;
     if (columns > 64) {
       columns /= 2;
     } else {
@@ -267,7 +271,7 @@ void Int8Matmul::multiply(const Block& block, std::int64_t tile) const {
   t.b_scales = block.packed_b.scales(column);
   t.b_corrections = block.packed_b.corrections(column);
   t.output = output_at(s, block, row, column);
-  kernels_->tile(t);
+  (amx_ != nullptr ? amx_->tile : kernels_->tile)(t);
 }
 
 }  // namespace ingot::cpu

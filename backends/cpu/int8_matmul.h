@@ -13,7 +13,8 @@
 // of time and follows outliers better.
 //
 // How: u8 x s8 instructions (AVX-512 VNNI); A's codes get 128 added on the fly, which corrections
-// made from B take off again, exactly. Without VNNI: 16-bit products, nothing saturates. Blocks of
+// made from B take off again, exactly. Without VNNI: 16-bit products, nothing saturates. At level
+// amx tile instructions of signed codes: the same bits as with VNNI. Blocks of
 // A (up to 4 MiB) and B (8 MiB) are quantized and packed into the workspace before each portion.
 //
 // The bits depend on the shape and the level alone. A NaN or infinity makes NaN of the row or
@@ -29,6 +30,7 @@
 
 namespace ingot::cpu {
 
+struct Int8MatmulAmx;
 struct Int8MatmulKernels;
 struct Int8ThinKernels;
 struct QuantizerKernels;
@@ -107,6 +109,8 @@ class Int8Matmul {
 
   Int8MatmulSpec spec_;
   const Int8MatmulKernels* kernels_;
+  const Int8MatmulAmx* amx_;  // null: not at this level
+  std::int64_t panel_;        // columns of a full panel of B
   const Int8ThinKernels* thin_;
   const MatmulKernels* words_;  // packs 4-byte words
   const QuantizerKernels* quantizer_;

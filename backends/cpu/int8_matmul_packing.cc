@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "backends/cpu/int8_matmul.h"
+#include "backends/cpu/int8_matmul_amx.h"
 #include "backends/cpu/int8_matmul_blocks.h"
 #include "backends/cpu/int8_matmul_simd.h"
 #include "backends/cpu/matmul_simd.h"
@@ -17,7 +18,7 @@ std::int64_t Int8Matmul::blocks_of(std::int64_t depth) const {
 
 // Columns of B that are packed as one item.
 std::int64_t Int8Matmul::b_item_columns() const {
-  return spec_.product.b_transposed ? kernels_->panel : kInt8Stripe;
+  return spec_.product.b_transposed ? panel_ : kInt8Stripe;
 }
 
 // An odd number of cache lines, so that neighbouring rows fall into different sets.
@@ -91,10 +92,15 @@ void Int8Matmul::pack_a_columns(const MatmulOperands& call, const Block& block,
   const MatmulSpec& s = spec_.product;
   const std::int64_t row = item * kTileRows, rows = std::min(kTileRows, block.rows - row);
   const Panels panels = block.a_panels();
+  const auto turn = [&] {
+    if (amx_ == nullptr) return;
+    amx_->turn(panels.codes(row), panels.words, spec_.block / 4, round_up(rows, 16));
+  };
   if (spec_.a_coded) {
     kernels_->pack_codes(reinterpret_cast<const std::int8_t*>(block.a) + row, s.a_stride,
                          block.depth, rows, panels.codes(row));
     std::fill_n(panels.scales(row), round_up(rows, 16) * panels.blocks, 1.0f);
+    turn();
     return;
   }
   Int8Columns columns{};
@@ -111,6 +117,7 @@ void Int8Matmul::pack_a_columns(const MatmulOperands& call, const Block& block,
   columns.first_row = block.a_row;
   columns.first_column = block.a_column + row;
   kernels_->pack_columns[type_index(s.a)](columns);
+  turn();
 }
 
 void Int8Matmul::pack_b(const Block& block, std::int64_t item, std::byte* scratch) const {
@@ -126,12 +133,12 @@ void Int8Matmul::pack_b(const Block& block, std::int64_t item, std::byte* scratc
 // panel word by word.
 void Int8Matmul::pack_b_rows(const Block& block, std::int64_t item, std::byte* scratch) const {
   const MatmulSpec& s = spec_.product;
-  const std::int64_t column = item * kernels_->panel;
-  const std::int64_t columns = std::min(kernels_->panel, block.columns - column);
+  const std::int64_t column = item * panel_;
+  const std::int64_t columns = std::min(panel_, block.columns - column);
   const std::int64_t row_bytes = a_row_bytes(block.depth), blocks = block.packed_b.blocks;
   const std::int64_t width = round_up(columns, 16);
   auto* codes = reinterpret_cast<std::int8_t*>(scratch);
-  auto* scales = reinterpret_cast<float*>(scratch + kernels_->panel * row_bytes);
+  auto* scales = reinterpret_cast<float*>(scratch + panel_ * row_bytes);
   float* to_scales = block.packed_b.scales(column);
   for (std::int64_t i = 0; i < columns; ++i) {
     std::int8_t* row = codes + i * row_bytes;
@@ -162,7 +169,7 @@ void Int8Matmul::pack_b_columns(const Block& block, std::int64_t item) const {
   columns.columns = std::min<std::int64_t>(kInt8Stripe, block.columns - column);
   columns.row_scales = spec_.a_coded && s.a_transposed ? block.scales : nullptr;
   columns.block = spec_.block;
-  columns.panel = kernels_->panel;
+  columns.panel = panel_;
   columns.codes = block.packed_b.codes(column);
   columns.scales = block.packed_b.scales(column);
   kernels_->pack_columns[type_index(s.b)](columns);
@@ -171,8 +178,8 @@ void Int8Matmul::pack_b_columns(const Block& block, std::int64_t item) const {
 void Int8Matmul::correct(const Block& block, std::int64_t item) const {
   const std::int64_t first = item * b_item_columns();
   const std::int64_t last = std::min(block.columns, first + b_item_columns());
-  for (std::int64_t column = first; column < last; column += kernels_->panel) {
-    const std::int64_t columns = std::min(kernels_->panel, last - column);
+  for (std::int64_t column = first; column < last; column += panel_) {
+    const std::int64_t columns = std::min(panel_, last - column);
     kernels_->correct(block.packed_b.codes(column), block.packed_b.words, spec_.block / 4,
                       round_up(columns, 16), block.packed_b.corrections(column));
   }

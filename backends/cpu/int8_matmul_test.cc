@@ -375,6 +375,26 @@ TEST(Int8Matmul, GroupsOfACodedBAreProductsOfTheirOwn) {
   });
 }
 
+TEST(Int8Matmul, TilesOfAmxGiveTheBitsOfVectors) {
+  if (!supports(Isa::amx)) GTEST_SKIP() << "not on this CPU";
+  for (const auto& [rows, columns, depth] : kSizes) {
+    for (const std::int64_t block : {0, 32, 96, 128}) {
+      for (int layout = 0; layout < 3; ++layout) {
+        Int8MatmulSpec spec = layout == 2 ? weight_gradient(rows, columns, depth, block)
+                                          : forward(rows, columns, depth, block);
+        spec.product.b_transposed = layout == 0;
+        spec.product.accumulate = depth % 2 == 0;
+        spec.product.bias = layout < 2;
+        const Operands operands(spec);
+        for (const int threads : {1, 3}) {
+          EXPECT_EQ(operands.run(threads, Isa::amx), operands.run(2, Isa::v4_bf16))
+              << rows << " x " << columns << " x " << depth << ", blocks of " << block;
+        }
+      }
+    }
+  }
+}
+
 // More than one portion of A (4 MiB) and of B (8 MiB), and more groups than one batch takes.
 TEST(Int8Matmul, APackedBGivesTheSameBits) {
   const std::vector<std::int32_t> bounds = {0, 3, 3, 70};

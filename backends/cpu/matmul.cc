@@ -34,11 +34,13 @@ struct Matmul::Block : BlockOutput {
   std::int64_t panels, tiles;  // work to do
 };
 
-// What fits which cache.
+// What of a product fits which cache.
 struct Matmul::Blocking {
   // Steps along the depth of a tile in 4-byte words. When A is used where it lies, up to
   // `longest_step` is one step.
   std::int64_t step, longest_step;
+  // Largest tile of C.
+  std::int64_t tile_rows, tile_columns;
   // Unless B is deep, a product is done column by column: a thread packs some columns of B into its
   // own cache and multiplies many rows with them at once. So B is not written to memory and read
   // again. A transposed A is packed for each tile, so there this pays for groups of few tokens
@@ -47,8 +49,11 @@ struct Matmul::Blocking {
 };
 
 const Matmul::Blocking& Matmul::blocking() const {
-  static constexpr Blocking kRegisters = {256, 1024, 10 * kTileRows, 128, 256 << 10};
-  static constexpr Blocking kAmx = {256, 256, 10 * kTileRows, 128, 256 << 10};
+  static constexpr Blocking kRegisters = {256, 1024,     kTileRows, kTileColumns, 10 * kTileRows,
+                                          128, 256 << 10};
+  // The sums of a tile, and of a step A and B, in 2 MiB of L2: with tiles of registers what comes
+  // from beyond it is what products wait for.
+  static constexpr Blocking kAmx = {256, 256, 4 * kTileRows, 512, 8 * kTileRows, 512, 1 << 20};
   return amx_ != nullptr ? kAmx : kRegisters;
 }
 
@@ -93,8 +98,8 @@ Matmul::Matmul(const MatmulSpec& spec, Isa isa)
     const std::int64_t enough = s.groups > 1 ? std::min(kPackedBytes, all / 2) : kPackedBytes;
     packed_capacity_ = std::min(all, round_up(std::max(enough, least), 64));
   }
-  const std::int64_t tile_rows = std::min(kTileRows, round_up(s.rows, 16));
-  const std::int64_t tile_columns = std::min(kTileColumns, width);
+  const std::int64_t tile_rows = std::min(blocking().tile_rows, round_up(s.rows, 16));
+  const std::int64_t tile_columns = std::min(blocking().tile_columns, width);
   const std::int64_t step = step_words(s.depth);
   const std::int64_t own_bytes = blocking().own_bytes;
   if (prepares_a_) {
@@ -139,7 +144,7 @@ std::int64_t Matmul::step_words(std::int64_t depth) const {
 // Most columns of a tile that packs its own part of B.
 std::int64_t Matmul::own_columns() const {
   return std::min(round_up(spec_.columns, 16),
-                  spec_.a_transposed ? kTileColumns : blocking().own_columns);
+                  spec_.a_transposed ? blocking().tile_columns : blocking().own_columns);
 }
 
 std::int64_t Matmul::packed_bytes() const {
@@ -278,12 +283,13 @@ Matmul::Block Matmul::columns_of(const Block& whole, std::int64_t column,
 
 // Cuts the batch into tiles, smaller ones where there would be few for the threads.
 void Matmul::choose_tiles(Batch& batch, int threads) const {
-  std::int64_t rows = kTileRows, columns = kTileColumns;
+  std::int64_t rows = blocking().tile_rows, columns = blocking().tile_columns;
+  std::int64_t own_rows = blocking().own_rows;
   while (true) {
     std::int64_t tiles = 0;
     for (int i = 0; i < batch.count; ++i) {
       Block& block = batch.blocks[i];
-      block.tile_rows = block.thin ? block.rows : block.own ? blocking().own_rows : rows;
+      block.tile_rows = block.thin ? block.rows : block.own ? own_rows : rows;
       block.tile_columns = block.thin  ? kThinColumns
                            : block.own ? std::min(columns, own_columns())
                                        : columns;
@@ -293,11 +299,18 @@ void Matmul::choose_tiles(Batch& batch, int threads) const {
           divide_up(block.rows, block.tile_rows) * divide_up(block.columns, block.tile_columns);
       tiles += block.tiles;
     }
-    if (tiles >= 8 * threads || rows == 24) return;
-    if (columns > 64) {
-      columns /= 2;
+    if (rows == kCellRows) return;
+    if (amx_ != nullptr) {
+      if (tiles >= 4 * threads) return;
+      if (rows > 2 * kTileRows || (columns <= 256 && rows > kTileRows) || columns <= 64) {
+        rows /= 2;
+        own_rows = std::max(own_rows / 2, kTileRows);
+      } else {
+        columns /= 2;
+      }
     } else {
-      rows /= 2;
+      if (tiles >= 8 * threads) return;
+      (columns > 64 ? columns : rows) /= 2;
     }
   }
 }
@@ -369,8 +382,7 @@ void Matmul::multiply_thin(const Block& block, std::int64_t tile) const {
 }
 
 void Matmul::pack_and_multiply(const Block& block, std::int64_t tile, std::byte* scratch) const {
-  const std::int64_t own_rows = blocking().own_rows;
-  const std::int64_t row_tiles = divide_up(block.rows, own_rows);
+  const std::int64_t row_tiles = divide_up(block.rows, block.tile_rows);
   const std::int64_t column = tile / row_tiles * block.tile_columns;
   Block part = columns_of(block, column, std::min(block.tile_columns, block.columns - column));
   part.packed = scratch + scratch_a_bytes_ + scratch_sums_bytes_;
@@ -378,7 +390,7 @@ void Matmul::pack_and_multiply(const Block& block, std::int64_t tile, std::byte*
     pack_panel(part, panel);
   }
   part.tile_rows = kTileRows;
-  const std::int64_t tiles = own_rows / kTileRows;
+  const std::int64_t tiles = block.tile_rows / kTileRows;
   const std::int64_t first = tile % row_tiles * tiles;
   const std::int64_t last = std::min(first + tiles, divide_up(block.rows, kTileRows));
   for (std::int64_t i = first; i < last; ++i) multiply_tile(part, i, scratch);

@@ -71,8 +71,8 @@ class Matmul {
   // The same product, the same workspace, but C = A B: starts a sum that this one adds to.
   Matmul overwriting() const;
 
-  // What run() needs: at most 8 MiB for packed B (more only for a depth beyond 32000) and 0.6 MiB
-  // for each thread. A multiple of 64.
+  // What run() needs: at most 8 MiB for packed B (more only for a depth beyond 32000) and for each
+  // thread 0.6 MiB, with tiles of AMX 2.2 MiB. A multiple of 64.
   std::int64_t workspace_bytes() const { return workspace_bytes_; }
 
   // An empty sum (depth 0, an expert without tokens) is 0. Groups of few rows are multiplied with

@@ -51,16 +51,6 @@ void choose_and_multiply(std::int64_t rows, std::int64_t columns, const Step& st
   kernel(step, sums, sums_stride, first);
 }
 
-// The squares of a column of the tile that was just finished, cell by cell.
-void add_squares_of_column(const MatmulTile& t, std::int64_t column, std::int64_t columns) {
-  F16 cell = zero();
-  for (std::int64_t row = 0; row < t.rows; row += kCellRows) {
-    const std::int64_t rows = t.rows - row < kCellRows ? t.rows - row : kCellRows;
-    add_squares(part_of(t.output, row, column), row, column, rows, columns, row + rows == t.rows,
-                cell);
-  }
-}
-
 void tile(const MatmulTile& t) {
   const std::int64_t words = (t.depth + kDepth - 1) / kDepth * kTile;
   const std::int64_t tail_elements = t.a_packed ? 0 : t.depth % kDepth;
@@ -97,11 +87,15 @@ void tile(const MatmulTile& t) {
       }
       float* sums = t.sums != nullptr ? t.sums + row * t.sums_stride + column : local;
       const std::int64_t stride = t.sums != nullptr ? t.sums_stride : kAmxPanel;
+      const MatmulOutput output = part_of(t.output, row, column);
+      if (t.last) prefetch(output, rows, columns);
       fence();
       choose_and_multiply(rows, columns, step, sums, stride, t.first);
-      if (t.last) finish(sums, stride, rows, columns, part_of(t.output, row, column));
+      if (t.last) finish(sums, stride, rows, columns, output);
     }
-    if (t.last && t.output.squares != nullptr) add_squares_of_column(t, column, columns);
+    if (t.last && t.output.squares != nullptr) {
+      add_squares_of_columns(t.output, t.rows, column, columns);
+    }
   }
   _tile_release();
 }

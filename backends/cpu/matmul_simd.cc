@@ -127,18 +127,6 @@ Multiply choose(bool pairs, bool a_packed, std::int64_t rows, std::int64_t vecto
                   : multiply_of<false, false>(rows, vectors);
 }
 
-// Fetches the lines of C that this register tile will write, while it is being computed: 5 %
-// faster.
-INGOT_SIMD void prefetch(const MatmulOutput& output, std::int64_t rows, std::int64_t columns) {
-  const std::int64_t size = output.c_type == 0 ? 4 : 2;
-  for (std::int64_t i = 0; i < rows; ++i) {
-    const char* row = static_cast<const char*>(output.c) + i * output.c_stride * size;
-    for (std::int64_t byte = 0; byte < columns * size; byte += 64) {
-      __builtin_prefetch(row + byte, 1);
-    }
-  }
-}
-
 // Panel by panel: a panel is read once from L2 or L3 and then, for each group of rows, from L1 or
 // L2; the rows of A stay in L2.
 void tile(const MatmulTile& t) {
