@@ -53,7 +53,7 @@ InferenceModel::InferenceModel(const ModelSource& source, const InferenceOptions
   if (source.hugging_face) {
     load_model_files(ModelFiles::open(source.folder), config_, *executor_);
   } else {
-    load_checkpoint(CheckpointReader::open(source.folder), *executor_);
+    load_checkpoint(*source.checkpoint, *executor_);
   }
 }
 

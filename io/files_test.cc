@@ -183,11 +183,55 @@ TEST(CreateFolder, MakesParentsAndAcceptsWhatIsThere) {
       ErrorCode::device, [&] { create_folder(folder / "file/x"); }, "file/x");
 }
 
-// The one disk that is always full.
-TEST(AppendFile, AFullDiskIsADeviceErrorWithAdvice) {
-  AppendFile file("/dev/full");
-  expect_error(
-      ErrorCode::device, [&] { file.append("line"); }, "No space left", "free some space");
+// Lines longer than that meet a file that may grow no more, as one would on a full disk: the last
+// one that fits in part is written in part.
+class FileLimit {
+ public:
+  explicit FileLimit(rlim_t bytes) {
+    std::signal(SIGXFSZ, SIG_IGN);
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    set(bytes);
+  }
+  ~FileLimit() { ::setrlimit(RLIMIT_FSIZE, &before_); }
+  void set(rlim_t bytes) const {
+    const rlimit limit{bytes, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+
+ private:
+  rlimit before_{};
+};
+
+TEST(AppendFile, KeepsWhatAFullDiskRefusesAndWritesItInOrderLater) {
+  const TestFolder folder;
+  AppendFile file(folder / "log");
+  EXPECT_TRUE(file.append("one\n"));
+  {
+    const FileLimit limit(6);
+    EXPECT_FALSE(file.append("two\n"));
+    EXPECT_EQ(file.error(), EFBIG);
+    EXPECT_FALSE(file.append("three\n"));
+    limit.set(10);
+    EXPECT_FALSE(file.append("four\n"));
+  }
+  EXPECT_EQ(contents_of(folder / "log"), "one\ntwo\nth");
+  EXPECT_TRUE(file.append("five\n"));
+  EXPECT_EQ(contents_of(folder / "log"), "one\ntwo\nthree\nfour\nfive\n");
+  EXPECT_EQ(file.lost_lines(), 0);
+}
+
+TEST(AppendFile, CountsTheLinesThatItHasNoRoomFor) {
+  AppendFile full("/dev/full");
+  const std::string line(1000, 'x');
+  std::int64_t kept = 0;
+  while (full.lost_lines() == 0) {
+    EXPECT_FALSE(full.append(line));
+    ++kept;
+  }
+  EXPECT_EQ(full.error(), ENOSPC);
+  EXPECT_EQ(kept - 1, static_cast<std::int64_t>(AppendFile::kMostWaiting / line.size()));
+  EXPECT_FALSE(full.append(""));
+  EXPECT_EQ(full.lost_lines(), 1);
 }
 
 TEST(DirectoryLock, SaysWhoHoldsIt) {

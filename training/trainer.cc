@@ -21,6 +21,7 @@
 #include "training/run/run_log.h"
 #include "training/run/run_signals.h"
 #include "training/run/run_tokenizer.h"
+#include "training/run/stop_watch.h"
 #include "training/steps/step_health.h"
 #include "training/steps/step_timer.h"
 #include "training/steps/trainer_state.h"
@@ -59,6 +60,9 @@ class Trainer {
   void log(const StepReport& report, double loss_z, const char* mark);
   [[noreturn]] void diverged();
   void between_steps();
+  void sample();
+  void watch();
+  void rounds(const RunSignals& signals);
   void validate();
   RunCheckpoints::State state_to_save();
   std::int64_t tokens_per_step();
@@ -85,6 +89,7 @@ class Trainer {
   StepTimer timer_;
   double fastest_step_seconds_ = kNever;  // of this plan, after the warm-up
   std::optional<StepProfile> profile_;    // until it has reported
+  std::optional<StopWatch> stop_watch_;   // while the run can be stopped
 };
 
 Trainer::Trainer(const RunConfig& config, const TrainOptions& options, Backend& backend,
@@ -178,9 +183,9 @@ void Trainer::schedule_step() {
 }
 
 StepReport Trainer::run_step() {
-  if (profile_) engine_->executor().set_observer(profile_->observer());
+  watch();
+  if (profile_ && profile_->observer()) engine_->executor().set_observer(profile_->observer());
   const StepReport report = engine_->step(engine_->micro_steps_per_update(), next_batch_);
-  engine_->executor().set_observer(nullptr);
   if (profile_) profile_->end_step();
   return report;
 }
@@ -244,8 +249,22 @@ void Trainer::diverged() {
               "lower optimizer.learning_rate or resume from an earlier checkpoint");
 }
 
+// What runs from here on stops at a signal.
+void Trainer::watch() {
+  stop_watch_->restart();
+  engine_->executor().set_observer(&*stop_watch_);
+}
+
+void Trainer::sample() {
+  watch();
+  log_.say("--- sample at step " + std::to_string(state_.step) + "\n" +
+           tokenizer_->sample(*engine_, config_, state_.step) + "\n---");
+}
+
 void Trainer::validate() {
-  if (validation_) log_.validation(state_.step, validation_->losses().mean());
+  if (!validation_) return;
+  watch();
+  log_.validation(state_.step, validation_->losses().mean());
 }
 
 RunCheckpoints::State Trainer::state_to_save() {
@@ -281,7 +300,14 @@ void Trainer::replan(const BudgetChange& change) {
     return;
   }
   log_.say("the memory budget changed; so far:\n" + memory_report(engine_->plan()));
-  checkpoints_.save(state_to_save());
+  try {
+    checkpoints_.save(state_to_save());
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::device) throw;
+    log_.say("warning: the state cannot be saved, " + std::string(error.what()) +
+             "; the run goes on with its old plan");
+    return;
+  }
   profile_.reset();  // it looks at the old program
   validation_.reset();
   checkpoints_.use(nullptr);
@@ -314,10 +340,7 @@ void Trainer::between_steps() {
     profile_.reset();
   }
   if (validating) validate();
-  if (sampling) {
-    log_.say("--- sample at step " + std::to_string(state_.step) + "\n" +
-             tokenizer_->sample(*engine_, config_, state_.step) + "\n---");
-  }
+  if (sampling) sample();
   if (saving) checkpoints_.begin_save(state_to_save());
   if (profiled || validating || sampling || saving) timer_.restart();
 }
@@ -333,13 +356,13 @@ std::optional<BudgetChange> Trainer::changed(BudgetWatch& budget, bool asked) co
   }
 }
 
-int Trainer::run() {
-  const RunSignals signals;
+// To the end of the run, or until a signal comes. Throws Stopped where that came within something.
+void Trainer::rounds(const RunSignals& signals) {
   BudgetWatch budget(config_.memory.budget, options_.reread_budget, options_.system_root);
-  create_folder(config_.checkpoint.directory);
-  checkpoints_.keep_others_out();
-  start();
-  log_.say(memory_report(engine_->plan()));
+  // The run before was stopped in the middle of it.
+  const bool missed =
+      state_.step > 0 && due(config_.log.validate_every) && log_.validated() < state_.step;
+  if (missed && state_.step < last_step_) validate();
   while (state_.step < last_step_ && signals.stop() == 0) {
     step();
     between_steps();
@@ -351,6 +374,19 @@ int Trainer::run() {
   if (profile_ && profile_->steps() > 0) profile_->report(log_);  // a run that ended earlier
   const bool ended = signals.stop() == 0 && timer_.steps() > 0;
   if (ended && config_.log.validate_every > 0 && !due(config_.log.validate_every)) validate();
+}
+
+int Trainer::run() {
+  const RunSignals signals;
+  stop_watch_.emplace(signals);
+  create_folder(config_.checkpoint.directory);
+  checkpoints_.keep_others_out();
+  start();
+  log_.say(memory_report(engine_->plan()));
+  try {
+    rounds(signals);
+  } catch (const Stopped&) {  // the weights are those between two steps
+  }
   checkpoints_.save(state_to_save());
   const std::string doubt =
       doubt_prediction(engine_->plan(), config_, backend_, fastest_step_seconds_);

@@ -1,11 +1,22 @@
 #include "weights/model_source.h"
 
+#include <utility>
 #include <vector>
 
 #include "engine/base/error.h"
 #include "weights/manifest.h"
 
 namespace ingot {
+namespace {
+
+ModelSource source_of(CheckpointReader reader) {
+  const auto checkpoint = std::make_shared<const CheckpointReader>(std::move(reader));
+  return {.folder = checkpoint->path(),
+          .config = config_of_checkpoint(*checkpoint),
+          .checkpoint = checkpoint};
+}
+
+}  // namespace
 
 ComputeType inference_compute(const ModelConfig& model) {
   return model.dtype == DType::f32 ? ComputeType::fp32 : ComputeType::bf16;
@@ -13,7 +24,7 @@ ComputeType inference_compute(const ModelConfig& model) {
 
 ModelSource find_model(const std::filesystem::path& path, const OnDamaged& on_damaged) {
   if (std::filesystem::exists(path / "manifest.json")) {
-    return {.folder = path, .config = config_of_checkpoint(CheckpointReader::open(path))};
+    return source_of(CheckpointReader::open(path));
   }
   if (std::filesystem::exists(path / "config.json")) {
     ModelSource source{.folder = path, .hugging_face = true};
@@ -23,7 +34,7 @@ ModelSource find_model(const std::filesystem::path& path, const OnDamaged& on_da
   }
   std::string damaged;
   std::vector<std::string> lines;
-  const auto newest = CheckpointReader::find_newest_good(
+  auto newest = CheckpointReader::find_newest_good(
       path, [&](const std::string& name, const std::string& reason) {
         damaged += "; " + name + " is damaged: " + reason;
         lines.push_back("damaged checkpoint " + name + " passed over: " + reason);
@@ -35,7 +46,7 @@ ModelSource find_model(const std::filesystem::path& path, const OnDamaged& on_da
   for (const std::string& line : lines) {
     if (on_damaged) on_damaged(line);
   }
-  return {.folder = newest->path(), .config = config_of_checkpoint(*newest)};
+  return source_of(std::move(*newest));
 }
 
 }  // namespace ingot

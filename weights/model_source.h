@@ -3,9 +3,11 @@
 
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "engine/config/config.h"
+#include "io/checkpoint_files.h"
 
 namespace ingot {
 
@@ -15,7 +17,10 @@ struct ModelSource {
   std::filesystem::path folder;  // that holds the weights
   bool hugging_face = false;
   RunConfig config;  // model and precision, and what else the source tells
+  // The checkpoint, open and read to the last byte; none of a Hugging Face folder.
+  std::shared_ptr<const CheckpointReader> checkpoint;
 };
+
 // The type a model without a run config is computed in: fp32 for fp32 weights, else bf16.
 ComputeType inference_compute(const ModelConfig& model);
 

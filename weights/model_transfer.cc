@@ -136,7 +136,7 @@ void export_model(const std::filesystem::path& checkpoint, const std::filesystem
     throw Error(ErrorCode::usage, "this is a Hugging Face folder already", checkpoint.string(),
                 "name a checkpoint");
   }
-  const CheckpointReader reader = CheckpointReader::open(source.folder);
+  const CheckpointReader& reader = *source.checkpoint;
   ModelConfig model = source.config.model;
   const DType dtype = model.dtype = chosen.value_or(model.dtype);
   std::vector<TensorDeclaration> tensors = model_tensors(model, stored_type_of(dtype));

@@ -87,10 +87,16 @@ std::int64_t step_of(std::string_view line) {
   return digits == 0 ? -1 : step;
 }
 
-// Rewrites the file without the lines after `keep_steps` and without a torn last line.
-void drop_later_lines(const std::filesystem::path& path, std::int64_t keep_steps) {
+bool is_validation(std::string_view line) {
+  return line.find(",\"validation_loss\":") != std::string_view::npos;
+}
+
+// Rewrites the file without the lines after `keep_steps` and without a torn last line. Returns the
+// step of its last validation, or -1.
+std::int64_t drop_later_lines(const std::filesystem::path& path, std::int64_t keep_steps) {
+  std::int64_t validated = -1;
   std::ifstream in(path, std::ios::binary);
-  if (!in) return;
+  if (!in) return validated;
   const std::string all{std::istreambuf_iterator<char>(in), {}};
   std::string kept;
   for (std::size_t first = 0; first < all.size();) {
@@ -98,27 +104,26 @@ void drop_later_lines(const std::filesystem::path& path, std::int64_t keep_steps
     if (end == std::string::npos) break;
     const std::string_view line = std::string_view(all).substr(first, end + 1 - first);
     const std::int64_t step = step_of(line);
-    if (step >= 0 && step <= keep_steps) kept += line;
+    if (step >= 0 && step <= keep_steps) {
+      kept += line;
+      if (is_validation(line)) validated = step;
+    }
     first = end + 1;
   }
-  if (kept.size() == all.size()) return;
+  if (kept.size() == all.size()) return validated;
   AtomicFile out(path);
   out.write(std::as_bytes(std::span(kept)));
   out.commit();
-}
-
-const std::filesystem::path& without_later_lines(const std::filesystem::path& path,
-                                                 std::int64_t keep_steps) {
-  drop_later_lines(path, keep_steps);
-  return path;
+  return validated;
 }
 
 }  // namespace
 
 MetricsLog::MetricsLog(const std::filesystem::path& directory, std::int64_t keep_steps)
-    : file_(without_later_lines(directory / "metrics.jsonl", keep_steps)) {}
+    : validated_(drop_later_lines(directory / "metrics.jsonl", keep_steps)),
+      file_(directory / "metrics.jsonl") {}
 
-void MetricsLog::step(const StepMetrics& m) {
+bool MetricsLog::step(const StepMetrics& m) {
   char text[1024];
   Line line(text, sizeof text);
   line.add("{\"step\":%lld", static_cast<long long>(m.step));
@@ -139,16 +144,16 @@ void MetricsLog::step(const StepMetrics& m) {
   }
   if (m.mtp_loss >= 0) add_number(line, "mtp_loss", m.mtp_loss);
   line.add("}\n");
-  file_.append({text, static_cast<std::size_t>(line.length())});
+  return file_.append({text, static_cast<std::size_t>(line.length())});
 }
 
-void MetricsLog::validation(std::int64_t step, double loss) {
+bool MetricsLog::validation(std::int64_t step, double loss) {
   char text[128];
   Line line(text, sizeof text);
   line.add("{\"step\":%lld", static_cast<long long>(step));
   add_number(line, "validation_loss", loss);
   line.add("}\n");
-  file_.append({text, static_cast<std::size_t>(line.length())});
+  return file_.append({text, static_cast<std::size_t>(line.length())});
 }
 
 int format_console_line(char* text, std::size_t size, const StepMetrics& m) {

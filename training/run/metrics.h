@@ -37,10 +37,19 @@ class MetricsLog {
   // that resumes from an older checkpoint writes them again. Throws Error(device).
   MetricsLog(const std::filesystem::path& directory, std::int64_t keep_steps);
 
-  void step(const StepMetrics& metrics);
-  void validation(std::int64_t step, double loss);
+  // Whether this line and all before it are in the file: what a full disk refuses comes later, or
+  // is counted as lost. A log does not end a run.
+  bool step(const StepMetrics& metrics);
+  bool validation(std::int64_t step, double loss);
+  // Tries again to write what waits.
+  bool catch_up() { return file_.append(""); }
+
+  const AppendFile& file() const { return file_; }
+  // The step of the last validation that was there at the start, or -1.
+  std::int64_t validated() const { return validated_; }
 
  private:
+  std::int64_t validated_;
   AppendFile file_;
 };
 

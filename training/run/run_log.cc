@@ -2,6 +2,9 @@
 
 #include <cmath>
 #include <cstdio>
+#include <string>
+
+#include "io/file_descriptor.h"
 
 namespace ingot {
 namespace {
@@ -14,6 +17,12 @@ void flush_console() {
 
 }  // namespace
 
+RunLog::~RunLog() {
+  if (!metrics_behind_) return;
+  note(metrics_->catch_up());
+  if (metrics_behind_) say("warning: the last lines of metrics.jsonl are missing");
+}
+
 void RunLog::say(std::string_view text) const {
   if (quiet_) return;
   std::fprintf(stdout, "%.*s\n", static_cast<int>(text.size()), text.data());
@@ -24,8 +33,23 @@ void RunLog::open_metrics(const std::filesystem::path& directory, std::int64_t k
   metrics_.emplace(directory, keep_steps);
 }
 
+void RunLog::note(bool written) {
+  if (written != metrics_behind_) return;
+  metrics_behind_ = !written;
+  const AppendFile& file = metrics_->file();
+  if (!written) {
+    say("warning: cannot write " + file.path().string() + ": " + describe_errno(file.error()) +
+        "; the run goes on, and lines wait in memory");
+  } else if (file.lost_lines() > 0) {
+    say("warning: metrics.jsonl is written again, " + std::to_string(file.lost_lines()) +
+        " lines are missing");
+  } else {
+    say("metrics.jsonl is written again, no line is missing");
+  }
+}
+
 void RunLog::step(const StepMetrics& metrics) {
-  metrics_->step(metrics);
+  note(metrics_->step(metrics));
   if (quiet_) return;
   char line[256];
   format_console_line(line, sizeof line, metrics);
@@ -34,7 +58,7 @@ void RunLog::step(const StepMetrics& metrics) {
 }
 
 void RunLog::validation(std::int64_t step, double loss) {
-  metrics_->validation(step, loss);
+  note(metrics_->validation(step, loss));
   char line[128];
   std::snprintf(line, sizeof line, "step %lld | validation loss %.4f | perplexity %.2f",
                 static_cast<long long>(step), loss, std::exp(loss));
