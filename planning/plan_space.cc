@@ -1,6 +1,9 @@
 #include "planning/plan_space.h"
 
 #include <algorithm>
+#include <iterator>
+
+#include "planning/compile/plan_options.h"
 
 namespace ingot {
 namespace {
@@ -31,7 +34,7 @@ std::vector<std::int64_t> sensible_batches(const RunConfig& config) {
 
 std::vector<OptimizerState> states_of(OptimizerState state) {
   if (state != OptimizerState::automatic) return {state};
-  return {OptimizerState::fp32, OptimizerState::bf16, OptimizerState::int8};
+  return {std::begin(kOptimizerStates), std::end(kOptimizerStates)};
 }
 
 std::vector<OffloadSet> offload_sets(OffloadPolicy policy) {
@@ -47,7 +50,7 @@ std::vector<OffloadSet> offload_sets(OffloadPolicy policy) {
     case OffloadPolicy::automatic:
       break;
   }
-  return {OffloadSet::none, OffloadSet::states, OffloadSet::masters, OffloadSet::all};
+  return {std::begin(kOffloadSets), std::end(kOffloadSets)};
 }
 
 std::optional<ActivationLevel> level_of(ActivationPolicy policy) {

@@ -3,16 +3,11 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/base/error.h"
+#include "planning/compile/plan_options.h"
 #include "weights/manifest.h"
 
 namespace ingot {
 namespace {
-
-constexpr OffloadSet kOffloadSets[] = {OffloadSet::none, OffloadSet::states, OffloadSet::masters,
-                                       OffloadSet::all};
-
-constexpr OptimizerState kStates[] = {OptimizerState::fp32, OptimizerState::bf16,
-                                      OptimizerState::int8};
 
 [[noreturn]] void refuse(const std::string& what, const std::string& where) {
   throw Error(ErrorCode::data, "the recorded plan " + what, where);
@@ -86,7 +81,7 @@ PlanRecord parse_plan_record(const nlohmann::json& json, const std::string& wher
     if (record.head_chunk < 0) refuse("has no head chunk", where);
     record.pack_weights = json.value("pack_weights", false);
     record.offload = one_of(kOffloadSets, json.at("offload").get<std::string>(), where);
-    record.state = one_of(kStates, json.at("optimizer_state").get<std::string>(), where);
+    record.state = one_of(kOptimizerStates, json.at("optimizer_state").get<std::string>(), where);
     for (const auto& [word, names] : json.at("activations").items()) {
       if (word != "int8" && word != "recompute")
         refuse("stores activations as '" + word + "'", where);

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "io/test_folder.h"
+#include "planning/compile/plan_options.h"
 
 namespace ingot {
 namespace {
@@ -26,6 +27,15 @@ TEST(LoadPlanRecord, ReadsWhatWasWritten) {
   ASSERT_TRUE(recorded.record);
   EXPECT_EQ(*recorded.record, parse_plan_record(kPlan, "here"));
   EXPECT_EQ(recorded.problem, "");
+}
+
+TEST(PlanRecord, NamesWhateverAPlanMayChoose) {
+  for (const OffloadSet offload : kOffloadSets) {
+    for (const OptimizerState state : kOptimizerStates) {
+      const PlanRecord record{.micro_batch = 2, .offload = offload, .state = state};
+      EXPECT_EQ(parse_plan_record(to_json(record), "here"), record);
+    }
+  }
 }
 
 TEST(LoadPlanRecord, FindsNoneWhereNoneWasRecorded) {
