@@ -1,20 +1,16 @@
 #include "tools/verify/verify.h"
 
-#include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <limits>
-#include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "compress/passes/int8_compute.h"
-#include "engine/base/error.h"
 #include "inference/generator.h"
-#include "io/convert.h"
 #include "io/model_files.h"
-#include "io/safetensors.h"
 #include "memory/plan.h"
+#include "ops/state_forms/state_forms.h"
+#include "tools/verify/golden.h"
+#include "tools/verify/measures.h"
 #include "training/steps/training_engine.h"
 #include "weights/checkpoint.h"
 #include "weights/weight_copy.h"
@@ -43,83 +39,6 @@ Tolerances loss_tolerances(ComputeType compute) {
   return {0.01, 0.02};
 }
 
-// The reference's tensors as numbers.
-class Golden {
- public:
-  explicit Golden(const std::filesystem::path& path) : file_(path) {}
-
-  std::vector<float> floats(const std::string& name) const {
-    const SafetensorsEntry& entry = file_.at(name);
-    std::vector<float> values(rows_of(entry) * elements_per_row(entry));
-    read_tensor({.values = &entry}, std::span(values));
-    return values;
-  }
-
-  std::vector<std::int32_t> integers(const std::string& name) const {
-    const SafetensorsEntry& entry = file_.at(name);
-    std::vector<std::int32_t> values(rows_of(entry) * elements_per_row(entry));
-    read_tensor({.values = &entry}, std::span(values));
-    return values;
-  }
-
-  // Token ids, all of them in the vocabulary.
-  std::vector<std::int32_t> tokens(const std::string& name, std::int64_t vocabulary) const {
-    std::vector<std::int32_t> ids = integers(name);
-    for (const std::int32_t id : ids) {
-      require(id >= 0 && id < vocabulary, "'" + name + "' has ids outside the model's vocabulary");
-    }
-    return ids;
-  }
-
-  std::vector<std::int64_t> shape(const std::string& name) const { return file_.at(name).shape; }
-  void require(bool condition, const std::string& otherwise) const {
-    if (condition) return;
-    throw Error(ErrorCode::data, otherwise, file_.file().path().string(),
-                "use the reference run that belongs to this model");
-  }
-  bool has(const std::string& name) const { return file_.find(name) != nullptr; }
-
- private:
-  SafetensorsFile file_;
-};
-
-double relative_error(std::span<const float> actual, std::span<const float> expected) {
-  if (actual.size() != expected.size()) return INFINITY;
-  double most = 0, worst = 0;
-  for (std::size_t i = 0; i < actual.size(); ++i) {
-    most = std::max(most, std::fabs(static_cast<double>(expected[i])));
-    const double difference = std::fabs(static_cast<double>(actual[i]) - expected[i]);
-    if (!(difference <= worst)) worst = difference;  // NaN sticks
-  }
-  return most == 0 ? worst : worst / most;
-}
-
-// The difference that half of the elements stay within, of the root mean square.
-double typical_error(std::span<const float> actual, std::span<const float> expected) {
-  if (actual.size() != expected.size() || actual.empty()) return INFINITY;
-  double squares = 0;
-  std::vector<double> differences;
-  for (std::size_t i = 0; i < actual.size(); ++i) {
-    squares += static_cast<double>(expected[i]) * expected[i];
-    const double difference = std::fabs(static_cast<double>(actual[i]) - expected[i]);
-    if (std::isnan(difference)) return INFINITY;
-    differences.push_back(difference);
-  }
-  const auto middle = differences.begin() + static_cast<std::ptrdiff_t>(differences.size() / 2);
-  std::nth_element(differences.begin(), middle, differences.end());
-  const double size = std::sqrt(squares / static_cast<double>(actual.size()));
-  return size == 0 ? *middle : *middle / size;
-}
-
-double worst_ratio(std::span<const float> actual, std::span<const float> expected) {
-  double worst = 0;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    const double error = std::fabs(actual[i] - expected[i]) / std::fabs(expected[i]);
-    if (!(error <= worst)) worst = error;
-  }
-  return worst;
-}
-
 RunConfig reference_config(const ModelConfig& model, ComputeType compute, std::int64_t batch,
                            std::int64_t sequence) {
   RunConfig config;
@@ -145,20 +64,12 @@ void split_tokens(std::span<const std::int32_t> rows, std::int64_t sequence,
 }
 
 std::vector<float> read_floats(const Executor& executor, Tensor t) {
-  const DType dtype = executor.program().dtype(t);
-  const std::int64_t count = executor.program().info(t).shape.elements();
-  std::vector<std::byte> raw(executor.program().info(t).bytes());
+  const TensorInfo& info = executor.program().info(t);
+  std::vector<std::byte> raw(info.bytes());
   executor.read(t, raw);
-  std::vector<float> values(count);
-  for (std::int64_t i = 0; i < count; ++i) {
-    if (dtype == DType::f32) {
-      std::memcpy(&values[i], raw.data() + i * 4, 4);
-    } else {
-      std::uint16_t half;
-      std::memcpy(&half, raw.data() + i * 2, 2);
-      values[i] = dtype == DType::bf16 ? bf16_to_float(half) : f16_to_float(half);
-    }
-  }
+  std::vector<float> values(info.shape.elements());
+  decode_state(plain_form(info.dtype), {.rows = 1, .columns = info.shape.elements()}, raw.data(),
+               nullptr, values);
   return values;
 }
 
@@ -338,51 +249,6 @@ class Verification {
 };
 
 }  // namespace
-
-bool VerifyReport::passed() const {
-  return !comparisons.empty() && std::all_of(comparisons.begin(), comparisons.end(),
-                                             [](const Comparison& c) { return c.passed(); });
-}
-
-std::string VerifyReport::to_json() const {
-  nlohmann::json tensors = nlohmann::json::array();
-  for (const Comparison& c : comparisons) {
-    const nlohmann::json error =
-        std::isfinite(c.error) ? nlohmann::json(c.error) : nlohmann::json();
-    tensors.push_back(
-        {{"name", c.name}, {"error", error}, {"tolerance", c.tolerance}, {"passed", c.passed()}});
-  }
-  return nlohmann::json{{"passed", passed()}, {"tensors", tensors}}.dump(2);
-}
-
-std::string VerifyReport::to_table() const {
-  // The worst of each kind ("grad", "hidden", ...) in relation to its tolerance, and all failures.
-  std::map<std::string, const Comparison*> worst;
-  std::map<std::string, int> count;
-  const auto share = [](const Comparison& c) {
-    return c.tolerance == 0 ? c.error : c.error / c.tolerance;
-  };
-  std::vector<std::string> order;
-  for (const Comparison& c : comparisons) {
-    const bool family = c.name.starts_with("grad.") || c.name.starts_with("final.") ||
-                        c.name.starts_with("hidden.");
-    const std::string kind = family ? c.name.substr(0, c.name.find('.')) : c.name;
-    if (count[kind]++ == 0) order.push_back(kind);
-    const Comparison*& most = worst[kind];
-    if (most == nullptr || !(share(c) <= share(*most))) most = &c;
-  }
-  std::string text;
-  char line[512];
-  for (const std::string& kind : order) {
-    const Comparison& c = *worst[kind];
-    std::snprintf(line, sizeof line, "%-4s %-18s %4d compared, worst %.2e of %.0e allowed  %s\n",
-                  c.passed() ? "ok" : "FAIL", kind.c_str(), count[kind], c.error, c.tolerance,
-                  c.name.c_str());
-    text += line;
-  }
-  text += passed() ? "agrees with the reference" : "DISAGREES with the reference";
-  return text;
-}
 
 VerifyReport verify(const std::filesystem::path& model_folder, const std::filesystem::path& golden,
                     ComputeType compute, Backend& backend) {
