@@ -53,7 +53,7 @@ const Matmul::Blocking& Matmul::blocking() const {
                                           128, 256 << 10};
   // The sums of a tile, and of a step A and B, in 2 MiB of L2: with tiles of registers what comes
   // from beyond it is what products wait for.
-  static constexpr Blocking kAmx = {256, 256, 4 * kTileRows, 512, 8 * kTileRows, 512, 1 << 20};
+  static constexpr Blocking kAmx = {256, 1024, 4 * kTileRows, 512, 8 * kTileRows, 512, 1 << 20};
   return amx_ != nullptr ? kAmx : kRegisters;
 }
 
