@@ -18,18 +18,24 @@ using Json = nlohmann::json;
 constexpr std::uint64_t kLargestConfig = 16 << 20;
 constexpr std::uint64_t kLargestIndex = 64 << 20;  // DeepSeek V3's 92,000 tensors take 10 MB
 constexpr const char* kSingleFile = "model.safetensors";
+constexpr const char* kEmbedding = "model.embed_tokens.weight";
+constexpr const char* kHead = "lm_head.weight";
 constexpr const char* kIndexFile = "model.safetensors.index.json";
 // Behind a weight's name; "inverse" says from where one looks: both are multiplied with.
 constexpr std::string_view kBlockScaleSuffix = "_scale_inv", kScaleSuffix = "_scale";
 
-// quantization_config.weight_block_size, {128, 128} when absent.
-std::pair<std::int64_t, std::int64_t> block_size_of(const std::string& config_text,
-                                                    const std::filesystem::path& path) {
-  const Json config =
-      parse_json(config_text, path.string(), ErrorCode::data, {.python_numbers = true});
+Json parse_config(const std::string& config_text, const std::filesystem::path& path) {
+  Json config = parse_json(config_text, path.string(), ErrorCode::data, {.python_numbers = true});
   if (!config.is_object()) {
     throw Error(ErrorCode::data, "is not a JSON object", path.string(), "use a model's config");
   }
+  return config;
+}
+
+// quantization_config.weight_block_size, {128, 128} when absent.
+std::pair<std::int64_t, std::int64_t> block_size_of(const std::string& config_text,
+                                                    const std::filesystem::path& path) {
+  const Json config = parse_config(config_text, path);
   const Json quantization = config.value("quantization_config", Json());
   const Json block =
       quantization.is_object() ? quantization.value("weight_block_size", Json()) : Json();
@@ -106,6 +112,7 @@ ModelFiles ModelFiles::open(const std::filesystem::path& folder) {
                                 folder / kIndexFile);
   }
   model.open_shards(shard_of);
+  model.resolve_names();
   model.attach_scales();
   return model;
 }
@@ -142,6 +149,31 @@ void ModelFiles::open_shards(const std::map<std::string, std::string>& shard_of)
     if (tensors_.contains(name)) continue;
     throw Error(ErrorCode::data, quoted_name(name) + " is not in its shard " + file,
                 folder_.string(), "index and shards do not belong together: fetch them again");
+  }
+}
+
+void ModelFiles::resolve_names() {
+  // safetensors.torch.save_model() writes one of the tensors that share their memory, and which
+  // others there were.
+  for (const auto& [file, shard] : shards_) {
+    for (const auto& [name, stored_as] : shard.metadata()) {
+      const auto stored = tensors_.find(stored_as);
+      if (stored != tensors_.end()) tensors_.try_emplace(name, stored->second);
+    }
+  }
+  if (!tensors_.contains(kEmbedding) && tensors_.contains("embed_tokens.weight")) {
+    std::map<std::string, StoredTensor, std::less<>> named;
+    for (auto& [name, tensor] : tensors_) {
+      named.emplace(name.starts_with("lm_head.") ? name : "model." + name, tensor);
+    }
+    tensors_ = std::move(named);
+  }
+  const Json tied =
+      parse_config(config_text_, folder_ / "config.json").value("tie_word_embeddings", Json());
+  if (tied == true && !tensors_.contains(kEmbedding) && tensors_.contains(kHead)) {
+    auto head = tensors_.extract(kHead);
+    head.key() = kEmbedding;
+    tensors_.insert(std::move(head));
   }
 }
 

@@ -30,7 +30,11 @@ class ModelFiles {
   // config.json as it stands.
   const std::string& config_text() const { return config_text_; }
 
-  // By name; fp8 weights with their scales attached (those are not listed by themselves). Scales of
+  // By the names of a model with its head. Tensors that a file holds under another name, as
+  // transformers reads them too, are listed so: of a model saved without its head (no "model." in
+  // front), of tied ones that are stored once, as lm_head.weight, and of shared ones, which the
+  // file's metadata name.
+  // Fp8 weights with their scales attached (those are not listed by themselves). Scales of
   // activations are listed as tensors of their own: ingot has no use for them.
   const std::map<std::string, StoredTensor, std::less<>>& tensors() const { return tensors_; }
   // nullptr when there is none. Error(data) for an fp8 tensor without a scale: its codes alone are
@@ -47,6 +51,7 @@ class ModelFiles {
 
  private:
   void open_shards(const std::map<std::string, std::string>& shard_of);
+  void resolve_names();
   void attach_scales();
 
   std::filesystem::path folder_;

@@ -17,6 +17,7 @@
 #include "planning/plan_report.h"
 #include "planning/planner.h"
 #include "training/run/budget_watch.h"
+#include "training/run/resume_check.h"
 #include "training/run/run_checkpoints.h"
 #include "training/run/run_log.h"
 #include "training/run/run_signals.h"
@@ -85,6 +86,7 @@ class Trainer {
   std::optional<Evaluation> validation_;
   TrainingEngine::NextBatch next_batch_;
   TrainerState state_;
+  DataRecord data_record_;
   StepHealth health_;
   StepTimer timer_;
   double fastest_step_seconds_ = kNever;  // of this plan, after the warm-up
@@ -111,6 +113,11 @@ Trainer::Trainer(const RunConfig& config, const TrainOptions& options, Backend& 
       health_(config) {
   checkpoints_.keep_others_out();
   found_ = checkpoints_.find(options.resume);
+  data_record_ = record_of(train_data_, config);
+  if (found_) {
+    for (const std::string& line : compare_models(*found_, config)) log_.say(line);
+    compare_tokenizers(*found_, data_record_);
+  }
   const RecordedPlan recorded = found_ ? load_plan_record(*found_) : RecordedPlan{};
   PlannedTraining plan = plan_training(config, backend,
                                        {.record = recorded.record ? &*recorded.record : nullptr,
@@ -119,6 +126,10 @@ Trainer::Trainer(const RunConfig& config, const TrainOptions& options, Backend& 
   checkpoints_.require_room(plan.compiled->program);
   if (!config.data.validation.empty()) {
     validation_data_.emplace(dataset_options(config, config.data.validation));
+    if (validation_data_->tokenizer_hash() != train_data_.tokenizer_hash()) {
+      throw Error(ErrorCode::data, "validation data were made with another tokenizer",
+                  config.data.validation.front(), "prepare them with that of data.train");
+    }
   }
   tokenizer_.emplace(config, train_data_.tokenizer_hash());
   use_plan(std::move(plan));
@@ -152,6 +163,11 @@ void Trainer::start() {
       restore_progress();
     }
     log_.say("resumed from " + found_->path().string());
+    if (const auto then = load_data_record(*found_)) {
+      const ResumedPosition resumed = resumed_position(*then, state_.data, data_record_);
+      state_.data = resumed.position;
+      if (!resumed.line.empty()) log_.say(resumed.line);
+    }
     found_.reset();
   } else {
     initialize_weights(engine_->executor(), static_cast<std::uint64_t>(config_.seed),
@@ -272,7 +288,7 @@ RunCheckpoints::State Trainer::state_to_save() {
   const TrainingEngine::Handover progress = engine_->progress();
   state_.updates = progress.updates;
   state_.previous_norm = progress.previous_norm;
-  return {state_, config_, tokenizer_->json()};
+  return {state_, data_record_, config_, tokenizer_->json()};
 }
 
 // Goes on with the same weights, data and schedule in another amount of memory. Two arenas may be

@@ -9,6 +9,7 @@
 #include "io/convert.h"
 #include "weights/checkpoint_states.h"
 #include "weights/cut.h"
+#include "weights/finite_values.h"
 #include "weights/manifest.h"
 #include "weights/saved_states.h"
 #include "weights/stored_state.h"
@@ -68,6 +69,7 @@ void load_state(const CheckpointReader& reader, const CheckpointStates& states, 
   if (load_raw(reader, executor, stored, source)) return;
   fill_state(executor, stored, [&](const WeightPart& piece, std::span<float> values) {
     read_part(source, piece, values);
+    require_finite(stored.name, piece, values, reader.path().string());
     // Some of a file's pages are resident beside the arena while it is read: those of a piece, not
     // of the largest tensor.
     release(reader, source);

@@ -13,6 +13,7 @@
 #include "layers/model.h"
 #include "weights/checkpoint_states.h"
 #include "weights/cut.h"
+#include "weights/finite_values.h"
 #include "weights/manifest.h"
 #include "weights/stored_state.h"
 
@@ -106,6 +107,7 @@ std::vector<std::string> import_model(const std::filesystem::path& model_folder,
       const auto read = [&](const WeightPart& piece, std::span<float> values) {
         read_rows(*found, {piece.first[0], piece.first[0] + piece.shape[0]}, DType::f32,
                   std::as_writable_bytes(values));
+        require_finite(tensor.name, piece, values, model_folder.string());
       };
       stream(*shape_of(tensor.shape), DType::f32, read,
              [&](std::span<const std::byte> bytes) { writer.append(tensor.name, bytes); });

@@ -93,6 +93,7 @@ std::int64_t RunCheckpoints::snapshot_bytes() const {
 
 void RunCheckpoints::start(const State& state) {
   const nlohmann::json sections = {{"plan", to_json(record_of(engine_->compiled()))},
+                                   {"data", to_json(state.data)},
                                    {"trainer", to_json(state.trainer)}};
   saving_step_ = state.trainer.step;
   saver_->start(engine_->executor(), saving_step_, state.config, sections,

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "io/directory_lock.h"
+#include "training/run/resume_check.h"
 #include "training/run/run_log.h"
 #include "training/steps/trainer_state.h"
 #include "training/steps/training_engine.h"
@@ -45,6 +46,7 @@ class RunCheckpoints {
   // What a save is made of, besides the engine's tensors. tokenizer_json must stay.
   struct State {
     const TrainerState& trainer;
+    const DataRecord& data;
     const RunConfig& config;
     const std::string& tokenizer_json;
   };
