@@ -173,14 +173,15 @@ TEST(ResumeOption, AFolderGoesOnFromThatCheckpoint) {
             checkpoint_contents(run.directory("whole") / checkpoint_name(kSteps)));
 }
 
-TEST(ResumeOption, AnotherModelIsRefusedByTheNameOfATensor) {
+TEST(ResumeOption, AnotherModelIsRefusedByTheKeyThatDiffersWithBothValues) {
   const TinyRun run;
   ASSERT_EQ(run.train("run", {}, {.steps = 1, .threads = 1, .quiet = true}), 0);
   std::string model = contents_of(run.folder() / "model.json");
   model.replace(model.find("\"intermediate_size\": 48"), 23, "\"intermediate_size\": 40");
   put_file(run.folder() / "model.json", model);
   expect_error(
-      ErrorCode::data, [&] { run.train("run"); }, "mlp.", "[32, 48], the config says [32, 40]");
+      ErrorCode::data, [&] { run.train("run"); }, "model.intermediate_size is 40",
+      "the checkpoint has 48");
 }
 
 TEST(Keep, OnlyTheNewestCheckpointsStay) {
