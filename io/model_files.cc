@@ -33,9 +33,8 @@ Json parse_config(const std::string& config_text, const std::filesystem::path& p
 }
 
 // quantization_config.weight_block_size, {128, 128} when absent.
-std::pair<std::int64_t, std::int64_t> block_size_of(const std::string& config_text,
+std::pair<std::int64_t, std::int64_t> block_size_of(const Json& config,
                                                     const std::filesystem::path& path) {
-  const Json config = parse_config(config_text, path);
   const Json quantization = config.value("quantization_config", Json());
   const Json block =
       quantization.is_object() ? quantization.value("weight_block_size", Json()) : Json();
@@ -112,8 +111,10 @@ ModelFiles ModelFiles::open(const std::filesystem::path& folder) {
                                 folder / kIndexFile);
   }
   model.open_shards(shard_of);
-  model.resolve_names();
-  model.attach_scales();
+  const Json config = parse_config(model.config_text_, folder / "config.json");
+  model.resolve_names(config.value("tie_word_embeddings", Json()) == true);
+  const auto [block_rows, block_columns] = block_size_of(config, folder / "config.json");
+  model.attach_scales(block_rows, block_columns);
   return model;
 }
 
@@ -152,7 +153,7 @@ void ModelFiles::open_shards(const std::map<std::string, std::string>& shard_of)
   }
 }
 
-void ModelFiles::resolve_names() {
+void ModelFiles::resolve_names(bool tied) {
   // safetensors.torch.save_model() writes one of the tensors that share their memory, and which
   // others there were.
   for (const auto& [file, shard] : shards_) {
@@ -168,9 +169,7 @@ void ModelFiles::resolve_names() {
     }
     tensors_ = std::move(named);
   }
-  const Json tied =
-      parse_config(config_text_, folder_ / "config.json").value("tie_word_embeddings", Json());
-  if (tied == true && !tensors_.contains(kEmbedding) && tensors_.contains(kHead)) {
+  if (tied && !tensors_.contains(kEmbedding) && tensors_.contains(kHead)) {
     auto head = tensors_.extract(kHead);
     head.key() = kEmbedding;
     tensors_.insert(std::move(head));
@@ -202,8 +201,7 @@ void set_blocks_by_shape(StoredTensor& tensor, std::int64_t block_rows,
 
 }  // namespace
 
-void ModelFiles::attach_scales() {
-  const auto [block_rows, block_columns] = block_size_of(config_text_, folder_ / "config.json");
+void ModelFiles::attach_scales(std::int64_t block_rows, std::int64_t block_columns) {
   std::vector<std::string> attached;
   for (auto& [name, tensor] : tensors_) {
     const auto in_blocks = tensors_.find(name + std::string(kBlockScaleSuffix));

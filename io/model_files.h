@@ -51,8 +51,8 @@ class ModelFiles {
 
  private:
   void open_shards(const std::map<std::string, std::string>& shard_of);
-  void resolve_names();
-  void attach_scales();
+  void resolve_names(bool tied);
+  void attach_scales(std::int64_t block_rows, std::int64_t block_columns);
 
   std::filesystem::path folder_;
   std::string config_text_;

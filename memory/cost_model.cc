@@ -51,13 +51,11 @@ std::int64_t offloaded_bytes(const Program& program) {
 std::string CostModel::key_of(const Program& program, const Op& op) {
   std::string key(op.kind->name), last;
   if (is_transfer(op)) return key;
-  for (const auto* operands : {&op.inputs, &op.outputs}) {
-    for (const Tensor t : *operands) {
-      if (!t || t == packed_weight_of(op) || name_of(program.dtype(t)) == last) continue;
-      last = name_of(program.dtype(t));
-      key += " " + last;
-    }
-  }
+  for_operands(op, [&](Tensor t) {
+    if (t == packed_weight_of(op) || name_of(program.dtype(t)) == last) return;
+    last = name_of(program.dtype(t));
+    key += " " + last;
+  });
   if (op.attributes.flag("int8")) key += " int8";
   return key;
 }

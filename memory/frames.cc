@@ -59,11 +59,7 @@ std::map<int, std::pair<Part, Part>> uses_of_frames(const Program& program,
     if (times.at(part, 0) > times.at(last, 0)) last = part;
   };
   for (const Op& op : program.ops()) {
-    for (const auto* operands : {&op.inputs, &op.outputs}) {
-      for (const Tensor t : *operands) {
-        if (t) use(t, op.part);
-      }
-    }
+    for_operands(op, [&](Tensor t) { use(t, op.part); });
   }
   return uses;
 }
@@ -75,11 +71,7 @@ void mark_frames(Program& program) {
   std::vector<std::set<Part>> parts(program.tensors().size());  // that use each tensor
   std::vector<bool> is_handed_on(parts.size(), false);          // from turn to turn
   for (const Op& op : program.ops()) {
-    for (const auto* operands : {&op.inputs, &op.outputs}) {
-      for (const Tensor t : *operands) {
-        if (t) parts[t.id].insert(op.part);
-      }
-    }
+    for_operands(op, [&](Tensor t) { parts[t.id].insert(op.part); });
     for (const Tensor t : op.outputs) {
       if (t && op.when != When::every) is_handed_on[t.id] = true;
     }

@@ -67,13 +67,10 @@ Lifetimes lifetimes(const Program& program, const BoundProgram* bound,
   for (std::int64_t i = 0; i < count; ++i) {
     const Op& op = ops[i];
     extend(parts.try_emplace(op.part, kNever).first->second, {i, i});
-    for (const auto* operands : {&op.inputs, &op.outputs}) {
-      for (const Tensor t : *operands) {
-        if (!t) continue;
-        extend(used[t.id], {i, i});
-        if (program.info(t).lifetime == Lifetime::parts) used_in[t.id].insert(op.part);
-      }
-    }
+    for_operands(op, [&](Tensor t) {
+      extend(used[t.id], {i, i});
+      if (program.info(t).lifetime == Lifetime::parts) used_in[t.id].insert(op.part);
+    });
   }
 
   const std::map<Part, Interval> times = times_of(schedule);

@@ -12,11 +12,7 @@ namespace {
 std::vector<std::size_t> last_uses(const Program& program) {
   std::vector<std::size_t> last(program.tensors().size(), 0);
   for (std::size_t i = 0; i < program.ops().size(); ++i) {
-    for (const auto* operands : {&program.ops()[i].inputs, &program.ops()[i].outputs}) {
-      for (const Tensor t : *operands) {
-        if (t) last[t.id] = i;
-      }
-    }
+    for_operands(program.ops()[i], [&](Tensor t) { last[t.id] = i; });
   }
   return last;
 }

@@ -38,13 +38,8 @@ RunConfig config_of(const TinyRun& run, const std::string& family, nlohmann::jso
 }
 
 PlannedTraining planned(const RunConfig& config, Backend& backend, TrainingOptions options) {
-  PlannedTraining plan;
   options.batch = 2;
-  plan.compiled = std::make_unique<TrainingProgram>(compile_training(config, options));
-  plan.bound = std::make_unique<BoundProgram>(plan.compiled->program, backend);
-  plan.memory = plan_memory(plan.compiled->program, *plan.bound, plan.compiled->schedule);
-  plan.offload_folder = ".";
-  return plan;
+  return planned_as(compile_training(config, options), backend);
 }
 
 Outcome outcome_of(const RunConfig& config, const TrainingOptions& options) {
@@ -167,14 +162,12 @@ std::int64_t most_alive(const Program& program, const Schedule& schedule) {
   for (const Action& action : schedule) {
     begins.try_emplace(action.micro_batch, time);
     for (const Op& op : program.ops(action.part)) {
-      for (const auto* operands : {&op.inputs, &op.outputs}) {
-        for (const Tensor t : *operands) {
-          if (!t || program.info(t).lifetime != Lifetime::frame) continue;
-          const bool is_input = program.info(t).role == Role::input;
-          const std::int64_t first = is_input ? begins.at(action.micro_batch) : time;
-          lives.try_emplace({t.id, action.micro_batch}, first, time).first->second.second = time;
-        }
-      }
+      for_operands(op, [&](Tensor t) {
+        if (program.info(t).lifetime != Lifetime::frame) return;
+        const bool is_input = program.info(t).role == Role::input;
+        const std::int64_t first = is_input ? begins.at(action.micro_batch) : time;
+        lives.try_emplace({t.id, action.micro_batch}, first, time).first->second.second = time;
+      });
       ++time;
     }
   }

@@ -16,16 +16,11 @@ namespace {
 
 PlannedTraining planned(const RunConfig& config, Backend& backend, int ahead,
                         std::optional<std::size_t> without_wait = {}) {
-  PlannedTraining plan;
-  plan.compiled = std::make_unique<TrainingProgram>(
-      compile_training(config, {.batch = 2, .offload = OffloadSet::all, .fetch_ahead = ahead}));
-  Program& program = plan.compiled->program;
-  check_program(program);
-  if (without_wait) program.remove_ops(std::vector<std::size_t>{*without_wait});
-  plan.bound = std::make_unique<BoundProgram>(program, backend);
-  plan.memory = plan_memory(program, *plan.bound);
-  plan.offload_folder = ".";
-  return plan;
+  TrainingProgram compiled =
+      compile_training(config, {.batch = 2, .offload = OffloadSet::all, .fetch_ahead = ahead});
+  check_program(compiled.program);
+  if (without_wait) compiled.program.remove_ops(std::vector<std::size_t>{*without_wait});
+  return planned_as(std::move(compiled), backend);
 }
 
 Outcome outcome_of(const RunConfig& config, PlannedTraining plan, Backend& backend,

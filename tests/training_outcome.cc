@@ -4,6 +4,15 @@
 #include "weights/initialize.h"
 
 namespace ingot {
+PlannedTraining planned_as(TrainingProgram compiled, Backend& backend) {
+  PlannedTraining plan;
+  plan.compiled = std::make_unique<TrainingProgram>(std::move(compiled));
+  plan.bound = std::make_unique<BoundProgram>(plan.compiled->program, backend);
+  plan.memory = plan_memory(plan.compiled->program, *plan.bound, plan.compiled->schedule);
+  plan.offload_folder = ".";
+  return plan;
+}
+
 Outcome outcome_of(TrainingEngine& engine, std::int64_t micro_batches) {
   Executor& executor = engine.executor();
   initialize_weights(executor, 1, 1);

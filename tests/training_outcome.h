@@ -8,6 +8,9 @@
 
 namespace ingot {
 
+// The plan of a program that the planner has not chosen, offloading into the current folder.
+PlannedTraining planned_as(TrainingProgram compiled, Backend& backend);
+
 struct Outcome {
   std::vector<double> numbers;  // of each step: loss, norm, and those of MTP and experts
   std::string weights;          // and moments, after the last step, as bytes

@@ -1,7 +1,6 @@
 #include <CLI/CLI.hpp>
 #include <cmath>
 #include <cstdio>
-#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -34,11 +33,11 @@ int evaluate(const Flags& flags) {
       {.patterns = flags.data,
        .sequence_length = sequence,
        .vocabulary_size = static_cast<std::uint64_t>(source.config.model.vocab_size)});
-  if (const auto file = source.folder / "tokenizer.json"; std::filesystem::exists(file)) {
-    if (Tokenizer::load(file).hash() != dataset.tokenizer_hash()) {
-      throw Error(ErrorCode::data, "the data were made with another tokenizer than the model's",
-                  flags.data.front(), "prepare them with " + file.string());
-    }
+  if (tokenizer_hash_in(source.folder).value_or(dataset.tokenizer_hash()) !=
+      dataset.tokenizer_hash()) {
+    throw Error(ErrorCode::data, "the data were made with another tokenizer than the model's",
+                flags.data.front(),
+                "prepare them with " + (source.folder / "tokenizer.json").string());
   }
   const auto backend = make_backend(flags.device.value_or(source.config.device), thread_count(0));
   InferenceModel model(source, {.batch = flags.batch, .sequence = sequence}, *backend);

@@ -81,6 +81,7 @@ class Trainer {
   Dataset train_data_;
   std::optional<Dataset> validation_data_;
   std::optional<CheckpointReader> found_;  // what to resume from, until that is done
+  std::optional<DataRecord> found_data_;   // what it was trained on, if it says
   std::unique_ptr<TrainingEngine> engine_;
   std::optional<Loader> loader_;
   std::optional<Evaluation> validation_;
@@ -116,7 +117,8 @@ Trainer::Trainer(const RunConfig& config, const TrainOptions& options, Backend& 
   data_record_ = record_of(train_data_, config);
   if (found_) {
     for (const std::string& line : compare_models(*found_, config)) log_.say(line);
-    compare_tokenizers(*found_, data_record_);
+    found_data_ = load_data_record(*found_);
+    compare_tokenizers(*found_, found_data_, data_record_);
   }
   const RecordedPlan recorded = found_ ? load_plan_record(*found_) : RecordedPlan{};
   PlannedTraining plan = plan_training(config, backend,
@@ -163,8 +165,8 @@ void Trainer::start() {
       restore_progress();
     }
     log_.say("resumed from " + found_->path().string());
-    if (const auto then = load_data_record(*found_)) {
-      const ResumedPosition resumed = resumed_position(*then, state_.data, data_record_);
+    if (found_data_) {
+      const ResumedPosition resumed = resumed_position(*found_data_, state_.data, data_record_);
       state_.data = resumed.position;
       if (!resumed.line.empty()) log_.say(resumed.line);
     }

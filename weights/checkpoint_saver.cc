@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <system_error>
@@ -10,6 +9,7 @@
 
 #include "engine/base/align.h"
 #include "engine/base/error.h"
+#include "weights/finite_values.h"
 #include "weights/manifest.h"
 
 namespace ingot {
@@ -24,31 +24,6 @@ constexpr std::int64_t kPiece = kSmallBuffer / 2;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-// Whether no word has all bits of the exponent, as infinities and NaN do.
-template <class Word>
-bool all_finite(std::span<const std::byte> raw, Word exponent) {
-  bool finite = true;
-  for (std::size_t i = 0; i + sizeof(Word) <= raw.size(); i += sizeof(Word)) {
-    Word word;
-    std::memcpy(&word, raw.data() + i, sizeof word);
-    finite &= (word & exponent) != exponent;
-  }
-  return finite;
-}
-
-bool all_finite(StoredType type, std::span<const std::byte> raw) {
-  switch (type) {
-    case StoredType::f32:
-      return all_finite<std::uint32_t>(raw, 0x7f800000u);
-    case StoredType::bf16:
-      return all_finite<std::uint16_t>(raw, 0x7f80u);
-    case StoredType::f16:
-      return all_finite<std::uint16_t>(raw, 0x7c00u);
-    default:
-      return true;  // codes
-  }
 }
 
 std::int64_t staged_bytes(const SavedTensors& saved) {

@@ -88,11 +88,7 @@ class Fusion {
         ++next;
         continue;
       }
-      for (const auto* operands : {&ops_[i].inputs, &ops_[i].outputs}) {
-        for (const Tensor t : *operands) {
-          if (t) ++uses[t.id];
-        }
-      }
+      for_operands(ops_[i], [&](Tensor t) { ++uses[t.id]; });
     }
     for (Op& op : ops_) {
       if (!codes_of(op, CodesOf::output) || !op.outputs[0]) continue;

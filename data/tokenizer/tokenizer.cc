@@ -190,6 +190,12 @@ Tokenizer Tokenizer::load(const std::filesystem::path& file) {
   return parse(read_text(file, ErrorCode::data, kMaxTokenizerFileBytes), file.string());
 }
 
+std::optional<std::uint64_t> tokenizer_hash_in(const std::filesystem::path& folder) {
+  const std::filesystem::path file = folder / "tokenizer.json";
+  if (!std::filesystem::exists(file)) return std::nullopt;
+  return Tokenizer::load(file).hash();
+}
+
 void Tokenizer::encode(std::string_view text, std::vector<std::uint32_t>& ids) const {
   const auto scratch = parts_->scratches.take();
   parts_->raw_added.split(

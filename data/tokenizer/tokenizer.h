@@ -62,6 +62,10 @@ class Tokenizer {
   std::shared_ptr<const Parts> parts_;
 };
 
+// The hash of the tokenizer.json in a model's folder or a checkpoint; nothing where there is none.
+// Error(data) as Tokenizer::load().
+std::optional<std::uint64_t> tokenizer_hash_in(const std::filesystem::path& folder);
+
 // For text that appears token by token: keeps back what may be the first half of a character.
 class StreamDecoder {
  public:

@@ -76,11 +76,9 @@ Executor::PartOperands Executor::operands_of(Part part) {
   const Frames& frames = placement_.frames;
   std::set<int> blocks;  // that the part uses
   for (const Op& op : ops) {
-    for (const auto* operands : {&op.inputs, &op.outputs}) {
-      for (const Tensor t : *operands) {
-        if (t && program_.info(t).lifetime == Lifetime::frame) blocks.insert(frames.blocks[t.id]);
-      }
-    }
+    for_operands(op, [&](Tensor t) {
+      if (program_.info(t).lifetime == Lifetime::frame) blocks.insert(frames.blocks[t.id]);
+    });
   }
   std::map<std::vector<std::int64_t>, std::size_t> tables;  // by the places of these blocks
   for (int i = 0; i < frames.micro_batches(); ++i) {

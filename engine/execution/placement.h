@@ -32,8 +32,8 @@ struct Placement {
 
 class BoundProgram;
 
-// Memory is used once only: every tensor and workspace has bytes of its own, those of frames for
-// each of so many micro-batches. For tests, and for programs of a few ops.
-Placement separate_places(const Program& program, const BoundProgram& bound, int micro_batches = 1);
+// Memory is used once only: every tensor and workspace has bytes of its own. For tests, and for
+// programs of a few ops; not with frames.
+Placement separate_places(const Program& program, const BoundProgram& bound);
 
 }  // namespace ingot

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <optional>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -18,7 +17,6 @@ class Check {
   explicit Check(const Program& program)
       : program_(program),
         starts_(program.tickets()),
-        closed_(program.tickets()),
         written_(program.tensors().size(), -1),
         gradients_(program.tensors().size(), Sum::none) {}
 
@@ -38,7 +36,6 @@ class Check {
   void run(Part part, int micro_batch, const Turn& turn) {
     ++action_;
     micro_batch_ = micro_batch;
-    closed_.assign(closed_.size(), false);
     for (const Op& op : program_.ops(part)) {
       if (!runs_in(op.when, turn)) continue;
       if (op.kind == &kWait) {
@@ -83,8 +80,7 @@ class Check {
     }
     if (program_.queues()[op.queue].kind != op.kind->beside) refuse(op, "may not run on its queue");
     const bool known = op.ticket >= 0 && op.ticket < program_.tickets();
-    if (!known || closed_[op.ticket] || std::ranges::find(open_, &op) != open_.end() ||
-        (starts_[op.ticket] != nullptr && starts_[op.ticket] != &op)) {
+    if (!known || (starts_[op.ticket] != nullptr && starts_[op.ticket] != &op)) {
       refuse(op, "its ticket is not its own");
     }
     starts_[op.ticket] = &op;
@@ -125,7 +121,6 @@ class Check {
         (*start)->when != wait.when) {
       refuse(wait, "differs from its start");
     }
-    closed_[wait.ticket] = true;
     open_.erase(start);
   }
 
@@ -133,7 +128,6 @@ class Check {
   int action_ = 0, micro_batch_ = 0;         // that is walked
   std::vector<const Op*> open_;              // starts that nobody has waited for yet
   std::vector<const Op*> starts_;            // by ticket
-  std::vector<bool> closed_;                 // by ticket, in this action
   std::vector<int> written_;                 // by tensor: the action that wrote it last
   std::set<std::pair<int, int>> in_frames_;  // tensor, micro-batch
   std::vector<Sum> gradients_;               // by tensor

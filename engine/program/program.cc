@@ -167,23 +167,17 @@ Tensor Program::find(std::string_view name) const {
   return {};
 }
 
-namespace {
-
-Cost every_operand_once(const Program& program, const Op& op) {
+double operand_bytes(const Program& program, const Op& op) {
   double bytes = 0;
-  for (const auto* operands : {&op.inputs, &op.outputs}) {
-    for (const Tensor t : *operands) {
-      if (t) bytes += static_cast<double>(program.rows(t) * t.columns * size_of(program.dtype(t)));
-    }
-  }
-  return {0, bytes};
+  for_operands(op, [&](Tensor t) {
+    bytes += static_cast<double>(program.rows(t) * t.columns * size_of(program.dtype(t)));
+  });
+  return bytes;
 }
-
-}  // namespace
 
 void set_cost(const Program& program, Op& op) {
   const Cost cost =
-      op.kind->cost != nullptr ? op.kind->cost(program, op) : every_operand_once(program, op);
+      op.kind->cost != nullptr ? op.kind->cost(program, op) : Cost{0, operand_bytes(program, op)};
   op.flops = cost.flops;
   op.bytes = cost.bytes;
 }

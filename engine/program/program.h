@@ -117,6 +117,16 @@ struct Op {
   double bytes = 0;  // that must move at least
 };
 
+// Calls each(t) for every operand that the op has, inputs first; not for those not given.
+template <class Each>
+void for_operands(const Op& op, Each each) {
+  for (const auto* operands : {&op.inputs, &op.outputs}) {
+    for (const Tensor t : *operands) {
+      if (t) each(t);
+    }
+  }
+}
+
 struct Cost {
   double flops = 0, bytes = 0;
 };
@@ -292,6 +302,9 @@ class Program {
 
 // Writes a named number into a step; nothing happens where no op of the program reads it.
 void set_slot(StepState& step, const Program& program, std::string_view name, double value);
+
+// Of all operands of an op, each view as often as it is named.
+double operand_bytes(const Program& program, const Op& op);
 
 // Sets what an op costs by its kind's rule, as append() does: for passes that change its operands.
 void set_cost(const Program& program, Op& op);

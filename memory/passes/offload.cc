@@ -36,14 +36,12 @@ bool is_offloaded(const Program& program, Tensor t) {
 // The offloaded tensors among an op's operands, each once.
 std::vector<Tensor> offloaded_operands(const Program& program, const Op& op) {
   std::vector<Tensor> found;
-  for (const auto* operands : {&op.inputs, &op.outputs}) {
-    for (const Tensor t : *operands) {
-      const auto same = [&](Tensor other) { return other.id == t.id; };
-      if (is_offloaded(program, t) && std::none_of(found.begin(), found.end(), same)) {
-        found.push_back(program.whole(t.id));
-      }
+  for_operands(op, [&](Tensor t) {
+    const auto same = [&](Tensor other) { return other.id == t.id; };
+    if (is_offloaded(program, t) && std::none_of(found.begin(), found.end(), same)) {
+      found.push_back(program.whole(t.id));
     }
-  }
+  });
   return found;
 }
 

@@ -18,11 +18,7 @@ double products(const Program& program, const Op& op, int count) {
 
 double traffic(const Program& program, const Op& op) {
   double bytes = 0;
-  for (const auto* operands : {&op.inputs, &op.outputs}) {
-    for (const Tensor t : *operands) {
-      if (t) bytes += static_cast<double>(program.info(t).bytes());
-    }
-  }
+  for_operands(op, [&](Tensor t) { bytes += static_cast<double>(program.info(t).bytes()); });
   return bytes;
 }
 

@@ -10,14 +10,9 @@ namespace {
 
 // All three products multiply rows x in x out, whatever the experts' shares are.
 Cost product_cost(const Program& program, const Op& op, Tensor x, Tensor y) {
-  Cost cost{.flops = 2.0 * static_cast<double>(program.rows(x)) * static_cast<double>(x.columns) *
-                     static_cast<double>(y.columns)};
-  for (const auto* operands : {&op.inputs, &op.outputs}) {
-    for (const Tensor t : *operands) {
-      cost.bytes += static_cast<double>(program.rows(t) * t.columns * size_of(program.dtype(t)));
-    }
-  }
-  return cost;
+  return {.flops = 2.0 * static_cast<double>(program.rows(x)) * static_cast<double>(x.columns) *
+                   static_cast<double>(y.columns),
+          .bytes = operand_bytes(program, op)};
 }
 
 Cost forward_cost(const Program& program, const Op& op) {

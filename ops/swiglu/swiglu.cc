@@ -7,16 +7,6 @@
 namespace ingot {
 namespace {
 
-double operand_bytes(const Program& program, const Op& op) {
-  double bytes = 0;
-  for (const auto* operands : {&op.inputs, &op.outputs}) {
-    for (const Tensor t : *operands) {
-      if (t) bytes += static_cast<double>(program.rows(t) * t.columns * size_of(program.dtype(t)));
-    }
-  }
-  return bytes;
-}
-
 Cost forward_cost(const Program& program, const Op& op) {
   const Tensor gate_up = op.inputs[0];
   return {2.5 * static_cast<double>(program.rows(gate_up) * gate_up.columns),

@@ -16,13 +16,10 @@ std::vector<bool> shared_by_chunks(const Program& program, std::span<const Op> o
   std::vector<bool> shared(chunks.size(), false);
   for (const Op& op : ops) {
     if (op.part.kind != PartKind::backward) continue;
-    for (const auto* operands : {&op.inputs, &op.outputs}) {
-      for (const Tensor t : *operands) {
-        if (!t) continue;
-        if (chunks[t.id] >= 0 && chunks[t.id] != op.part.chunk) shared[t.id] = true;
-        chunks[t.id] = op.part.chunk;
-      }
-    }
+    for_operands(op, [&](Tensor t) {
+      if (chunks[t.id] >= 0 && chunks[t.id] != op.part.chunk) shared[t.id] = true;
+      chunks[t.id] = op.part.chunk;
+    });
   }
   return shared;
 }

@@ -1,13 +1,12 @@
 #include "training/run/resume_check.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "data/tokenizer/tokenizer.h"
 #include "engine/base/error.h"
-#include "engine/base/read_text.h"
+#include "io/hash.h"
 #include "weights/manifest.h"
 
 namespace ingot {
@@ -22,12 +21,6 @@ const std::set<std::string, std::less<>> kMayDiffer = {
     "rope_scaling",   "rope_theta",        "torch_dtype",          "max_position_embeddings",
     "aux_loss_alpha", "seq_aux",           "transformers_version", "use_cache",
 };
-
-std::string hex(std::uint64_t value) {
-  char text[17];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(value));
-  return text;
-}
 
 json token_or_null(std::optional<std::uint32_t> token) { return token ? json(*token) : json(); }
 
@@ -74,9 +67,9 @@ DataRecord record_of(const Dataset& data, const RunConfig& config) {
 json to_json(const DataRecord& record) {
   json shards = json::array();
   for (const DataRecord::Shard& shard : record.shards) {
-    shards.push_back({{"tokens", shard.tokens}, {"xxh3", hex(shard.hash)}});
+    shards.push_back({{"tokens", shard.tokens}, {"xxh3", to_hex(shard.hash)}});
   }
-  return {{"tokenizer_hash", hex(record.tokenizer_hash)},
+  return {{"tokenizer_hash", to_hex(record.tokenizer_hash)},
           {"end_of_text", token_or_null(record.end_of_text)},
           {"begin_of_text", token_or_null(record.begin_of_text)},
           {"sequence_length", record.sequence_length},
@@ -88,9 +81,7 @@ std::optional<DataRecord> load_data_record(const CheckpointReader& reader) {
   const json manifest = read_manifest(reader);
   const auto section = manifest.find("data");
   if (section == manifest.end()) return std::nullopt;
-  const auto number = [](const json& text) {
-    return static_cast<std::uint64_t>(std::stoull(text.get<std::string>(), nullptr, 16));
-  };
+  const auto number = [](const json& text) { return from_hex(text.get<std::string>()).value(); };
   try {
     DataRecord record{.tokenizer_hash = number(section->at("tokenizer_hash")),
                       .end_of_text = token_of(section->at("end_of_text")),
@@ -133,26 +124,23 @@ std::vector<std::string> compare_models(const CheckpointReader& reader, const Ru
   return lines;
 }
 
-void compare_tokenizers(const CheckpointReader& reader, const DataRecord& data) {
-  std::uint64_t hash = 0;
-  if (const auto then = load_data_record(reader)) {
-    hash = then->tokenizer_hash;
+void compare_tokenizers(const CheckpointReader& reader, const std::optional<DataRecord>& then,
+                        const DataRecord& now) {
+  if (then) {
     const auto compare = [&](std::optional<std::uint32_t> was, std::optional<std::uint32_t> is,
                              const char* what) {
       if (was == is || !was || !is) return;  // older shards do not say
       refuse_data(reader, std::string("documents ") + what + " with " + text_of(is) +
                               ", in the checkpoint's data with " + text_of(was));
     };
-    compare(then->end_of_text, data.end_of_text, "end");
-    compare(then->begin_of_text, data.begin_of_text, "begin");
-  } else if (const auto file = reader.path() / "tokenizer.json"; std::filesystem::exists(file)) {
-    hash = Tokenizer::load(file).hash();
-  } else {
-    return;
+    compare(then->end_of_text, now.end_of_text, "end");
+    compare(then->begin_of_text, now.begin_of_text, "begin");
   }
-  if (hash != data.tokenizer_hash) {
-    refuse_data(reader, "the data were made with tokenizer " + hex(data.tokenizer_hash) +
-                            ", the checkpoint has " + hex(hash));
+  const std::optional<std::uint64_t> hash =
+      then ? then->tokenizer_hash : tokenizer_hash_in(reader.path());
+  if (hash && *hash != now.tokenizer_hash) {
+    refuse_data(reader, "the data were made with tokenizer " + to_hex(now.tokenizer_hash) +
+                            ", the checkpoint has " + to_hex(*hash));
   }
 }
 

@@ -43,8 +43,10 @@ std::optional<DataRecord> load_data_record(const CheckpointReader& reader);
 std::vector<std::string> compare_models(const CheckpointReader& reader, const RunConfig& config);
 
 // Throws Error(data) naming both when the data were made with another tokenizer, or begin or end
-// documents with other tokens, than the checkpoint's: those of its run, or its tokenizer.json.
-void compare_tokenizers(const CheckpointReader& reader, const DataRecord& data);
+// documents with other tokens, than the checkpoint's: those of its run (`then`), or its
+// tokenizer.json.
+void compare_tokenizers(const CheckpointReader& reader, const std::optional<DataRecord>& then,
+                        const DataRecord& now);
 
 // Where a run that stood at `position` of the data it had goes on in the data it has now.
 struct ResumedPosition {
