@@ -38,6 +38,8 @@ double seconds_at(const Timing& timing, const Op& op) {
                        : seconds_of(timing, op.bytes, timing.bytes);
 }
 
+}  // namespace
+
 std::int64_t offloaded_bytes(const Program& program) {
   std::int64_t bytes = 0;
   for (const TensorInfo& info : program.tensors()) {
@@ -46,11 +48,11 @@ std::int64_t offloaded_bytes(const Program& program) {
   return bytes;
 }
 
-}  // namespace
-
 std::string CostModel::key_of(const Program& program, const Op& op) {
   std::string key(op.kind->name), last;
-  if (is_transfer(op)) return key;
+  if (is_transfer(op)) {
+    return op.queue == kCompute ? key : key + " " + program.queues()[op.queue].name;
+  }
   for_operands(op, [&](Tensor t) {
     if (t == packed_weight_of(op) || name_of(program.dtype(t)) == last) return;
     last = name_of(program.dtype(t));
@@ -148,22 +150,14 @@ double CostModel::seconds_of_bytes(const std::string& key, double bytes) const {
   return seconds_of(timing, bytes, timing.bytes);
 }
 
-double CostModel::disk_seconds(const Program& program, Part part) const {
-  if (offloaded_bytes(program) <= page_bytes_) return 0;
-  double seconds = 0;
-  for (const Op& op : program.ops(part)) {
-    if (!is_transfer(op)) continue;
-    const auto bytes = static_cast<double>(program.info(op.inputs[0]).bytes());
-    seconds +=
-        bytes * (op.kind == &kFetch ? disk_.read_seconds_per_byte : disk_.write_seconds_per_byte);
-  }
-  return seconds;
+bool CostModel::waits_for_disk(const Program& program) const {
+  return offloaded_bytes(program) > page_bytes_;
 }
 
-double CostModel::seconds(const Program& program, Part part) const {
-  double sum = 0;
-  for (const Op& op : program.ops(part)) sum += seconds(program, op);
-  return std::max(sum, disk_seconds(program, part));
+double CostModel::disk_seconds(const Program& program, const Op& op) const {
+  if (!is_transfer(op)) return 0;
+  const auto bytes = static_cast<double>(program.info(op.inputs[0]).bytes());
+  return bytes * (op.kind == &kFetch ? disk_.read_seconds_per_byte : disk_.write_seconds_per_byte);
 }
 
 }  // namespace ingot

@@ -26,11 +26,14 @@ struct DiskSpeed {
   bool operator==(const DiskSpeed&) const = default;
 };
 
+// Of all tensors that live in the second memory.
+std::int64_t offloaded_bytes(const Program& program);
+
 class CostModel {
  public:
   // Kind and the dtypes of its operands in order, runs of one counted once, e.g. "linear bf16",
-  // "linear_wgrad bf16 f32 int8": the last word marks products computed in 8 bits. Transfers only
-  // have a kind.
+  // "linear_wgrad bf16 f32 int8": the last word marks products computed in 8 bits. Transfers have
+  // a kind and a queue: "fetch" by all threads of compute, "fetch copy in" by the queue's own.
   static std::string key_of(const Program& program, const Op& op);
 
   // How many rows an op multiplies at once: of its first operand, or of a chunk of it; at least 1.
@@ -46,6 +49,13 @@ class CostModel {
   // room for their file's pages: in `page_bytes` of memory. Beyond that each also waits for the
   // disk.
   void set_disk(const DiskSpeed& disk, std::int64_t page_bytes);
+  bool waits_for_disk(const Program& program) const;
+  // What the disk has to do for a copy that waits for it; 0 for other ops.
+  double disk_seconds(const Program& program, const Op& op) const;
+
+  // DeviceTraits::copy_share.
+  double copy_share() const { return copy_share_; }
+  void set_copy_share(double share) { copy_share_ = share; }
 
   // By what share of itself a predicted time of ops in memory may be wrong. 5 % when the machine
   // was quiet (docs/benchmarks.md, "The planner's choice").
@@ -58,8 +68,6 @@ class CostModel {
   double seconds(const Program& program, const Op& op) const;
   // Of an op of this key that only moves bytes.
   double seconds_of_bytes(const std::string& key, double bytes) const;
-  // Of the ops of a part. The disk works beside them: whichever takes longer.
-  double seconds(const Program& program, Part part) const;
 
   const std::map<std::string, std::vector<Timing>>& timings() const { return timings_; }
 
@@ -67,11 +75,11 @@ class CostModel {
   // Of this key, or the one of its kind that begins most like it; null if the kind was never timed.
   const std::vector<Timing>* timings_of(const std::string& key) const;
   double seconds_as_timed(const Program& program, const Op& op) const;
-  double disk_seconds(const Program& program, Part part) const;
 
   std::map<std::string, std::vector<Timing>> timings_;  // by key, rising rows
   DiskSpeed disk_;
   std::int64_t page_bytes_ = 0;
+  double copy_share_ = 0;
   double error_ = 0.05;
 };
 

@@ -103,16 +103,26 @@ TEST(CostModel, WaitsForTheDiskOnlyWhereTheFilesPagesDoNotFitMemory) {
                                            .role = Role::optimizer_state,
                                            .lifetime = Lifetime::persistent,
                                            .place = Place::offload});
-  const Tensor here = fetch(program, state, {});
-  store(program, here, state);
+  store(program, fetch(program, state), state);
+  const Op copy_in = program.ops()[0], copy_out = program.ops()[1];
   CostModel costs;
-  costs.add("fetch", {.bytes = 8e6, .seconds = 0.001});
-  costs.add("store", {.bytes = 8e6, .seconds = 0.002});
   costs.set_disk({.read_seconds_per_byte = 1e-8, .write_seconds_per_byte = 2e-8}, 4'000'000);
-  EXPECT_DOUBLE_EQ(costs.seconds(program, Part::update), 0.003);
+  EXPECT_FALSE(costs.waits_for_disk(program));
   costs.set_disk({.read_seconds_per_byte = 1e-8, .write_seconds_per_byte = 2e-8}, 3'999'999);
-  EXPECT_DOUBLE_EQ(costs.seconds(program, Part::update), 0.04 + 0.08);
-  EXPECT_DOUBLE_EQ(costs.seconds(program, Part::micro_step), 0);
+  EXPECT_TRUE(costs.waits_for_disk(program));
+  EXPECT_DOUBLE_EQ(costs.disk_seconds(program, copy_in), 0.04);
+  EXPECT_DOUBLE_EQ(costs.disk_seconds(program, copy_out), 0.08);
+  EXPECT_DOUBLE_EQ(costs.disk_seconds(program, product(program, 64, 1e3, 2e9)), 0);
+}
+
+TEST(CostModel, KnowsCopiesByTheQueueTheyRunOn) {
+  Program program;
+  const Tensor state = program.add_tensor({.name = "m", .shape = {10}, .place = Place::offload});
+  fetch(program, state);
+  Op copy = program.ops()[0];
+  EXPECT_EQ(CostModel::key_of(program, copy), "fetch");
+  copy.queue = kCopyIn;
+  EXPECT_EQ(CostModel::key_of(program, copy), "fetch copy in");
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "memory/queue_times.h"
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/quantize/quantize.h"
 
@@ -99,7 +100,8 @@ TrainingProgram compile_chosen(const RunConfig& config, const PlanChoices& choic
                                                        .storage = storage_chooser(choices, costs),
                                                        .offload = choices.offload,
                                                        .head_chunk = head_chunk,
-                                                       .pack_weights = choices.pack_weights});
+                                                       .pack_weights = choices.pack_weights,
+                                                       .fetch_ahead = choices.fetch_ahead});
   if (head_chunk == 0 && choices.dear_price > 0) {
     choose_head_chunk(compiled, *costs, choices.dear_price);
   }
@@ -108,9 +110,13 @@ TrainingProgram compile_chosen(const RunConfig& config, const PlanChoices& choic
 
 double step_seconds(const RunConfig& config, const TrainingProgram& compiled,
                     const CostModel& costs) {
-  return static_cast<double>(micro_steps(config, compiled.batch)) *
-             costs.seconds(compiled.program, Part::micro_step) +
-         costs.seconds(compiled.program, Part::update);
+  const std::int64_t count = micro_steps(config, compiled.batch);
+  std::vector<PartRun> runs;
+  for (std::int64_t i = 0; i < count; ++i) {
+    runs.push_back({Part::micro_step, {.first = i == 0, .last = i + 1 == count}});
+  }
+  runs.push_back({Part::update});
+  return queue_times(compiled.program, runs, costs).seconds;
 }
 
 }  // namespace ingot

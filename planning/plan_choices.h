@@ -23,6 +23,7 @@ struct PlanChoices {
   // Tokens whose logits exist at once; 0: what the prices make of it, with a level the head's rule.
   std::int64_t head_chunk = 0;
   bool pack_weights = false;  // once a step, where that saves time
+  int fetch_ahead = 0;        // copies of offloaded tensors that start before their use
 
   bool operator==(const PlanChoices&) const = default;
 };

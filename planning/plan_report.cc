@@ -50,6 +50,7 @@ std::string in_words(const PlanChoices& choices) {
   if (choices.offload != OffloadSet::none) {
     text += ", offload " + std::string(name_of(choices.offload));
   }
+  if (choices.fetch_ahead > 0) text += ", " + std::to_string(choices.fetch_ahead) + " ahead";
   if (choices.pack_weights) text += ", weights packed";
   return text;
 }
@@ -155,9 +156,13 @@ std::string memory_report(const PlannedTraining& plan) {
                   mib(packed.bytes));
   }
   if (plan.memory.offload_bytes() > 0) {
-    append_format(text, "  offloaded: %s, %.1f MiB in a file\n",
+    append_format(text, "  offloaded: %s, %.1f MiB in a file",
                   std::string(name_of(plan.choices.offload)).c_str(),
                   mib(plan.memory.offload_bytes()));
+    if (const int ahead = plan.choices.fetch_ahead; ahead > 0) {
+      append_format(text, ", read up to %d cop%s ahead", ahead, ahead == 1 ? "y" : "ies");
+    }
+    text += "\n";
   }
   if (plan.snapshot_bytes > 0) {
     append_format(text, "  %-20s %10.1f   a copy that saves are written from while steps go on\n",
@@ -194,7 +199,8 @@ std::string memory_report_json(const PlannedTraining& plan,
                           {"activations", activation_choice(other.choices)},
                           {"optimizer_state", name_of(other.choices.state)},
                           {"head_chunk", other.choices.head_chunk},
-                          {"offload", name_of(other.choices.offload)}}},
+                          {"offload", name_of(other.choices.offload)},
+                          {"fetch_ahead", other.choices.fetch_ahead}}},
                         {"arena_bytes", other.arena_bytes},
                         {"why", other.why}});
   }
@@ -224,7 +230,8 @@ std::string memory_report_json(const PlannedTraining& plan,
         {"weights", weights_summary(program)},
         {"optimizer_state", name_of(plan.choices.state)},
         {"head_chunk", plan.choices.head_chunk},
-        {"offload", name_of(plan.choices.offload)}}},
+        {"offload", name_of(plan.choices.offload)},
+        {"fetch_ahead", plan.choices.fetch_ahead}}},
       {"peak", {{"op", describe(program, program.ops()[memory.peak_op])}, {"largest", largest}}},
       {"rejected", rejected}};
   if (!passes.empty()) json["passes"] = to_json(passes);

@@ -11,6 +11,7 @@ namespace {
 
 // Seconds for a byte of memory: from less than a copy costs to more than anything does.
 constexpr double kLeastPrice = 1e-11, kMostPrice = 1;
+constexpr int kMostAheadTried = 4;
 constexpr double kPriceStep = 2, kLastFinePrice = 1e-6;
 
 std::vector<double> price_ladder() {
@@ -31,10 +32,13 @@ class Search {
     for (const std::int64_t batch : space_.batches) {
       for (const OptimizerState state : space_.states) {
         for (const OffloadSet offload : space_.offloads) {
-          const PlanChoices choices{
-              .micro_batch = batch, .level = space_.level, .offload = offload, .state = state};
+          const PlanChoices choices{.micro_batch = batch,
+                                    .level = space_.level,
+                                    .offload = offload,
+                                    .state = state,
+                                    .fetch_ahead = named_ahead(offload)};
           // Nothing is gained by offloading more than it takes to keep everything else as it is.
-          if (space_.level ? try_level(choices) : try_mixtures(choices)) break;
+          if (try_offload_set(choices)) break;
         }
       }
     }
@@ -46,11 +50,18 @@ class Search {
   }
 
  private:
+  // The best that was found for some choices, or the smallest, which does not fit.
+  struct Found {
+    PlanOption option;
+    bool at_once = false;  // nothing had to be done to save memory
+  };
+
   PlanOption evaluate(const PlanChoices& choices) {
     TrainingProgram compiled = compile_chosen(config_, choices, &costs_);
     const BoundProgram bound(compiled.program, backend_);
     PlanOption option{choices, least_arena_bytes(compiled.program, bound),
-                      step_seconds(config_, compiled, costs_)};
+                      step_seconds(config_, compiled, costs_), offloaded_bytes(compiled.program),
+                      costs_.waits_for_disk(compiled.program)};
     option.choices.head_chunk = compiled.head_chunk;
     option.choices.pack_weights = compiled.packed_weights > 0;
     return option;
@@ -65,10 +76,39 @@ class Search {
     if (fits(packed)) option = packed;
   }
 
-  bool fits(const PlanOption& option) const { return option.arena_bytes <= space_.arena_bytes; }
+  bool fits(const PlanOption& option) const {
+    return option.arena_bytes <= space_.arena_bytes && option.offload_bytes <= space_.disk_bytes;
+  }
 
-  // True when it fits with the head's own chunk; smaller chunks are tried for as long as they help.
-  bool try_level(PlanChoices choices) {
+  int named_ahead(OffloadSet offload) const {
+    const bool none = offload == OffloadSet::none;
+    return none ? 0 : static_cast<int>(config_.memory.fetch_ahead.value_or(0));
+  }
+
+  // With copies as far ahead as makes the step clearly faster; without a disk to wait for there is
+  // nothing to gain. True when everything fits as it is.
+  bool try_offload_set(PlanChoices choices) {
+    Found best = find(choices);
+    if (best.option.waits_for_disk && fits(best.option) && !config_.memory.fetch_ahead) {
+      for (choices.fetch_ahead = 1; choices.fetch_ahead <= kMostAheadTried;
+           choices.fetch_ahead *= 2) {
+        const Found ahead = find(choices);
+        if (!fits(ahead.option)) break;
+        if (ahead.option.step_seconds * (1 + costs_.error()) < best.option.step_seconds) {
+          best.option = ahead.option;
+        }
+      }
+    }
+    (fits(best.option) ? result_.fitting : result_.rejected).push_back(best.option);
+    return best.at_once;
+  }
+
+  Found find(const PlanChoices& choices) {
+    return space_.level ? at_level(choices) : mixture(choices);
+  }
+
+  // At once: with the head's own chunk; smaller ones are tried for as long as they help.
+  Found at_level(PlanChoices choices) {
     PlanOption option = evaluate(choices);
     const bool at_once = fits(option);
     if (!at_once && !config_.memory.head_chunk) {
@@ -80,25 +120,17 @@ class Search {
         if (fits(option)) break;
       }
     }
-    (fits(option) ? result_.fitting : result_.rejected).push_back(option);
-    return at_once;
+    return {option, at_once};
   }
 
-  // Looks for the fastest mixture of stored activations that fits: the lowest price of a byte, in
-  // as few layers as do. True when everything fits as it is.
-  bool try_mixtures(const PlanChoices& choices) {
+  // The fastest mixture of stored activations that fits: the lowest price of a byte, in as few
+  // layers as do.
+  Found mixture(const PlanChoices& choices) {
     const Rung keep = at_price(choices, 0);
-    if (fits(keep.option)) {
-      result_.fitting.push_back(keep.option);
-      return true;
-    }
+    if (fits(keep.option)) return {keep.option, true};
     const Rung high = highest_price_that_fits(choices, keep);
-    if (!fits(high.option)) {
-      result_.rejected.push_back(high.option);
-      return false;
-    }
-    result_.fitting.push_back(fewest_layers(choices, lowest_price_that_fits(choices, high)));
-    return false;
+    if (!fits(high.option)) return {high.option};
+    return {fewest_layers(choices, lowest_price_that_fits(choices, high))};
   }
 
   // A price on the ladder, and what all layers at that price take.
@@ -107,14 +139,14 @@ class Search {
     PlanOption option;
   };
 
-  PlanOption mixture(PlanChoices choices, std::size_t cheap, std::size_t dear, int dear_layers) {
+  PlanOption priced(PlanChoices choices, std::size_t cheap, std::size_t dear, int dear_layers) {
     choices.cheap_price = prices_[cheap];
     choices.dear_price = prices_[dear];
     choices.dear_layers = dear_layers;
     return evaluate(choices);
   }
   Rung at_price(const PlanChoices& choices, std::size_t price) {
-    return {price, mixture(choices, price, price, layers_)};
+    return {price, priced(choices, price, price, layers_)};
   }
 
   // From the top down, for as long as that saves memory: the first that fits, else the smallest of
@@ -152,7 +184,7 @@ class Search {
     int enough = layers_, too_few = 0;
     while (enough - too_few > 1) {
       const int middle = (enough + too_few) / 2;
-      const PlanOption option = mixture(choices, all.price - 1, all.price, middle);
+      const PlanOption option = priced(choices, all.price - 1, all.price, middle);
       if (!fits(option)) {
         too_few = middle;
         continue;

@@ -18,6 +18,8 @@ struct PlanOption {
   PlanChoices choices;
   std::int64_t arena_bytes = 0;  // least that any packing needs
   double step_seconds = 0;       // of a whole step, all micro-steps and the update
+  std::int64_t offload_bytes = 0;
+  bool waits_for_disk = false;  // the pages of what is offloaded do not fit memory
 };
 
 struct PlanSearchResult {

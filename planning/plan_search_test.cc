@@ -142,6 +142,53 @@ TEST_F(Packing, IsRecordedAndOlderRecordsHaveNone) {
   EXPECT_EQ(compile_recorded(accumulating(), parse_plan_record(json, "here")).packed_weights, 0);
 }
 
+// A machine whose disk takes as long for the file as its cores for everything else, or longer.
+class FetchAhead : public HeadChunk {
+ protected:
+  FetchAhead() { costs_.set_disk({1e-7, 1e-7}, 0); }
+  PlanOption best(const RunConfig& config, std::int64_t arena_bytes = std::int64_t{1} << 40) {
+    return search_plans(config, backend_, costs_,
+                        {.batches = {2},
+                         .states = {OptimizerState::fp32},
+                         .offloads = {OffloadSet::all},
+                         .arena_bytes = arena_bytes})
+        .fitting.at(0);
+  }
+};
+
+TEST_F(FetchAhead, IsChosenWhereCopiesWaitForTheDisk) {
+  const PlanOption ahead = best(wide_head()), none = best(wide_head({"memory.fetch_ahead=0"}));
+  EXPECT_GT(ahead.choices.fetch_ahead, 0);
+  EXPECT_EQ(none.choices.fetch_ahead, 0);
+  EXPECT_LT(ahead.step_seconds, none.step_seconds);
+  EXPECT_GT(ahead.arena_bytes, none.arena_bytes);
+  EXPECT_EQ(best(wide_head({"memory.fetch_ahead=3"})).choices.fetch_ahead, 3);
+}
+
+TEST_F(FetchAhead, IsNoneWhereTheFilesPagesFitMemory) {
+  costs_.set_disk({1e-7, 1e-7}, std::int64_t{1} << 30);
+  EXPECT_EQ(best(wide_head()).choices.fetch_ahead, 0);
+}
+
+TEST_F(FetchAhead, TakesNoMoreThanThereIs) {
+  const PlanOption ahead = best(wide_head());
+  const std::int64_t less = ahead.arena_bytes - 1;
+  EXPECT_LE(best(wide_head(), less).arena_bytes, less);
+}
+
+TEST_F(FetchAhead, IsRecordedAndOlderRecordsHaveNone) {
+  const TrainingProgram compiled = compile_chosen(wide_head(), best(wide_head()).choices, &costs_);
+  nlohmann::json json = to_json(record_of(compiled));
+  EXPECT_EQ(json["fetch_ahead"], compiled.fetch_ahead);
+  const TrainingProgram again = compile_recorded(wide_head(), parse_plan_record(json, "here"));
+  EXPECT_EQ(again.fetch_ahead, compiled.fetch_ahead);
+  EXPECT_EQ(again.program.ops().size(), compiled.program.ops().size());
+  json.erase("fetch_ahead");
+  EXPECT_EQ(compile_recorded(wide_head(), parse_plan_record(json, "here")).fetch_ahead, 0);
+  json["fetch_ahead"] = 17;
+  EXPECT_THROW(parse_plan_record(json, "here"), Error);
+}
+
 // Also of fp32, where the scales and the values that are made from codes have one dtype.
 TEST(StorageInEightBits, CostsWhatQuantizingAndDequantizingWereTimed) {
   const auto in_8_bits = [](double seconds_per_byte) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -17,6 +18,8 @@ struct PlanSpace {
   std::vector<OffloadSet> offloads;      // least offloaded first
   std::optional<ActivationLevel> level;  // the one the config names; none: any mixture
   std::int64_t arena_bytes = 0;          // the most the arena may take
+  // The most that what is offloaded may take.
+  std::int64_t disk_bytes = std::numeric_limits<std::int64_t>::max();
 };
 
 // Without the arena's size. Micro-batches that are only larger than the fastest can be, not faster,

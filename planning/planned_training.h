@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -45,6 +46,8 @@ struct PlannedTraining {
   // Besides both, a copy of what is saved, so that saves are written while steps go on: where the
   // run saves on its way and the budget has that left. 0: none.
   std::int64_t snapshot_bytes = 0;
+  // Free on the disk of what is offloaded.
+  std::int64_t disk_bytes = std::numeric_limits<std::int64_t>::max();
   double step_seconds = 0;  // predicted; 0: not estimated
   // What became of the plan that a checkpoint recorded, as a line; "" where there was none.
   std::string of_record;
@@ -54,7 +57,13 @@ struct PlannedTraining {
   std::int64_t predicted_peak_bytes() const {
     return memory.arena_bytes() + process_bytes + snapshot_bytes;
   }
-  bool fits() const { return predicted_peak_bytes() <= budget_bytes; }
+  // The memory that has not enough; none: it fits.
+  std::optional<MemoryKind> short_of() const {
+    if (predicted_peak_bytes() > budget_bytes) return MemoryKind::host;
+    if (memory.offload_bytes() > disk_bytes) return MemoryKind::disk;
+    return std::nullopt;
+  }
+  bool fits() const { return !short_of(); }
 };
 
 // Gives the plan its memory. plan.compiled must outlive the executor; plan.bound is used up.

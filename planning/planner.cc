@@ -24,13 +24,27 @@ bool same_kind(const PlanChoices& a, const PlanChoices& b) {
   return a.micro_batch == b.micro_batch && a.offload == b.offload && a.state == b.state;
 }
 
+// "3.5 GiB on the disk of offloaded tensors, 1.2 GiB are free"
+std::string disk_needed(std::int64_t bytes, std::int64_t free_bytes) {
+  return binary_units(bytes) + " on the disk of offloaded tensors, " + binary_units(free_bytes) +
+         " are free";
+}
+std::string disk_needed(const PlannedTraining& plan) {
+  return disk_needed(plan.memory.offload_bytes(), plan.disk_bytes);
+}
+
 class Planner {
  public:
   Planner(const RunConfig& config, Backend& backend, const PlanStart& start)
       : config_(config), backend_(backend), start_(start), open_(open_choices(config)) {
     plan_.budget_bytes = budget_bytes(config.memory.budget, start.system_root);
     plan_.parameters = count_parameters(config.model);
+    page_bytes_ = std::max<std::int64_t>(
+        read_system_memory(start.system_root).limit() - plan_.budget_bytes, 0);
     plan_.offload_folder = offload_folder(config);
+    const MemoryRoom disk =
+        backend.limits(existing_part(plan_.offload_folder))[static_cast<int>(MemoryKind::disk)];
+    if (disk.total > 0) plan_.disk_bytes = disk.free + start.held_disk_bytes;
     // Read once: what the search leaves behind must not change what fits.
     const std::int64_t held = resident_bytes() - start.held_bytes;
     const TrainingProgram least = compile_chosen(config, simplest(open_.batches.back()), nullptr);
@@ -65,9 +79,7 @@ class Planner {
     // A run that is promised to stay within its plan measures too: in the memory of the smallest.
     costs_ = machine_costs(config_, backend_, probe_bytes_, start_.held_bytes);
     if (open_.offloads.back() == OffloadSet::none) return;
-    // What the system is left for pages of the file when this process takes all its budget.
-    const std::int64_t rest = read_system_memory().limit() - plan_.budget_bytes;
-    costs_->set_disk(machine_disk(plan_.offload_folder), std::max<std::int64_t>(rest, 0));
+    costs_->set_disk(machine_disk(plan_.offload_folder), page_bytes_);
   }
 
   // As little as possible done to save memory.
@@ -75,12 +87,14 @@ class Planner {
     return {.micro_batch = batch,
             .level = open_.level.value_or(ActivationLevel::keep),
             .offload = open_.offloads.front(),
-            .state = open_.states.front()};
+            .state = open_.states.front(),
+            .fetch_ahead = static_cast<int>(config_.memory.fetch_ahead.value_or(0))};
   }
 
   PlanSpace everything(std::int64_t arena_bytes) const {
     PlanSpace space = open_;
     space.arena_bytes = arena_bytes;
+    space.disk_bytes = plan_.disk_bytes;
     return space;
   }
   PlanSpace simple_ones(std::int64_t arena_bytes) const {
@@ -104,11 +118,20 @@ class Planner {
                                                     .state = record.state,
                                                     .head_chunk = record.head_chunk});
   }
+  // The same with copies less far ahead where a packing does not fit.
+  bool take_with_less_ahead(PlanChoices choices) {
+    while (!take(choices)) {
+      if (choices.fetch_ahead == 0 || config_.memory.fetch_ahead) return false;
+      choices.fetch_ahead /= 2;
+    }
+    return true;
+  }
   bool take(TrainingProgram compiled, const PlanChoices& choices) {
     plan_.bound.reset();
     plan_.choices = choices;
     plan_.choices.head_chunk = compiled.head_chunk;
     plan_.choices.pack_weights = compiled.packed_weights > 0;
+    plan_.choices.fetch_ahead = compiled.fetch_ahead;
     plan_.compiled = std::make_unique<TrainingProgram>(std::move(compiled));
     plan_.bound = std::make_unique<BoundProgram>(plan_.compiled->program, backend_);
     plan_.memory = plan_memory(plan_.compiled->program, *plan_.bound, plan_.compiled->schedule);
@@ -136,11 +159,21 @@ class Planner {
   // Takes it and returns ""; or why not. Throws what compile_recorded() throws.
   std::string refuse_recorded(PlanRecord record) {
     if (!allowed(record)) return "the config rules out the plan that the checkpoint recorded";
+    if (const auto named = config_.memory.fetch_ahead) {  // the same bits
+      record.fetch_ahead = static_cast<int>(*named);
+    }
     if (take(record)) return "";
     const std::int64_t needed = plan_.predicted_peak_bytes();
-    if (record.pack_weights) {  // the same bits without
+    if (record.fetch_ahead > 0 && !config_.memory.fetch_ahead) {
+      record.fetch_ahead = 0;
+      if (take(record)) return "";
+    }
+    if (record.pack_weights) {
       record.pack_weights = false;
       if (take(record)) return "";
+    }
+    if (plan_.short_of() == MemoryKind::disk) {
+      return "the plan that the checkpoint recorded needs " + disk_needed(plan_);
     }
     return "the plan that the checkpoint recorded needs " + binary_units(needed) +
            ", the budget is " + binary_units(plan_.budget_bytes);
@@ -176,12 +209,15 @@ class Planner {
     PlanChoices packed = unpacked;
     packed.pack_weights = true;
     if (!take(packed) && !(plan_.choices.pack_weights && take(unpacked))) return false;
-    if (open_.batches.size() == 1) return true;
+    const bool ahead_helps =
+        plan_.memory.offload_bytes() > page_bytes_ && !config_.memory.fetch_ahead;
+    if (open_.batches.size() == 1 && !ahead_helps) return true;
     const PlanSearchResult found = look_through(simple_ones(room(plan_.budget_bytes)));
     const std::optional<PlanOption> best = best_of(found);
-    if (best && best->choices.micro_batch != plan_.choices.micro_batch) {
+    if (best && (best->choices.micro_batch != plan_.choices.micro_batch ||
+                 best->choices.fetch_ahead != plan_.choices.fetch_ahead)) {
       const PlanChoices largest = plan_.choices;
-      if (!take(best->choices)) take(largest);
+      if (!take_with_less_ahead(best->choices)) take(largest);
     }
     list(found);
     return true;
@@ -208,6 +244,7 @@ class Planner {
       if (found.fitting.empty()) break;
       const PlanOption& fastest = found.fitting.front();
       if (take(fastest.choices)) return list(found);
+      if (plan_.short_of() == MemoryKind::disk) break;
       const std::int64_t excess = plan_.predicted_peak_bytes() - plan_.budget_bytes;
       arena = std::min(arena - excess, fastest.arena_bytes - 1);
     }
@@ -218,9 +255,14 @@ class Planner {
     if (!plan_.fits()) refuse();
   }
 
-  // The plan that packs into the least memory, whatever the budget.
+  // The plan that packs into the least memory, whatever the budget; of those whose file has room
+  // on the disk, if there are any.
   void take_smallest() {
     std::vector<PlanOption> options = look_through(everything(0)).rejected;
+    const auto has_no_disk = [this](const PlanOption& option) {
+      return option.offload_bytes > plan_.disk_bytes;
+    };
+    if (!std::ranges::all_of(options, has_no_disk)) std::erase_if(options, has_no_disk);
     std::ranges::stable_sort(options, {}, &PlanOption::arena_bytes);
     PlanChoices smallest;
     std::int64_t least = std::numeric_limits<std::int64_t>::max();
@@ -249,6 +291,10 @@ class Planner {
                          : "fits, but is faster by less than predictions err");
     }
     for (const PlanOption& option : found.rejected) {
+      if (option.offload_bytes > plan_.disk_bytes) {
+        reject(option, "needs " + disk_needed(option.offload_bytes, plan_.disk_bytes));
+        continue;
+      }
       reject(option, "needs " + binary_units(option.arena_bytes + plan_.process_bytes) +
                          " at least, the budget is " + binary_units(plan_.budget_bytes));
     }
@@ -277,9 +323,25 @@ class Planner {
   const PlanStart start_;
   const PlanSpace open_;
   std::int64_t probe_bytes_ = 0;
+  // What the system is left for pages of the file when this process takes all its budget.
+  std::int64_t page_bytes_ = 0;
   std::optional<CostModel> costs_;
   PlannedTraining plan_;
 };
+
+Error refusal_of(const PlannedTraining& smallest) {
+  if (smallest.short_of() == MemoryKind::disk) {
+    return {ErrorCode::budget, "the run does not fit: it needs " + disk_needed(smallest),
+            smallest.offload_folder.string(),
+            "set memory.offload_directory to a folder on a disk with room, or offload less"};
+  }
+  return {ErrorCode::budget,
+          "the run does not fit: it needs " + binary_units(smallest.predicted_peak_bytes()) +
+              " of memory, the budget is " + binary_units(smallest.budget_bytes),
+          "memory.budget",
+          "the smallest budget that fits is " + binary_units(smallest.predicted_peak_bytes()) +
+              "; or shorten data.sequence_length or batch.micro_batch"};
+}
 
 }  // namespace
 
@@ -288,12 +350,7 @@ PlannedTraining plan_training(const RunConfig& config, Backend& backend, const P
 }
 
 DoesNotFit::DoesNotFit(PlannedTraining smallest)
-    : Error(ErrorCode::budget,
-            "the run does not fit: it needs " + binary_units(smallest.predicted_peak_bytes()) +
-                ", the budget is " + binary_units(smallest.budget_bytes),
-            "memory.budget",
-            "the smallest budget that fits is " + binary_units(smallest.predicted_peak_bytes()) +
-                "; or shorten data.sequence_length or batch.micro_batch"),
+    : Error(refusal_of(smallest)),
       smallest_(std::make_shared<const PlannedTraining>(std::move(smallest))) {}
 
 }  // namespace ingot

@@ -19,6 +19,7 @@ struct PlanStart {
   const PlanRecord* record = nullptr;  // taken if it fits, whatever else would
   std::string record_problem;          // why there is a record that nobody can read
   std::int64_t held_bytes = 0;         // of an arena this process holds and will give back
+  std::int64_t held_disk_bytes = 0;    // likewise of the file of what is offloaded
   bool predict_time = false;           // also where there is nothing to choose: for `ingot plan`
   std::string system_root;             // as for read_system_memory()
 };
@@ -30,7 +31,7 @@ struct PlanStart {
 PlannedTraining plan_training(const RunConfig& config, Backend& backend,
                               const PlanStart& start = {});
 
-// Error(budget) with the smallest budget that would do.
+// Error(budget) that names the memory which is short, and what would do.
 class DoesNotFit : public Error {
  public:
   explicit DoesNotFit(PlannedTraining smallest);

@@ -184,6 +184,24 @@ TEST_F(Recorded, PlanGivesWayToAConfigThatNamesAnother) {
   EXPECT_NE(other.of_record.find("the config rules out"), std::string::npos) << other.of_record;
 }
 
+// It changes no bits: the config's word, and what fits, count.
+TEST_F(Recorded, CopiesAheadAreTakenAgainUnlessTheConfigNamesOthersOrTheyDoNotFit) {
+  const PlanRecord ahead = record("100GiB", {"memory.offload=all", "memory.fetch_ahead=4"});
+  EXPECT_EQ(ahead.fetch_ahead, 4);
+  const PlannedTraining again = plan("100GiB", {"memory.offload=all"}, {.record = &ahead});
+  EXPECT_EQ(record_of(*again.compiled), ahead);
+  const PlannedTraining named =
+      plan("100GiB", {"memory.offload=all", "memory.fetch_ahead=1"}, {.record = &ahead});
+  EXPECT_EQ(named.compiled->fetch_ahead, 1);
+  EXPECT_EQ(named.of_record, "plan: as recorded in the checkpoint");
+  const PlannedTraining less = plan(std::to_string(again.predicted_peak_bytes() - 1),
+                                    {"memory.offload=all"}, {.record = &ahead});
+  EXPECT_EQ(less.compiled->fetch_ahead, 0);
+  EXPECT_EQ(less.of_record, "plan: as recorded in the checkpoint");
+  // Pages of the file fit this machine's memory.
+  EXPECT_EQ(plan("1GiB", {"memory.offload=all"}).choices.fetch_ahead, 0);
+}
+
 TEST_F(Recorded, PlanThatNoLongerFitsIsMadeAnewWithALineThatBitsWillDiffer) {
   const PlanRecord large = record("100GiB");
   const PlannedTraining small = plan("30MiB", {}, {.record = &large});

@@ -41,7 +41,7 @@ TEST(Plan, JsonHasTheKeysOfTheContract) {
   EXPECT_EQ(keys_of(plan["parameters"]), (std::set<std::string>{"total", "active"}));
   EXPECT_EQ(keys_of(plan["choices"]),
             (std::set<std::string>{"micro_batch", "activations", "weights", "optimizer_state",
-                                   "offload", "head_chunk"}));
+                                   "offload", "head_chunk", "fetch_ahead"}));
   EXPECT_EQ(keys_of(plan["breakdown"]),
             (std::set<std::string>{"weight", "master", "gradient", "optimizer_state", "activation",
                                    "workspace", "communication", "input", "output"}));

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 #include "tests/subprocess.h"
@@ -29,6 +30,7 @@ std::map<std::string, Line> table_of(const std::string& text, std::vector<std::s
   std::string line;
   while (std::getline(in, line) && !line.starts_with("op  ")) continue;
   while (std::getline(in, line) && !line.starts_with("peaks: ")) {
+    if (line.find("(beside)") != std::string::npos) continue;  // not in the sum
     std::istringstream words(line);
     std::string op;
     Line values;
@@ -59,16 +61,24 @@ std::map<std::string, Line> checked_table(const std::string& text) {
   return lines;
 }
 
-// Events of a Chrome trace by op kind, after a check that they follow each other.
-std::map<std::string, int> checked_trace(const std::filesystem::path& file) {
+// Events of a Chrome trace by op kind, after a check that those of a row follow each other.
+std::map<std::string, int> checked_trace(const std::filesystem::path& file,
+                                         const std::set<std::string>& rows = {"compute"}) {
   std::map<std::string, int> counts;
-  double end = 0;
+  std::map<int, double> ends;
+  std::set<std::string> names;
   for (const json& event : json::parse(contents_of(file))) {
+    double& end = ends[event["tid"]];
+    if (event["ph"] == "M") {
+      names.insert(event["args"]["name"].get<std::string>());
+      continue;
+    }
     EXPECT_EQ(event["ph"], "X");
     EXPECT_GE(event["ts"].get<double>(), end - 1e-3);  // microseconds, printed exactly
     end = event["ts"].get<double>() + event["dur"].get<double>();
     ++counts[event["name"].get<std::string>()];
   }
+  EXPECT_EQ(names, rows);
   return counts;
 }
 
@@ -87,6 +97,25 @@ TEST(TrainProfile, TableAndTraceCountEveryOpOfFiveSteps) {
   EXPECT_EQ(counts.size() + 1, lines.size());
   EXPECT_TRUE(counts.contains("grouped_linear"));
   EXPECT_EQ(lines.at("decide").calls, 1);
+}
+
+// Copies stand below the sum, since compute goes on beside them; what it waited for them is a line.
+TEST(TrainProfile, ShowsEachQueueInARowOfItsOwn) {
+  const TinyRun run;
+  const std::string trace = run.folder() / "trace.json";
+  const ProcessResult result =
+      run_ingot({"train", run.config_file(), "--profile", trace, "--set", directory(run, "out"),
+                 "--steps", "8", "--set", "memory.offload=all", "--set",
+                 "memory.offload_directory=.", "--set", "memory.fetch_ahead=2"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const auto lines = checked_table(result.out);
+  EXPECT_FALSE(lines.contains("fetch"));
+  EXPECT_TRUE(lines.contains("wait"));
+  EXPECT_LT(result.out.find("\nall "), result.out.find("\nfetch (beside) "));
+  EXPECT_LT(result.out.find("\nall "), result.out.find("\nstore (beside) "));
+  const auto counts = checked_trace(trace, {"compute", "copy in", "copy out"});
+  EXPECT_EQ(counts.at("wait"), counts.at("fetch") + counts.at("store"));
+  EXPECT_EQ(counts.at("wait"), 5 * lines.at("wait").calls);
 }
 
 TEST(TrainProfile, ShortRunsAreProfiledAsFarAsTheyGo) {

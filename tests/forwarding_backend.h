@@ -14,6 +14,11 @@ class ForwardingBackend : public Backend {
   explicit ForwardingBackend(int threads) : cpu_(tiny_backend(threads)) {}
 
   const DeviceTraits& traits() const override { return cpu_.traits(); }
+  std::string build_id() const override { return cpu_.build_id(); }
+  MachinePeaks peaks(std::int64_t room) override { return cpu_.peaks(room); }
+  MemoryLimits limits(const std::filesystem::path& folder) const override {
+    return cpu_.limits(folder);
+  }
   std::unique_ptr<Kernel> make_kernel(const Program& program, const Op& op) override {
     return cpu_.make_kernel(program, op);
   }

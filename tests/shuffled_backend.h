@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "backends/cpu/queue_thread.h"
 #include "memory/lifetimes.h"
 #include "tests/forwarding_backend.h"
 
@@ -40,6 +41,14 @@ class ShuffledQueues final : public Queues {
     while (run_one()) {
     }
   }
+  void reserve_marks(std::size_t count) override { marks_.assign(count, 0); }
+  void mark(Queue queue, std::size_t slot) override {
+    add(queue, [this, slot] { marks_[slot] = cpu::Stamp::now(); });
+  }
+  double seconds(std::size_t from, std::size_t to) const override {
+    return marks_[to] - marks_[from];
+  }
+  bool quiet(std::size_t, std::size_t) const override { return true; }
   // In order with what compute is given.
   void do_on_compute(std::function<void()> action) { add(kCompute, std::move(action)); }
 
@@ -84,6 +93,7 @@ class ShuffledQueues final : public Queues {
   }
 
   std::vector<Line> queues_;
+  std::vector<double> marks_;
   Shuffle policy_;
   std::minstd_rand random_;
 };

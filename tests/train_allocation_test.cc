@@ -70,6 +70,13 @@ TEST_P(Allocation, NorDoCompressionRecomputationAndOffload) {
                         {"memory.activations=recompute"});
 }
 
+// Neither the step's thread nor those that copy: calls of all threads are counted.
+TEST_P(Allocation, NorDoCopiesOnQueuesOfTheirOwn) {
+  expect_no_allocations(
+      TinyRun(GetParam().first, GetParam().second),
+      {"memory.offload=all", "memory.offload_directory=\".\"", "memory.fetch_ahead=2"});
+}
+
 INSTANTIATE_TEST_SUITE_P(Runs, Allocation,
                          testing::Values(std::pair{"llama", "fp32"}, std::pair{"qwen3", "bf16"},
                                          std::pair{"deepseek_v2", "bf16"},

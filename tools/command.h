@@ -10,7 +10,6 @@
 
 #include "engine/config/config.h"
 #include "engine/execution/backend.h"
-#include "engine/execution/profile.h"
 
 namespace CLI {
 class App;
@@ -47,10 +46,7 @@ void add_device_flag(CLI::App& command, std::optional<Device>& device);
 // Worker threads: config.threads, or all this process may use.
 int thread_count(std::int64_t configured);
 // What this machine's cores can do at most in the config's compute type, FLOP/s.
-double measured_peak_flops(const RunConfig& config, const Backend& backend, int threads);
-// All the peaks of this machine, for profiles. Takes `room` bytes for a moment to read and write,
-// 128 MiB at most; where that is less than the caches hold, it is their speed that is measured.
-MachinePeaks measured_peaks(int threads, std::int64_t room = std::int64_t{128} << 20);
+double measured_peak_flops(const RunConfig& config, Backend& backend);
 // The device a config asks for. Throws Error(device) when it is not there.
 std::unique_ptr<Backend> make_backend(Device device, int threads);
 

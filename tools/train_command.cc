@@ -45,18 +45,16 @@ void add_train(CLI::App& app, Command& command) {
         return load_run_config(flags->config, flags->overrides).memory.budget;
       };
       if (flags->steps > 0) options.steps = flags->steps;
+      const auto backend = make_backend(config.device, options.threads);
       if (flags->profile->count() > 0) {
         const std::int64_t room = budget_bytes(config.memory.budget) - resident_bytes();
-        options.profile = {.peaks = measured_peaks(options.threads, room / 2),
-                           .trace_file = flags->trace_file};
+        options.profile = {.peaks = backend->peaks(room / 2), .trace_file = flags->trace_file};
       }
-      const auto backend = make_backend(config.device, options.threads);
       if (!flags->quiet) {
         std::printf("ingot %s; %s\n%s\n", build_text().c_str(), backend->traits().name.c_str(),
                     to_json(config).dump().c_str());
       }
-      return ingot::train(config, options, *backend,
-                          measured_peak_flops(config, *backend, options.threads));
+      return ingot::train(config, options, *backend, measured_peak_flops(config, *backend));
     };
   });
 }

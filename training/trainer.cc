@@ -178,7 +178,7 @@ void Trainer::start() {
   loader_->seek(state_.data);
   log_.open_metrics(config_.checkpoint.directory, state_.step);
   if (options_.profile) {
-    profile_.emplace(engine_->compiled().program, *options_.profile, last_step_ - state_.step);
+    profile_.emplace(engine_->executor(), *options_.profile, last_step_ - state_.step);
   }
 }
 
@@ -303,6 +303,7 @@ void Trainer::replan(const BudgetChange& change) {
     plan = plan_training(
         config, backend_,
         {.held_bytes = engine_->executor().arena_bytes() + checkpoints_.snapshot_bytes(),
+         .held_disk_bytes = engine_->plan().memory.offload_bytes(),
          .system_root = options_.system_root});
   } catch (const Error& error) {
     checkpoints_.save(state_to_save());  // nothing is lost, whatever becomes of the old plan

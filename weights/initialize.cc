@@ -4,9 +4,9 @@
 #include <exception>
 #include <mutex>
 #include <span>
-#include <thread>
 #include <vector>
 
+#include "engine/base/thread.h"
 #include "engine/numbers/random.h"
 #include "weights/cut.h"
 #include "weights/weight_copy.h"
@@ -77,7 +77,7 @@ void initialize_weights(Executor& executor, std::uint64_t seed, int threads) {
     }
   };
   {
-    std::vector<std::jthread> helpers;
+    std::vector<Thread> helpers;
     for (int i = 1; i < threads; ++i) helpers.emplace_back(work);
     work();
   }

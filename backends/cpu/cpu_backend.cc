@@ -1,12 +1,16 @@
 #include "backends/cpu/cpu_backend.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
+#include <system_error>
 #include <utility>
 
-#include "backends/cpu/queue_thread.h"
+#include "backends/cpu/cpu_queues.h"
+#include "backends/cpu/peak.h"
 #include "backends/host/arena.h"
 #include "backends/host/file_arena.h"
+#include "backends/host/system_memory.h"
 #include "engine/base/error.h"
 
 namespace ingot::cpu {
@@ -48,7 +52,9 @@ CpuBackend::CpuBackend(int threads, std::span<const KernelEntry> kernels, Isa is
     : pool_(threads),
       isa_(isa),
       traits_{.name = "cpu, " + std::to_string(threads) + " threads, " + std::string(isa_name(isa)),
-              .host_visible = true},
+              .host_visible = true,
+              .copy_share = 1.0 / threads,
+              .memory = {MemoryKind::host, MemoryKind::disk}},
       kernels_(kernels.begin(), kernels.end()) {}
 
 std::unique_ptr<Kernel> CpuBackend::make_kernel(const Program& program, const Op& op) {
@@ -61,38 +67,44 @@ std::unique_ptr<Kernel> CpuBackend::make_kernel(const Program& program, const Op
               "the cpu backend has no kernel for op '" + std::string(op.kind->name) + "'", op.name);
 }
 
-namespace {
+std::string CpuBackend::build_id() const {
+  std::error_code error;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error) return "";
+  const auto size = std::filesystem::file_size(program, error);
+  const auto time = std::filesystem::last_write_time(program, error).time_since_epoch().count();
+  return std::to_string(size) + " " + std::to_string(time);
+}
 
-// Compute is the caller's thread; every other queue that is used has one of its own.
-class CpuQueues final : public Queues {
- public:
-  explicit CpuQueues(std::span<const int> starts) : threads_(starts.size()) {
-    for (std::size_t queue = 1; queue < starts.size(); ++queue) {
-      if (starts[queue] > 0) threads_[queue] = std::make_unique<QueueThread>(starts[queue]);
-    }
-  }
+MachinePeaks CpuBackend::peaks(std::int64_t room) {
+  constexpr std::int64_t kLeast = 1 << 20, kMost = 128 << 20;  // more than caches hold
+  MachinePeaks peaks{.f32_flops = measured_peak_gflops(DType::f32, pool_) * 1e9,
+                     .bf16_flops = measured_peak_gflops(DType::bf16, pool_) * 1e9,
+                     .int8_flops = measured_peak_gflops(DType::i8, pool_) * 1e9};
+  if (room <= 0) return peaks;
+  const std::int64_t bytes = std::clamp(room, kLeast, kMost);
+  const Arena arena(bytes);
+  const std::span<std::byte> memory(arena.data(), static_cast<std::size_t>(bytes));
+  std::ranges::fill(memory, std::byte{1});
+  peaks.bytes_per_second =
+      std::max(measured_read_gigabytes(memory, pool_), measured_update_gigabytes(memory, pool_)) *
+      1e9;
+  return peaks;
+}
 
-  Ticket enqueue(Queue queue, Kernel& kernel, const KernelArguments& arguments,
-                 const Turn& turn) override {
-    if (queue != kCompute) return {queue, threads_[queue]->give(kernel, arguments, turn)};
-    kernel.run(arguments, turn);
-    return {};
-  }
-  void upload(Range to, std::span<const std::byte> bytes) override {
-    std::memcpy(to.memory->address() + to.offset, bytes.data(), bytes.size());
-  }
-  void await(Ticket ticket) override { threads_[ticket.queue]->wait(ticket.number); }
-  void synchronize() override {
-    for (const auto& thread : threads_) {
-      if (thread) thread->wait(thread->given());
-    }
-  }
-
- private:
-  std::vector<std::unique_ptr<QueueThread>> threads_;  // by queue; none: nothing is given
-};
-
-}  // namespace
+MemoryLimits CpuBackend::limits(const std::filesystem::path& folder) const {
+  const SystemMemory memory = read_system_memory();
+  MemoryLimits limits;
+  limits[static_cast<int>(MemoryKind::host)] = {
+      .total = memory.limit(), .free = memory.room(), .taken = resident_bytes()};
+  if (folder.empty()) return limits;
+  std::error_code error;
+  const std::filesystem::space_info disk = std::filesystem::space(folder, error);
+  if (error) return limits;
+  limits[static_cast<int>(MemoryKind::disk)] = {.total = static_cast<std::int64_t>(disk.capacity),
+                                                .free = static_cast<std::int64_t>(disk.available)};
+  return limits;
+}
 
 std::unique_ptr<Queues> CpuBackend::open(std::span<const int> starts) {
   return std::make_unique<CpuQueues>(starts);

@@ -35,6 +35,10 @@ class CpuBackend final : public Backend {
   CpuBackend(int threads, std::span<const KernelEntry> kernels, Isa isa = cpu::isa());
 
   const DeviceTraits& traits() const override { return traits_; }
+  // The size and time of this program's file, whose kernels they are.
+  std::string build_id() const override;
+  MachinePeaks peaks(std::int64_t room) override;
+  MemoryLimits limits(const std::filesystem::path& folder) const override;
   std::unique_ptr<Kernel> make_kernel(const Program& program, const Op& op) override;
   std::unique_ptr<Memory> allocate(Place place, std::int64_t bytes,
                                    const std::filesystem::path& folder = {}) override;

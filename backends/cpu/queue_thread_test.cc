@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <stdexcept>
 #include <vector>
 
@@ -57,6 +58,43 @@ TEST(QueueThread, EndsAfterEverythingThatItWasGiven) {
     for (int i = 0; i < 10; ++i) thread.give(note, {}, {});
   }
   EXPECT_EQ(notes.size(), 10u);
+}
+
+// Notes its number when it is told that it is next, and 100 more when it runs; waits for `go`.
+class Prepared final : public Kernel {
+ public:
+  Prepared(std::vector<int>& notes, int number, const std::atomic<bool>& go)
+      : notes_(notes), number_(number), go_(go) {}
+  void prepare(const KernelArguments&) override { notes_.push_back(number_); }
+  void run(const KernelArguments&, const Turn&) override {
+    go_.wait(false);
+    notes_.push_back(100 + number_);
+  }
+
+ private:
+  std::vector<int>& notes_;
+  int number_;
+  const std::atomic<bool>& go_;
+};
+
+TEST(QueueThread, TellsTheNextKernelBeforeItBeginsOneMarksBetweenThemOrNot) {
+  std::vector<int> notes;
+  std::atomic<bool> go = false;
+  std::vector<Prepared> kernels;
+  for (int i = 0; i < 3; ++i) kernels.emplace_back(notes, i, go);
+  Stamp stamp;
+  QueueThread thread(5);
+  thread.give(kernels[0], {}, {});
+  thread.give(kernels[1], {}, {});
+  thread.mark(stamp);
+  thread.give(kernels[2], {}, {});
+  go = true;
+  go.notify_all();
+  thread.wait(thread.given());
+  // Whether the first found the second depends on how fast it came.
+  std::erase(notes, 1);
+  EXPECT_EQ(notes, (std::vector<int>{100, 2, 101, 102}));
+  EXPECT_GT(stamp.begin, 0);
 }
 
 TEST(QueueThread, AFailureIsThrownByWhoWaitsAndNothingRunsAfterIt) {

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "engine/base/error.h"
@@ -59,7 +60,7 @@ void ThreadPool::stop() {
   stopping_.store(true, std::memory_order_relaxed);
   started_.fetch_add(1, std::memory_order_release);
   started_.notify_all();
-  for (std::thread& worker : workers_) worker.join();
+  for (Thread& worker : workers_) worker.join();
 }
 
 void ThreadPool::parallel_for(std::int64_t tiles, Body body) {

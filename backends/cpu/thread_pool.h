@@ -9,10 +9,10 @@
 
 #include <atomic>
 #include <cstdint>
-#include <thread>
 #include <vector>
 
 #include "backends/cpu/function_ref.h"
+#include "engine/base/thread.h"
 
 namespace ingot::cpu {
 
@@ -53,7 +53,7 @@ class ThreadPool {
       0};  // number of the newest job; workers wait on it
   alignas(64) std::atomic<std::uint32_t> finished_{0};  // number of the last finished job
   std::atomic<bool> stopping_{false};
-  std::vector<std::thread> workers_;
+  std::vector<Thread> workers_;
 };
 
 // How many threads to use: INGOT_THREADS if set, else the cores this process may run on

@@ -8,10 +8,10 @@
 #include <filesystem>
 #include <memory>
 #include <stdexcept>
-#include <thread>
 #include <unordered_set>
 
 #include "engine/base/error.h"
+#include "engine/base/thread.h"
 
 namespace ingot {
 namespace {
@@ -82,9 +82,9 @@ void verify_all(std::span<const Shard> shards) {
   std::atomic<std::size_t> next = 0;
   std::vector<std::exception_ptr> errors(shards.size());
   {
-    std::vector<std::jthread> threads(std::min(shards.size(), kMostThreads));
-    for (std::jthread& thread : threads) {
-      thread = std::jthread([&] {
+    std::vector<Thread> threads(std::min(shards.size(), kMostThreads));
+    for (Thread& thread : threads) {
+      thread = Thread([&] {
         for (std::size_t i; (i = next++) < shards.size();) {
           try {
             shards[i].verify_tokens();

@@ -95,6 +95,8 @@ enum class MemoryPolicy { automatic, keep };
 enum class ActivationPolicy { automatic, keep, int8, compact, recompute };
 enum class OffloadPolicy { automatic, none, states, masters, all };
 
+constexpr std::int64_t kMostFetchAhead = 16;
+
 struct MemoryConfig {
   MemoryBudget budget;
   ActivationPolicy activations = ActivationPolicy::automatic;
@@ -102,6 +104,8 @@ struct MemoryConfig {
   OffloadPolicy offload = OffloadPolicy::automatic;
   std::string offload_directory;           // "": checkpoint.directory
   std::optional<std::int64_t> head_chunk;  // tokens; none = auto, the planner's choice
+  // How many copies from the file start before their use; none = auto, the planner's choice.
+  std::optional<std::int64_t> fetch_ahead;
 };
 
 struct ParallelConfig {

@@ -215,7 +215,12 @@ ConfigSection memory_section() {
        field("head_chunk", &MemoryConfig::head_chunk,
              optional_of(integer(1, kMaxBatch), Json("auto")),
              "Tokens whose logits exist at once; fewer take less memory and more time; \"auto\": "
-             "the planner chooses.")});
+             "the planner chooses."),
+       field("fetch_ahead", &MemoryConfig::fetch_ahead,
+             optional_of(integer(0, kMostFetchAhead), Json("auto")),
+             "With offload, how many copies from the file start before the one that is needed; "
+             "each takes its tensor's memory meanwhile; \"auto\": the planner chooses 0, 1, 2 or "
+             "4.")});
 }
 
 ConfigSection parallel_section() {

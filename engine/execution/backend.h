@@ -1,13 +1,16 @@
 // What a device must offer to run programs: memory, copies, and a kernel for each op kind.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
+#include "engine/execution/machine_peaks.h"
 #include "engine/program/program.h"
 #include "engine/program/step_state.h"
 
@@ -59,6 +62,9 @@ class Kernel {
   // 0: the program knows.
   virtual std::int64_t output_bytes() const { return 0; }
   virtual void run(const KernelArguments& arguments, const Turn& turn) = 0;
+  // The next run() on a queue will have these arguments, while the one before it begins: what makes
+  // it faster and changes no tensor, as to read a file's pages ahead.
+  virtual void prepare(const KernelArguments&) {}
 };
 
 // The number-th thing that a queue was given: a value, nothing to keep.
@@ -81,18 +87,54 @@ class Queues {
   virtual void await(Ticket ticket) = 0;
   // The host waits for everything.
   virtual void synchronize() = 0;
+
+  // Time stamps, by number from 0: room for so many, taken here.
+  virtual void reserve_marks(std::size_t count) = 0;
+  // Taken when the queue comes to it.
+  virtual void mark(Queue queue, std::size_t slot) = 0;
+  // From one mark to another, after synchronize().
+  virtual double seconds(std::size_t from, std::size_t to) const = 0;
+  // Between two marks of compute nothing else had a noticeable part of the device, as far as the
+  // system tells.
+  virtual bool quiet(std::size_t from, std::size_t to) const = 0;
 };
+
+// What memory counts against.
+enum class MemoryKind : std::uint8_t { device, host, disk };
+constexpr int kMemoryKinds = 3;
+constexpr std::string_view name_of(MemoryKind kind) {
+  constexpr std::string_view kNames[] = {"device", "host", "disk"};
+  return kNames[static_cast<int>(kind)];
+}
+
+// Bytes of one kind; all 0 where a device has none of it.
+struct MemoryRoom {
+  std::int64_t total = 0;  // what a process alone could have
+  std::int64_t free = 0;   // what can still be taken
+  std::int64_t taken = 0;  // by this process already: code, libraries, driver, tensors
+};
+using MemoryLimits = std::array<MemoryRoom, kMemoryKinds>;
 
 // What callers may ask of a device before they use it.
 struct DeviceTraits {
   std::string name;           // "cpu, 2 threads, v4_bf16"
   bool host_visible = false;  // the host may dereference its addresses
+  // Of compute, what a queue that copies takes from it while it does.
+  double copy_share = 0;
+  std::array<MemoryKind, kPlaceCount> memory{};  // by place: where its bytes lie
 };
 
 class Backend {
  public:
   virtual ~Backend() = default;
   virtual const DeviceTraits& traits() const = 0;
+  // Of the code that makes kernels: a text that another build of it does not have.
+  virtual std::string build_id() const = 0;
+  // What the device can do at most, measured now. Takes `room` bytes for a moment to read and
+  // write, 128 MiB at most; where that is less than the caches hold, it is their speed.
+  virtual MachinePeaks peaks(std::int64_t room = std::int64_t{128} << 20) = 0;
+  // By MemoryKind. folder: where offloaded tensors would go, or its nearest parent that exists.
+  virtual MemoryLimits limits(const std::filesystem::path& folder = {}) const = 0;
   // Throws Error(device) when this device has no kernel for the op or its dtypes.
   virtual std::unique_ptr<Kernel> make_kernel(const Program& program, const Op& op) = 0;
 

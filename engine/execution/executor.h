@@ -54,6 +54,7 @@ class Executor {
   }
   void set_observer(OpObserver* observer) { observer_ = observer; }
   void synchronize() const { queues_->synchronize(); }
+  Queues& queues() { return *queues_; }  // for marks between what run() gives them
 
   // Where a whole tensor lies. Each micro-batch has its own of a tensor of Lifetime::frame: here
   // and below that of this one.

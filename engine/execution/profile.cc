@@ -11,18 +11,12 @@
 namespace ingot {
 namespace {
 
-// Calls are recorded into memory that is there already: a profile must not slow what it measures.
-constexpr std::size_t kReserved = 1 << 16;
-
-double seconds(std::chrono::steady_clock::duration duration) {
-  return std::chrono::duration<double>(duration).count();
-}
-
 double ratio(double part, double whole) { return whole > 0 ? part / whole : 0; }
 
 void add_line(std::string& text, const KindTime& time, double total, const MachinePeaks& peaks) {
+  const std::string name = time.kind + (time.queue == kCompute ? "" : " (beside)");
   append_format(text, "%-24s %7.0f %9.2f %5.1f%% %9.1f %5.1f%% %8.1f %5.1f%% %5.1f%%\n",
-                time.kind.c_str(), time.calls, time.seconds * 1e3, 100 * ratio(time.seconds, total),
+                name.c_str(), time.calls, time.seconds * 1e3, 100 * ratio(time.seconds, total),
                 ratio(time.flops, time.seconds) / 1e9,
                 100 * ratio(time.compute_seconds, time.seconds),
                 ratio(time.bytes, time.seconds) / 1e9,
@@ -32,89 +26,76 @@ void add_line(std::string& text, const KindTime& time, double total, const Machi
 
 }  // namespace
 
-double MachinePeaks::flops_for(const Program& program, const Op& op) const {
-  if (op.attributes.flag("int8")) return int8_flops;
-  const auto given = std::find_if(op.inputs.begin(), op.inputs.end(),
-                                  [](Tensor t) { return static_cast<bool>(t); });
-  const bool bf16 = given != op.inputs.end() && program.dtype(*given) == DType::bf16;
-  return bf16 ? bf16_flops : f32_flops;
+void Profile::end_step() {
+  collect();
+  ++steps_;
 }
-
-double MachinePeaks::least_seconds(const Program& program, const Op& op) const {
-  return std::max(ratio(op.flops, flops_for(program, op)), ratio(op.bytes, bytes_per_second));
-}
-
-Profile::Profile(const Program& program) : program_(program), first_(Clock::now()) {
-  calls_.reserve(kReserved);
-}
-
-void Profile::before(const Op& op) {
-  const auto index = static_cast<std::uint32_t>(&op - program_.ops().data());
-  calls_.push_back({.op = index, .start = Clock::now()});
-}
-
-void Profile::after(const Op&) { calls_.back().end = Clock::now(); }
 
 std::vector<KindTime> Profile::by_kind(const MachinePeaks& peaks) const {
-  std::vector<double> op_seconds(program_.ops().size());
-  for (const Call& call : calls_) op_seconds[call.op] += seconds(call.end - call.start);
+  std::vector<double> op_seconds(program().ops().size());
+  for (const OpCall& call : calls()) op_seconds[call.op] += call.seconds;
   return sum_by_kind(op_seconds, peaks);
 }
 
 std::vector<KindTime> Profile::fastest_by_kind(const MachinePeaks& peaks) const {
-  constexpr double kNever = 1e300;
-  std::vector<double> fastest(program_.ops().size(), kNever);
-  for (const Call& call : calls_) {
-    fastest[call.op] = std::min(fastest[call.op], seconds(call.end - call.start));
-  }
-  std::vector<double> op_seconds(program_.ops().size());
-  for (const Call& call : calls_) op_seconds[call.op] += fastest[call.op];
+  std::vector<double> op_seconds(program().ops().size());
+  for (const OpCall& call : calls()) op_seconds[call.op] += fastest(call.op);
   return sum_by_kind(op_seconds, peaks);
 }
 
 std::vector<KindTime> Profile::sum_by_kind(const std::vector<double>& op_seconds,
                                            const MachinePeaks& peaks) const {
   const double steps = static_cast<double>(std::max<std::int64_t>(1, steps_));
-  std::vector<double> calls(op_seconds.size());
-  for (const Call& call : calls_) calls[call.op] += 1 / steps;
-  std::map<std::string_view, KindTime> sums;
+  std::vector<double> counts(op_seconds.size());
+  for (const OpCall& call : calls()) counts[call.op] += 1 / steps;
+  std::map<std::pair<std::string_view, Queue>, KindTime> sums;
   for (std::size_t i = 0; i < op_seconds.size(); ++i) {
-    if (calls[i] == 0) continue;
-    const Op& op = program_.ops()[i];
-    KindTime& sum = sums[op.kind->name];
-    sum.calls += calls[i];
+    if (counts[i] == 0) continue;
+    const Op& op = program().ops()[i];
+    KindTime& sum = sums[{op.kind->name, op.queue}];
+    sum.calls += counts[i];
     sum.seconds += op_seconds[i] / steps;
-    sum.flops += calls[i] * op.flops;
-    sum.bytes += calls[i] * op.bytes;
-    sum.compute_seconds += calls[i] * ratio(op.flops, peaks.flops_for(program_, op));
-    sum.least_seconds += calls[i] * peaks.least_seconds(program_, op);
+    sum.flops += counts[i] * op.flops;
+    sum.bytes += counts[i] * op.bytes;
+    sum.compute_seconds += counts[i] * ratio(op.flops, peaks.flops_for(program(), op));
+    sum.least_seconds += counts[i] * peaks.least_seconds(program(), op);
   }
   std::vector<KindTime> order;
-  for (auto& [kind, sum] : sums) {
-    sum.kind = kind;
+  for (auto& [kind_and_queue, sum] : sums) {
+    sum.kind = kind_and_queue.first;
+    sum.queue = kind_and_queue.second;
     order.push_back(std::move(sum));
   }
-  std::stable_sort(order.begin(), order.end(),
-                   [](const KindTime& a, const KindTime& b) { return a.seconds > b.seconds; });
+  std::ranges::stable_sort(order, [](const KindTime& a, const KindTime& b) {
+    return a.queue != b.queue ? a.queue < b.queue : a.seconds > b.seconds;
+  });
   return order;
 }
 
 std::string Profile::chrome_trace() const {
   nlohmann::json events = nlohmann::json::array();
-  for (const Call& call : calls_) {
-    const Op& op = program_.ops()[call.op];
-    const double time = seconds(call.end - call.start);
+  std::vector<bool> named(program().queues().size());
+  for (const OpCall& call : calls()) {
+    const Op& op = program().ops()[call.op];
+    if (!named[call.queue]) {
+      named[call.queue] = true;
+      events.push_back({{"name", "thread_name"},
+                        {"ph", "M"},
+                        {"pid", 0},
+                        {"tid", call.queue},
+                        {"args", {{"name", program().queues()[call.queue].name}}}});
+    }
     events.push_back({{"name", op.kind->name},
                       {"cat", name_of(op.phase)},
                       {"ph", "X"},
-                      {"ts", seconds(call.start - first_) * 1e6},
-                      {"dur", time * 1e6},
+                      {"ts", call.begin * 1e6},
+                      {"dur", call.seconds * 1e6},
                       {"pid", 0},
-                      {"tid", 0},
+                      {"tid", call.queue},
                       {"args",
-                       {{"op", describe(program_, op)},
-                        {"GFLOP/s", ratio(op.flops, time) / 1e9},
-                        {"GB/s", ratio(op.bytes, time) / 1e9}}}});
+                       {{"op", describe(program(), op)},
+                        {"GFLOP/s", ratio(op.flops, call.seconds) / 1e9},
+                        {"GB/s", ratio(op.bytes, call.seconds) / 1e9}}}});
   }
   return events.dump();
 }
@@ -122,6 +103,7 @@ std::string Profile::chrome_trace() const {
 std::string profile_table(const std::vector<KindTime>& kinds, const MachinePeaks& peaks) {
   KindTime all{.kind = "all"};
   for (const KindTime& time : kinds) {
+    if (time.queue != kCompute) continue;
     all.calls += time.calls;
     all.seconds += time.seconds;
     all.flops += time.flops;
@@ -132,8 +114,14 @@ std::string profile_table(const std::vector<KindTime>& kinds, const MachinePeaks
   std::string text;
   append_format(text, "%-24s %7s %9s %6s %9s %6s %8s %6s %6s\n", "op", "calls", "ms", "share",
                 "GFLOP/s", "peak", "GB/s", "peak", "roof");
-  for (const KindTime& time : kinds) add_line(text, time, all.seconds, peaks);
+  const auto add_lines = [&](bool of_compute) {
+    for (const KindTime& time : kinds) {
+      if ((time.queue == kCompute) == of_compute) add_line(text, time, all.seconds, peaks);
+    }
+  };
+  add_lines(true);
   add_line(text, all, all.seconds, peaks);
+  add_lines(false);
   append_format(text, "peaks: fp32 %.0f, bf16 %.0f", peaks.f32_flops / 1e9, peaks.bf16_flops / 1e9);
   if (peaks.int8_flops > 0) append_format(text, ", int8 %.0f", peaks.int8_flops / 1e9);
   append_format(text, " GFLOP/s; memory %.1f GB/s", peaks.bytes_per_second / 1e9);

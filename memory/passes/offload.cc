@@ -57,23 +57,14 @@ void offload(Program& program, OffloadSet set) {
     TensorInfo& info = program.info(program.whole(id));
     if (leaves(info, set)) info.place = Place::offload;
   }
-  // What each op will ask for, to be read ahead while the op before it waits for its own.
-  std::vector<std::vector<Tensor>> wanted;
-  for (const Op& op : program.ops()) wanted.push_back(offloaded_operands(program, op));
-  const auto first_after = [&wanted](std::size_t op) {
-    const auto next = std::find_if(wanted.begin() + static_cast<std::ptrdiff_t>(op) + 1,
-                                   wanted.end(), [](const auto& list) { return !list.empty(); });
-    return next == wanted.end() ? Tensor{} : next->front();
-  };
   rewrite_ops(program, [&](const std::vector<Op>& ops, std::size_t i) {
     Op op = ops[i];
-    const std::vector<Tensor>& list = wanted[i];
-    for (std::size_t k = 0; k < list.size(); ++k) {
-      const Tensor next = k + 1 < list.size() ? list[k + 1] : first_after(i);
-      const Tensor copy = fetch(program, list[k], next);
+    const std::vector<Tensor> list = offloaded_operands(program, op);
+    for (const Tensor offloaded : list) {
+      const Tensor copy = fetch(program, offloaded);
       for (auto* operands : {&op.inputs, &op.outputs}) {
         for (Tensor& t : *operands) {
-          if (t.id == list[k].id) t.id = copy.id;
+          if (t.id == offloaded.id) t.id = copy.id;
         }
       }
     }

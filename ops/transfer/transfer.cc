@@ -20,15 +20,14 @@ void check(const Program& program, Tensor offloaded) {
 const OpKind kFetch{.name = "fetch", .cost = transfer_cost, .beside = QueueKind::copy_in};
 const OpKind kStore{.name = "store", .cost = transfer_cost, .beside = QueueKind::copy_out};
 
-Tensor fetch(Program& program, Tensor offloaded, Tensor next) {
+Tensor fetch(Program& program, Tensor offloaded) {
   check(program, offloaded);
-  if (next) check(program, next);
   TensorInfo info = program.info(offloaded);
   info.name += " here";
   info.place = Place::arena;
   info.lifetime = Lifetime::transient;
   const Tensor copy = program.add_tensor_as_named(std::move(info));
-  program.append(kFetch, {program.whole(offloaded.id), next}, {copy});
+  program.append(kFetch, {program.whole(offloaded.id)}, {copy});
   return copy;
 }
 

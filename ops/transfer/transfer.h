@@ -7,15 +7,14 @@
 
 namespace ingot {
 
-// A copy of an offloaded tensor in the arena. next: the offloaded tensor that will be fetched after
-// this one, or none; it is read ahead meanwhile.
-Tensor fetch(Program& program, Tensor offloaded, Tensor next = {});
+// A copy of an offloaded tensor in the arena.
+Tensor fetch(Program& program, Tensor offloaded);
 
 // The copy back to where it came from.
 void store(Program& program, Tensor copy, Tensor offloaded);
 
-//   fetch   inputs offloaded, next?   outputs copy
-//   store   inputs copy               outputs offloaded
+//   fetch   inputs offloaded   outputs copy
+//   store   inputs copy        outputs offloaded
 extern const OpKind kFetch, kStore;
 
 }  // namespace ingot

@@ -11,19 +11,29 @@ namespace {
 // Copied at a time: few enough bytes that the pages of the file held at once do not matter.
 constexpr std::int64_t kSlice = 1 << 20;
 
-std::unique_ptr<Kernel> make_fetch(const Program& program, const Op& op, const Context& context) {
-  const std::int64_t bytes = program.info(op.outputs[0]).bytes();
-  const std::int64_t next_bytes = op.inputs[1] ? program.info(op.inputs[1]).bytes() : 0;
-  ThreadPool& pool = context.pool;
-  return make_kernel(0, [=, &pool](const KernelArguments& arguments, const Turn&) {
-    if (next_bytes > 0) read_ahead({arguments.inputs[1], static_cast<std::size_t>(next_bytes)});
-    pool.parallel_for((bytes + kSlice - 1) / kSlice, [&](std::int64_t slice, int) {
-      const std::int64_t first = slice * kSlice, count = std::min(kSlice, bytes - first);
+class Fetch final : public Kernel {
+ public:
+  Fetch(std::int64_t bytes, ThreadPool& pool) : bytes_(bytes), pool_(pool) {}
+
+  void run(const KernelArguments& arguments, const Turn&) override {
+    pool_.parallel_for((bytes_ + kSlice - 1) / kSlice, [&](std::int64_t slice, int) {
+      const std::int64_t first = slice * kSlice, count = std::min(kSlice, bytes_ - first);
       std::byte* const from = arguments.inputs[0] + first;
       std::memcpy(arguments.outputs[0] + first, from, count);
       release_pages({from, static_cast<std::size_t>(count)});
     });
-  });
+  }
+  void prepare(const KernelArguments& arguments) override {
+    read_ahead({arguments.inputs[0], static_cast<std::size_t>(bytes_)});
+  }
+
+ private:
+  std::int64_t bytes_;
+  ThreadPool& pool_;
+};
+
+std::unique_ptr<Kernel> make_fetch(const Program& program, const Op& op, const Context& context) {
+  return std::make_unique<Fetch>(program.info(op.outputs[0]).bytes(), context.pool);
 }
 
 std::unique_ptr<Kernel> make_store(const Program& program, const Op& op, const Context& context) {

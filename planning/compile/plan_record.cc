@@ -30,7 +30,8 @@ PlanRecord record_of(const TrainingProgram& compiled) {
           compiled.state,
           compiled.head_chunk,
           {compiled.stored.begin(), compiled.stored.end()},
-          compiled.packed_weights > 0};
+          compiled.packed_weights > 0,
+          compiled.fetch_ahead};
 }
 
 TrainingProgram compile_recorded(const RunConfig& config, const PlanRecord& record,
@@ -59,6 +60,7 @@ TrainingProgram compile_recorded(const RunConfig& config, const PlanRecord& reco
                                      .offload = record.offload,
                                      .head_chunk = record.head_chunk,
                                      .pack_weights = record.pack_weights,
+                                     .fetch_ahead = record.fetch_ahead,
                                      .observe = observe});
 }
 
@@ -67,9 +69,13 @@ nlohmann::json to_json(const PlanRecord& record) {
   for (const auto& [name, storage] : record.stored) {
     stored[std::string(name_of(storage))].push_back(name);
   }
-  return {{"micro_batch", record.micro_batch},        {"offload", name_of(record.offload)},
-          {"optimizer_state", name_of(record.state)}, {"head_chunk", record.head_chunk},
-          {"pack_weights", record.pack_weights},      {"activations", stored}};
+  return {{"micro_batch", record.micro_batch},
+          {"offload", name_of(record.offload)},
+          {"optimizer_state", name_of(record.state)},
+          {"head_chunk", record.head_chunk},
+          {"pack_weights", record.pack_weights},
+          {"fetch_ahead", record.fetch_ahead},
+          {"activations", stored}};
 }
 
 PlanRecord parse_plan_record(const nlohmann::json& json, const std::string& where) {
@@ -77,9 +83,12 @@ PlanRecord parse_plan_record(const nlohmann::json& json, const std::string& wher
     PlanRecord record;
     record.micro_batch = json.at("micro_batch").get<std::int64_t>();
     if (record.micro_batch < 1) refuse("has no micro-batch", where);
-    record.head_chunk = json.value("head_chunk", std::int64_t{0});  // older records have neither
+    record.head_chunk = json.value("head_chunk", std::int64_t{0});  // older records lack it
     if (record.head_chunk < 0) refuse("has no head chunk", where);
     record.pack_weights = json.value("pack_weights", false);
+    const auto ahead = json.value("fetch_ahead", std::int64_t{0});
+    if (ahead < 0 || ahead > kMostFetchAhead) refuse("has no number of copies ahead", where);
+    record.fetch_ahead = static_cast<int>(ahead);
     record.offload = one_of(kOffloadSets, json.at("offload").get<std::string>(), where);
     record.state = one_of(kOptimizerStates, json.at("optimizer_state").get<std::string>(), where);
     for (const auto& [word, names] : json.at("activations").items()) {

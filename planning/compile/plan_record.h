@@ -18,7 +18,9 @@ struct PlanRecord {
   OptimizerState state = OptimizerState::fp32;
   std::int64_t head_chunk = 0;            // tokens; 0: as the head's rule has it
   std::map<std::string, Storage> stored;  // activations that are not kept as they are, by name
-  bool pack_weights = false;              // once a step: changes no bits, only time and memory
+  // These change no bits, only time and memory.
+  bool pack_weights = false;  // once a step
+  int fetch_ahead = 0;        // copies of offloaded tensors that start before their use
 
   bool operator==(const PlanRecord&) const = default;
 };

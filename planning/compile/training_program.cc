@@ -197,7 +197,10 @@ void split(Compilation& work) {
 
 void frames(Compilation& work) { mark_frames(work.program); }
 
-void schedule(Compilation& work) { schedule_queues(work.program, work.options.fetch_ahead); }
+void schedule(Compilation& work) {
+  if (work.options.offload != OffloadSet::none) work.result.fetch_ahead = work.options.fetch_ahead;
+  schedule_queues(work.program, work.result.fetch_ahead);
+}
 
 void check(Compilation& work) {
   const bool one_part = work.options.chunks.empty();  // a first, a middle and a last run say it all

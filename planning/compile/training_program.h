@@ -44,6 +44,7 @@ struct TrainingProgram {
   OptimizerState state = OptimizerState::fp32;
   std::int64_t head_chunk = 0;  // tokens whose logits exist at once
   int packed_weights = 0;       // copies of weights that are packed once a step
+  int fetch_ahead = 0;          // copies of offloaded tensors that start before their use
   // What was not simply kept, by name of the activation, in forward's order.
   std::vector<std::pair<std::string, Storage>> stored;
 };

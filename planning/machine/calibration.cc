@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -12,7 +11,7 @@
 #include <vector>
 
 #include "engine/base/error.h"
-#include "engine/execution/executor.h"
+#include "engine/execution/op_times.h"
 #include "engine/numbers/random.h"
 #include "memory/passes/activation_policy.h"
 #include "memory/plan.h"
@@ -20,13 +19,10 @@
 #include "planning/compile/training_program.h"
 #include "planning/machine/calibration_file.h"
 #include "planning/machine/disk_speed.h"
-#include "planning/machine/probe_run.h"
 #include "weights/initialize.h"
 
 namespace ingot {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 // Hidden sizes of the probes: the first at which a core's rate has settled, and smaller ones for
 // budgets that it would break.
@@ -80,34 +76,6 @@ RunConfig probe_config(const RunConfig& config, const std::string& model, ProbeS
   return probe;
 }
 
-// The fastest time of each op over several runs.
-class Stopwatch final : public OpObserver {
- public:
-  explicit Stopwatch(const Program& program)
-      : program_(program),
-        seconds_(program.ops().size(), std::numeric_limits<double>::infinity()) {}
-
-  void before(const Op&) override { start_ = Clock::now(); }
-  void after(const Op& op) override {
-    const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
-    double& least = seconds_[&op - program_.ops().data()];
-    least = std::min(least, seconds);
-  }
-
-  double seconds(std::size_t op) const { return seconds_[op]; }
-  // Of all ops that have run.
-  double sum() const {
-    double sum = 0;
-    for (const double seconds : seconds_) sum += std::isfinite(seconds) ? seconds : 0;
-    return sum;
-  }
-
- private:
-  const Program& program_;
-  Clock::time_point start_;
-  std::vector<double> seconds_;
-};
-
 void write_random_tokens(Executor& executor, Tensor ids, std::int64_t vocabulary) {
   std::vector<std::int32_t> tokens(executor.program().info(ids).shape.elements());
   for (std::size_t i = 0; i < tokens.size(); ++i) {
@@ -124,23 +92,29 @@ class Probe {
   // folder: of what is offloaded.
   Probe(const RunConfig& config, TrainingProgram compiled, Backend& backend, Patience& patience,
         const std::filesystem::path& folder = {})
-      : compiled_(std::move(compiled)), stopwatch_(compiled_.program) {
+      : compiled_(std::move(compiled)) {
     BoundProgram bound(compiled_.program, backend);
     const MemoryPlan plan = plan_memory(compiled_.program, bound);
     Executor executor(compiled_.program, std::move(bound), plan.placement, backend, folder);
     initialize_weights(executor, 1, 1);
     write_random_tokens(executor, compiled_.inputs.tokens, config.model.vocab_size);
     write_random_tokens(executor, compiled_.inputs.targets, config.model.vocab_size);
-    executor.set_observer(&stopwatch_);
+    OpTimes times(executor);
+    executor.set_observer(&times);
     StepState state;
     set_slot(state, compiled_.program, step_slot::kLossFactor,
              1 / static_cast<double>(config.batch.tokens_per_step));
     set_slot(state, compiled_.program, step_slot::kSequences, 1);
     state.learning_rate = 1e-4;
     for (int run = 0; run < kRuns || (!quiet_ && patience.lasts()); ++run) {
-      const ProbeRun measured = run_once(executor, state);
-      if (was_quiet(measured)) quiet_ = true;
-      if (run >= kRuns) patience.spend(measured.seconds);
+      executor.run(Part::micro_step, state);
+      executor.run(Part::update, state);
+      times.collect();
+      if (was_quiet(times)) quiet_ = true;
+      if (run >= kRuns) patience.spend(times.last_seconds());
+    }
+    for (std::size_t i = 0; i < compiled_.program.ops().size(); ++i) {
+      fastest_.push_back(times.fastest(i));
     }
   }
 
@@ -152,27 +126,30 @@ class Probe {
     for (std::size_t i = 0; i < program.ops().size(); ++i) {
       const Op& op = program.ops()[i];
       const bool transfer = op.kind == &kFetch || op.kind == &kStore;
-      if (transfer != transfers || !std::isfinite(stopwatch_.seconds(i))) continue;
+      if (transfer != transfers || !std::isfinite(fastest_[i])) continue;
       costs.add(CostModel::key_of(program, op), {.rows = CostModel::rows_of(program, op),
                                                  .flops = op.flops,
                                                  .bytes = op.bytes,
-                                                 .seconds = stopwatch_.seconds(i)});
+                                                 .seconds = fastest_[i]});
     }
   }
 
  private:
-  ProbeRun run_once(Executor& executor, const StepState& state) {
-    const double waited = seconds_without_a_core();
-    const Clock::time_point start = Clock::now();
-    executor.run(Part::micro_step, state);
-    executor.run(Part::update, state);
-    return {.seconds = std::chrono::duration<double>(Clock::now() - start).count(),
-            .waited_seconds = seconds_without_a_core() - waited,
-            .least_seconds = stopwatch_.sum()};
+  // The thread hardly waited for a core, and, where the system does not tell (a core taken by the
+  // host of a virtual machine), no op took much longer than it can.
+  static bool was_quiet(const OpTimes& times) {
+    // Alone 1.02 to 1.13. Beside two compilers 1.1 to 2.3: alone it would not be enough.
+    constexpr double kMostSpread = 1.5;
+    const std::span<const Op> ops = times.program().ops();
+    double least = 0;
+    for (std::size_t i = 0; i < ops.size(); ++i) {
+      if (ops[i].queue == kCompute && std::isfinite(times.fastest(i))) least += times.fastest(i);
+    }
+    return times.last_quiet() && times.last_seconds() <= kMostSpread * least;
   }
 
   TrainingProgram compiled_;
-  Stopwatch stopwatch_;
+  std::vector<double> fastest_;  // by op
   bool quiet_ = false;
 };
 
@@ -223,9 +200,14 @@ void measure_transfers(const RunConfig& config, Backend& backend, int width,
   for (const std::filesystem::path& folder :
        {existing_part(offload_folder(config)), std::filesystem::temp_directory_path()}) {
     try {
-      const Probe probe(small, compile_training(small, {.batch = 1, .offload = OffloadSet::all}),
-                        backend, measured.patience, folder);
-      return measured.add(probe, /*transfers=*/true);
+      for (const int ahead : {0, 1}) {  // by all threads, and each queue by its own
+        const Probe probe(
+            small,
+            compile_training(small, {.batch = 1, .offload = OffloadSet::all, .fetch_ahead = ahead}),
+            backend, measured.patience, folder);
+        measured.add(probe, /*transfers=*/true);
+      }
+      return;
     } catch (const Error&) {
       // No place for a file: the run that wants one will say so.
     }
@@ -237,7 +219,7 @@ std::string fingerprint(const RunConfig& config, const Backend& backend, int wid
   const nlohmann::json all = to_json(config);
   return backend.traits().name + all.at("precision").dump() +
          all.at("optimizer").at("type").dump() + all.at("optimizer").at("state").dump() + " " +
-         std::to_string(width) + " " + this_build();
+         std::to_string(width) + " " + backend.build_id();
 }
 
 nlohmann::json to_json(const CostModel& costs) {
@@ -298,9 +280,13 @@ std::optional<MeasuredCosts> kept_costs(const CalibrationFile& file) {
   return std::nullopt;
 }
 
+bool is_of_transfer(const std::string& key) {
+  return key.starts_with(kFetch.name) || key.starts_with(kStore.name);
+}
+
 bool has_transfers(const CostModel& costs) {
-  return costs.timings().contains(std::string(kFetch.name)) &&
-         costs.timings().contains(std::string(kStore.name));
+  return std::ranges::any_of(costs.timings(),
+                             [](const auto& timing) { return is_of_transfer(timing.first); });
 }
 
 CalibrationFile costs_file_of(const RunConfig& config, const Backend& backend, int width) {
@@ -311,10 +297,9 @@ CalibrationFile costs_file_of(const RunConfig& config, const Backend& backend, i
 void keep_better(CostModel& costs, const CostModel& before) {
   costs.keep_faster(before);
   if (has_transfers(costs) || !has_transfers(before)) return;
-  for (const OpKind* kind : {&kFetch, &kStore}) {
-    for (const Timing& timing : before.timings().at(std::string(kind->name))) {
-      costs.add(std::string(kind->name), timing);
-    }
+  for (const auto& [key, timings] : before.timings()) {
+    if (!is_of_transfer(key)) continue;
+    for (const Timing& timing : timings) costs.add(key, timing);
   }
 }
 
@@ -339,11 +324,12 @@ MeasuredCosts kept_or_measured(const RunConfig& config, Backend& backend, int wi
 }
 
 // The costs, with the error they may have.
-CostModel rated(MeasuredCosts measured) {
+CostModel rated(MeasuredCosts measured, const Backend& backend) {
   // Beside two compilers a probe takes 1.1 to 2.3 times what it can (probe_run.cc), and not all ops
   // alike; the fastest of several runs of each counts, which is off by less: twice a quiet one.
   constexpr double kDisturbedError = 0.1;
   if (measured.disturbed) measured.costs.set_error(kDisturbedError);
+  measured.costs.set_copy_share(backend.traits().copy_share);
   return std::move(measured.costs);
 }
 
@@ -357,10 +343,10 @@ CostModel machine_costs(const RunConfig& config, Backend& backend, std::int64_t 
                         std::int64_t held_bytes) {
   int width = width_within(config, backend, arena_bytes);
   if (held_bytes > 0) {
-    if (auto kept = kept_costs(costs_file_of(config, backend, width))) return rated(*kept);
+    if (auto kept = kept_costs(costs_file_of(config, backend, width))) return rated(*kept, backend);
     width = width_within(config, backend, arena_bytes - held_bytes);
   }
-  return rated(kept_or_measured(config, backend, width));
+  return rated(kept_or_measured(config, backend, width), backend);
 }
 
 bool doubt_costs(const RunConfig& config, const Backend& backend) {
@@ -370,8 +356,8 @@ bool doubt_costs(const RunConfig& config, const Backend& backend) {
 }
 
 double best_peak_flops(const Backend& backend, std::string_view type, double measured) {
-  const CalibrationFile file("peak",
-                             backend.traits().name + " " + std::string(type) + " " + this_build());
+  const CalibrationFile file(
+      "peak", backend.traits().name + " " + std::string(type) + " " + backend.build_id());
   const nlohmann::json kept = file.read();
   const double best = kept.is_number() ? kept.get<double>() : 0;
   // Neighbours take a part of the machine, not nearly all of it: a number far above is damage.

@@ -90,13 +90,4 @@ bool CalibrationFile::doubt() const {
   return wants_another();
 }
 
-std::string this_build() {
-  std::error_code error;
-  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
-  if (error) return "";
-  const auto size = std::filesystem::file_size(program, error);
-  const auto time = std::filesystem::last_write_time(program, error).time_since_epoch().count();
-  return std::to_string(size) + " " + std::to_string(time);
-}
-
 }  // namespace ingot

@@ -35,7 +35,4 @@ class CalibrationFile {
   std::filesystem::path path_;
 };
 
-// A text that another build of this program does not have.
-std::string this_build();
-
 }  // namespace ingot

@@ -6,7 +6,6 @@
 // Without arguments: 2048 tokens, hidden 512, width 256, 4 of 16 and of 64 experts. Times are the
 // least of 30 runs for each op.
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -16,7 +15,7 @@
 #include <vector>
 
 #include "backends/cpu/join_kernels.h"
-#include "engine/execution/executor.h"
+#include "engine/execution/op_times.h"
 #include "engine/program/autodiff.h"
 #include "memory/plan.h"
 #include "ops/add/add.h"
@@ -101,25 +100,6 @@ Program block(const Size& size) {
   return program;
 }
 
-class Stopwatch final : public OpObserver {
- public:
-  void before(const Op&) override { begin_ = std::chrono::steady_clock::now(); }
-  void after(const Op& op) override {
-    const auto end = std::chrono::steady_clock::now();
-    const double seconds = std::chrono::duration<double>(end - begin_).count();
-    if (next_ == times_.size()) times_.push_back({&op, 1e30});
-    times_[next_].second = std::min(times_[next_].second, seconds);
-    ++next_;
-  }
-  void start_over() { next_ = 0; }
-  const std::vector<std::pair<const Op*, double>>& times() const { return times_; }
-
- private:
-  std::chrono::steady_clock::time_point begin_;
-  std::vector<std::pair<const Op*, double>> times_;
-  std::size_t next_ = 0;
-};
-
 void fill_noise(Executor& executor, const Program& program) {
   std::mt19937 random(1);
   std::normal_distribution<float> normal;
@@ -154,23 +134,23 @@ void measure(const Size& size) {
   StepState state;
   set_slot(state, program, step_slot::kBalanceWeight, 1e-4);
   set_slot(state, program, step_slot::kSequences, 4);
-  Stopwatch stopwatch;
-  executor.set_observer(&stopwatch);
-  for (int run = 0; run < 30; ++run) {
-    stopwatch.start_over();
-    executor.run(Part::micro_step, state);
-  }
+  OpTimes times(executor);
+  executor.set_observer(&times);
+  for (int run = 0; run < 30; ++run) executor.run(Part::micro_step, state);
+  times.collect();
 
   double total = 0, moving = 0;
   std::printf("\n%lld tokens, hidden %lld, width %lld, %lld of %lld experts; %s\n",
               static_cast<long long>(size.tokens), static_cast<long long>(size.hidden),
               static_cast<long long>(size.width), static_cast<long long>(size.slots),
               static_cast<long long>(size.experts), backend.traits().name.c_str());
-  for (const auto& [op, seconds] : stopwatch.times()) {
-    const std::string kind(op->kind->name);
+  const std::span<const Op> ops = program.ops(Part::micro_step);
+  for (const Op& op : ops) {
+    const double seconds = times.fastest(&op - program.ops().data());
+    const std::string kind(op.kind->name);
     std::printf("  %-22s %8.1f us", kind.c_str(), seconds * 1e6);
-    if (op->flops > 0) std::printf(" %8.1f GFLOP/s", op->flops / seconds * 1e-9);
-    std::printf(" %8.1f GB/s\n", op->bytes / seconds * 1e-9);
+    if (op.flops > 0) std::printf(" %8.1f GFLOP/s", op.flops / seconds * 1e-9);
+    std::printf(" %8.1f GB/s\n", op.bytes / seconds * 1e-9);
     if (kind == "add_into") continue;  // the seed, not the block's
     total += seconds;
     const bool product = kind.find("linear") != std::string::npos || kind.starts_with("swiglu");

@@ -83,6 +83,7 @@ void measure(Generator& generator, const std::vector<std::vector<std::int32_t>>&
   generator.start(prompts);
   pick();
   best.prefill = std::min(best.prefill, milliseconds_since(start));
+  if (prefill != nullptr) prefill->end_step();
   executor.set_observer(decode);
   start = std::chrono::steady_clock::now();
   for (std::int64_t i = 1; i < kGenerated; ++i) {
@@ -131,11 +132,10 @@ int run(const std::string& path, std::int64_t batch, int repeats, bool with_prof
       best.decode, texts / step * 1e3, step, bytes / 1e6, bytes / step / 1e6,
       read_gigabytes(threads), static_cast<double>(executor.arena_bytes()) / (1 << 20));
   if (!with_profile) return 0;
-  const MachinePeaks peaks = measured_peaks(threads);
-  Profile prefill(program), decode(program);
+  const MachinePeaks peaks = backend->peaks();
+  Profile prefill(executor), decode(executor);
   Times ignored;
   measure(generator, prompts, ignored, executor, &prefill, &decode);
-  prefill.end_step();
   std::printf("prefill\n%s\ndecode, a step\n%s\n",
               profile_table(prefill.by_kind(peaks), peaks).c_str(),
               profile_table(decode.fastest_by_kind(peaks), peaks).c_str());

@@ -38,11 +38,11 @@ double fastest_step(SyntheticTraining& training, const Flags& flags) {
   return fastest;
 }
 
-void profile_step(SyntheticTraining& training, const Flags& flags, int threads) {
-  Profile profile(training.engine().compiled().program);
+void profile_step(SyntheticTraining& training, const Flags& flags, Backend& backend) {
+  Profile profile(training.engine().executor());
   training.step(profile);
   profile.end_step();
-  const MachinePeaks peaks = measured_peaks(threads);
+  const MachinePeaks peaks = backend.peaks();
   std::fprintf(stderr, "%s\n", profile_table(profile.by_kind(peaks), peaks).c_str());
   if (!flags.trace_file.empty()) write_text_file(flags.trace_file, profile.chrome_trace());
 }
@@ -52,13 +52,13 @@ int bench_step(const Flags& flags) {
   if (!flags.trace_file.empty()) write_text_file(flags.trace_file, "[]");  // or fail now
   const int threads = thread_count(config.threads);
   const auto backend = make_backend(config.device, threads);
-  const double peak = measured_peak_flops(config, *backend, threads);
+  const double peak = measured_peak_flops(config, *backend);
   SyntheticTraining training(config, *backend, threads);
   const double fastest = fastest_step(training, flags);
   const std::string doubt = doubt_prediction(training.engine().plan(), config, *backend, fastest);
   if (!doubt.empty()) std::fprintf(stderr, "%s\n", doubt.c_str());
   const std::int64_t peak_bytes = peak_resident_bytes();  // profiles take memory of their own
-  if (flags.profile->count() > 0) profile_step(training, flags, threads);
+  if (flags.profile->count() > 0) profile_step(training, flags, *backend);
 
   const double tokens_per_second = static_cast<double>(config.batch.tokens_per_step) / fastest;
   const double flops = training_flops_per_token(config.model, config.data.sequence_length,

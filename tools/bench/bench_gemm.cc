@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/execution/op_times.h"
 #include "engine/numbers/random.h"
 #include "memory/plan.h"
 #include "ops/grouped_linear/grouped_linear.h"
@@ -123,25 +124,6 @@ void fill_offsets(Executor& executor, const Layer& layer, Tensor offsets) {
 }
 
 // Each op's fastest time.
-class Fastest final : public OpObserver {
- public:
-  std::vector<double> seconds;
-
-  explicit Fastest(const Program& program)
-      : seconds(program.ops().size(), 1e9), program_(program) {}
-  void before(const Op&) override { start_ = Clock::now(); }
-  void after(const Op& op) override {
-    const double time = std::chrono::duration<double>(Clock::now() - start_).count();
-    double& least = seconds[&op - program_.ops().data()];
-    least = std::min(least, time);
-  }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  const Program& program_;
-  Clock::time_point start_;
-};
-
 std::vector<double> measure(const Layer& layer, const Compute& compute, Backend& backend,
                             double patience) {
   Products products = make_products(layer, compute);
@@ -150,13 +132,18 @@ std::vector<double> measure(const Layer& layer, const Compute& compute, Backend&
   Executor executor(products.program, std::move(bound), plan.placement, backend);
   for (const Tensor tensor : products.operands) fill(executor, tensor);
   if (products.offsets) fill_offsets(executor, layer, products.offsets);
-  Fastest fastest(products.program);
-  executor.set_observer(&fastest);
+  OpTimes times(executor);
+  executor.set_observer(&times);
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(patience);
   do {
     executor.run(Part::micro_step, {});
+    times.collect();
   } while (std::chrono::steady_clock::now() < end);
-  return fastest.seconds;
+  std::vector<double> fastest;
+  for (std::size_t op = 0; op < products.program.ops().size(); ++op) {
+    fastest.push_back(times.fastest(op));
+  }
+  return fastest;
 }
 
 struct Flags {
@@ -169,7 +156,7 @@ struct Flags {
 int bench_gemm(const Flags& flags) {
   const int threads = thread_count(flags.threads);
   const auto backend = make_backend(flags.device.value_or(Device::cpu), threads);
-  const MachinePeaks peaks = measured_peaks(threads);
+  const MachinePeaks peaks = backend->peaks();
   json rows = json::array();
   if (!flags.json) {
     std::printf("%-16s %6s %6s %6s %7s  %-5s", "layer", "tokens", "out", "in", "experts", "type");

@@ -43,12 +43,11 @@ constexpr const char* kMixture = R"({
   "batch": {"tokens_per_step": 2048, "micro_batch": 4}
 })";
 
-std::vector<KindTime> measure(const RunConfig& config, int steps, const MachinePeaks& peaks) {
-  const int threads = thread_count(config.threads);
-  const auto backend = make_backend(config.device, threads);
-  SyntheticTraining training(config, *backend, threads);
+std::vector<KindTime> measure(const RunConfig& config, int steps, Backend& backend,
+                              const MachinePeaks& peaks) {
+  SyntheticTraining training(config, backend, thread_count(config.threads));
   for (int step = 0; step < kWarmupSteps; ++step) training.step();
-  Profile profile(training.engine().compiled().program);
+  Profile profile(training.engine().executor());
   for (int step = 0; step < steps; ++step) {
     training.step(profile);
     profile.end_step();
@@ -84,10 +83,12 @@ int bench_ops(const Flags& flags) {
   } else {
     runs.emplace_back(flags.config, load_run_config(flags.config, flags.overrides));
   }
-  const MachinePeaks peaks = measured_peaks(thread_count(runs.front().second.threads));
+  const RunConfig& first = runs.front().second;
+  const auto backend = make_backend(first.device, thread_count(first.threads));
+  const MachinePeaks peaks = backend->peaks();
   json models = json::array();
   for (const auto& [name, config] : runs) {
-    const std::vector<KindTime> kinds = measure(config, flags.steps, peaks);
+    const std::vector<KindTime> kinds = measure(config, flags.steps, *backend, peaks);
     models.push_back({{"model", name}, {"ops", ops_json(kinds, peaks)}});
     if (!flags.json) std::printf("%s\n%s\n\n", name.c_str(), profile_table(kinds, peaks).c_str());
   }

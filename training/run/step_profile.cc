@@ -7,11 +7,11 @@
 
 namespace ingot {
 
-StepProfile::StepProfile(const Program& program, const ProfileOptions& options,
+StepProfile::StepProfile(Executor& executor, const ProfileOptions& options,
                          std::int64_t steps_to_come)
     : options_(options),
       warmup_steps_(std::clamp<std::int64_t>(steps_to_come - 1, 0, kWarmupSteps)),
-      profile_(program) {
+      profile_(executor) {
   if (!options_.trace_file.empty()) write_text_file(options_.trace_file, "[]");
 }
 

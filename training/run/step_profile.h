@@ -20,7 +20,7 @@ class StepProfile {
  public:
   // Of a run with that many steps to come; one that is too short is profiled from an earlier step.
   // A trace file that can't be written fails here, with Error(device).
-  StepProfile(const Program& program, const ProfileOptions& options, std::int64_t steps_to_come);
+  StepProfile(Executor& executor, const ProfileOptions& options, std::int64_t steps_to_come);
 
   // What looks at the next step; null while the run warms up.
   OpObserver* observer();
