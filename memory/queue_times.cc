@@ -18,9 +18,9 @@ class Walk {
     times_.exposed.resize(clocks_.size());
   }
 
-  void run(const PartRun& action) {
-    for (const Op& op : program_.ops(action.part)) {
-      if (!runs_in(op.when, action.turn)) continue;
+  void run(Part part, const Turn& turn) {
+    for (const Op& op : program_.ops(part)) {
+      if (!runs_in(op.when, turn)) continue;
       op.kind == &kWait ? wait(op) : start(op);
     }
   }
@@ -85,10 +85,12 @@ class Walk {
 
 }  // namespace
 
-QueueTimes queue_times(const Program& program, std::span<const PartRun> runs,
+QueueTimes queue_times(const Program& program, std::span<const Action> schedule,
                        const CostModel& costs) {
   Walk walk(program, costs);
-  for (const PartRun& run : runs) walk.run(run);
+  for (std::size_t i = 0; i < schedule.size(); ++i) {
+    walk.run(schedule[i].part, turn_of(schedule, i));
+  }
   return walk.finish();
 }
 

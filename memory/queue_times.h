@@ -9,12 +9,6 @@
 
 namespace ingot {
 
-// A part of the program, as it is run once.
-struct PartRun {
-  Part part = Part::micro_step;
-  Turn turn;
-};
-
 struct QueueTimes {
   double seconds = 0;           // from the first op to the end of the last, on any queue
   std::vector<double> busy;     // by queue: what its ops took
@@ -24,7 +18,7 @@ struct QueueTimes {
 // A start begins when its queue and compute have come to it; a wait sets compute to the end of its
 // start. Where the pages of offloaded tensors do not fit memory, each copy also takes the disk,
 // which there is one of. While a copy runs beside compute it takes its share of it.
-QueueTimes queue_times(const Program& program, std::span<const PartRun> runs,
+QueueTimes queue_times(const Program& program, std::span<const Action> schedule,
                        const CostModel& costs);
 
 }  // namespace ingot

@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <array>
-
 #include "engine/program/schedule_queues.h"
 #include "ops/transfer/transfer.h"
 
@@ -39,8 +37,7 @@ class QueueTimesOf : public testing::Test {
   }
   QueueTimes times(int ahead, int runs = 1) {
     schedule_queues(program_, ahead);
-    const std::vector<PartRun> list(runs, PartRun{Part::update});
-    return queue_times(program_, list, costs_);
+    return queue_times(program_, Schedule(runs, Action{Part::update}), costs_);
   }
 
   Program program_;
@@ -96,9 +93,7 @@ TEST_F(QueueTimesOf, LookAtTheTurnsOfOps) {
   Op op = program_.ops().back();
   op.when = When::first;
   program_.append(std::move(op));
-  const std::array runs = {PartRun{Part::update, {.first = true, .last = false}},
-                           PartRun{Part::update, {.first = false, .last = true}}};
-  EXPECT_DOUBLE_EQ(queue_times(program_, runs, costs_).seconds, 2 * (1 + 5) + 5);
+  EXPECT_DOUBLE_EQ(times(0, 2).seconds, 2 * (1 + 5) + 5);
 }
 
 }  // namespace

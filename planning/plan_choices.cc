@@ -110,13 +110,8 @@ TrainingProgram compile_chosen(const RunConfig& config, const PlanChoices& choic
 
 double step_seconds(const RunConfig& config, const TrainingProgram& compiled,
                     const CostModel& costs) {
-  const std::int64_t count = micro_steps(config, compiled.batch);
-  std::vector<PartRun> runs;
-  for (std::int64_t i = 0; i < count; ++i) {
-    runs.push_back({Part::micro_step, {.first = i == 0, .last = i + 1 == count}});
-  }
-  runs.push_back({Part::update});
-  return queue_times(compiled.program, runs, costs).seconds;
+  const auto count = static_cast<int>(micro_steps(config, compiled.batch));
+  return queue_times(compiled.program, micro_step_schedule(count), costs).seconds;
 }
 
 }  // namespace ingot
