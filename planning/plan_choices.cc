@@ -108,10 +108,8 @@ TrainingProgram compile_chosen(const RunConfig& config, const PlanChoices& choic
   return compiled;
 }
 
-double step_seconds(const RunConfig& config, const TrainingProgram& compiled,
-                    const CostModel& costs) {
-  const auto count = static_cast<int>(micro_steps(config, compiled.batch));
-  return queue_times(compiled.program, micro_step_schedule(count), costs).seconds;
+double step_seconds(const TrainingProgram& compiled, const CostModel& costs) {
+  return queue_times(compiled.program, compiled.schedule, costs).seconds;
 }
 
 }  // namespace ingot

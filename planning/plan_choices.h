@@ -34,8 +34,7 @@ TrainingProgram compile_chosen(const RunConfig& config, const PlanChoices& choic
                                const CostModel* costs);
 
 // Seconds of a whole step of this program.
-double step_seconds(const RunConfig& config, const TrainingProgram& compiled,
-                    const CostModel& costs);
+double step_seconds(const TrainingProgram& compiled, const CostModel& costs);
 
 // What a chunk of so many tokens of the head can be halved to, largest first.
 std::vector<std::int64_t> smaller_head_chunks(std::int64_t rows);

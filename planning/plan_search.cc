@@ -60,7 +60,7 @@ class Search {
     TrainingProgram compiled = compile_chosen(config_, choices, &costs_);
     const BoundProgram bound(compiled.program, backend_);
     PlanOption option{choices, least_arena_bytes(compiled.program, bound),
-                      step_seconds(config_, compiled, costs_), offloaded_bytes(compiled.program),
+                      step_seconds(compiled, costs_), offloaded_bytes(compiled.program),
                       costs_.waits_for_disk(compiled.program)};
     option.choices.head_chunk = compiled.head_chunk;
     option.choices.pack_weights = compiled.packed_weights > 0;

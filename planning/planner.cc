@@ -56,7 +56,7 @@ class Planner {
 
   PlannedTraining run() {
     if (!take_recorded() && !take_simple()) search();
-    if (costs_) plan_.step_seconds = step_seconds(config_, *plan_.compiled, *costs_);
+    if (costs_) plan_.step_seconds = step_seconds(*plan_.compiled, *costs_);
     if (start_.predict_time) look_at_other_budgets();
     plan_.snapshot_bytes = snapshot_that_fits();
     return std::move(plan_);
@@ -277,13 +277,13 @@ class Planner {
   }
 
   [[noreturn]] void refuse() {
-    plan_.step_seconds = step_seconds(config_, *plan_.compiled, *costs_);
+    plan_.step_seconds = step_seconds(*plan_.compiled, *costs_);
     throw DoesNotFit(std::move(plan_));
   }
 
   // The best of each kind that was found and not taken.
   void list(const PlanSearchResult& found) {
-    const double seconds = step_seconds(config_, *plan_.compiled, *costs_);
+    const double seconds = step_seconds(*plan_.compiled, *costs_);
     for (const PlanOption& option : found.fitting) {
       if (same_kind(option.choices, plan_.choices)) continue;
       reject(option, option.step_seconds > seconds

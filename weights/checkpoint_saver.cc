@@ -53,7 +53,7 @@ CheckpointSaver::CheckpointSaver(const Program& program, std::int64_t snapshot)
       small_(snapshot_.size() > 0 ? 0 : kSmallBuffer),
       ring_(snapshot_.size() > 0 ? snapshot_.bytes() : std::span(small_)) {
   try {
-    thread_ = std::thread([this] { run(); });
+    thread_ = Thread([this] { run(); });
   } catch (const std::system_error&) {
     throw Error(ErrorCode::device, "cannot start a thread that saves", "", "stop other programs");
   }

@@ -12,10 +12,10 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 #include "backends/host/arena.h"
+#include "engine/base/thread.h"
 #include "engine/config/config.h"
 #include "engine/execution/executor.h"
 #include "io/checkpoint_files.h"
@@ -101,7 +101,7 @@ class CheckpointSaver {
   std::atomic<bool> done_ = false;
   SaveResult result_;
   Job current_;
-  std::thread thread_;  // the last member: it uses the others
+  Thread thread_;  // the last member: it uses the others
 };
 
 // Saves and waits. Throws SaveResult::failure.

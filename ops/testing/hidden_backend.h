@@ -24,6 +24,11 @@ class HiddenBackend final : public Backend {
   }
 
   const DeviceTraits& traits() const override { return traits_; }
+  std::string build_id() const override { return cpu_.build_id(); }
+  MachinePeaks peaks(std::int64_t room) override { return cpu_.peaks(room); }
+  MemoryLimits limits(const std::filesystem::path& folder) const override {
+    return cpu_.limits(folder);
+  }
   std::unique_ptr<Kernel> make_kernel(const Program& program, const Op& op) override {
     return cpu_.make_kernel(program, op);
   }
@@ -104,6 +109,12 @@ class HiddenBackend final : public Backend {
     }
     void await(Ticket ticket) override { cpu_->await(ticket); }
     void synchronize() override { cpu_->synchronize(); }
+    void reserve_marks(std::size_t count) override { cpu_->reserve_marks(count); }
+    void mark(Queue queue, std::size_t slot) override { cpu_->mark(queue, slot); }
+    double seconds(std::size_t from, std::size_t to) const override {
+      return cpu_->seconds(from, to);
+    }
+    bool quiet(std::size_t from, std::size_t to) const override { return cpu_->quiet(from, to); }
 
    private:
     const HiddenBackend& backend_;
