@@ -145,7 +145,7 @@ TEST_F(Packing, IsRecordedAndOlderRecordsHaveNone) {
 // A machine whose disk takes as long for the file as its cores for everything else, or longer.
 class FetchAhead : public HeadChunk {
  protected:
-  FetchAhead() { costs_.set_disk({1e-6, 1e-6}, 0); }
+  FetchAhead() { costs_.set_disk({3e-10, 3e-10}, 0); }
   PlanOption best(const RunConfig& config, std::int64_t arena_bytes = std::int64_t{1} << 40) {
     return search_plans(config, backend_, costs_,
                         {.batches = {2},

@@ -194,8 +194,9 @@ TEST_F(Recorded, CopiesAheadAreTakenAgainUnlessTheConfigNamesOthersOrTheyDoNotFi
       plan("100GiB", {"memory.offload=all", "memory.fetch_ahead=1"}, {.record = &ahead});
   EXPECT_EQ(named.compiled->fetch_ahead, 1);
   EXPECT_EQ(named.of_record, "plan: as recorded in the checkpoint");
-  const PlannedTraining less = plan(std::to_string(again.predicted_peak_bytes() - 1),
-                                    {"memory.offload=all"}, {.record = &ahead});
+  const PlannedTraining less =
+      plan(std::to_string(again.predicted_peak_bytes() - again.snapshot_bytes - 1),
+           {"memory.offload=all"}, {.record = &ahead});
   EXPECT_EQ(less.compiled->fetch_ahead, 0);
   EXPECT_EQ(less.of_record, "plan: as recorded in the checkpoint");
   // Pages of the file fit this machine's memory.
