@@ -142,10 +142,23 @@ TEST_F(Packing, IsRecordedAndOlderRecordsHaveNone) {
   EXPECT_EQ(compile_recorded(accumulating(), parse_plan_record(json, "here")).packed_weights, 0);
 }
 
+// Weights of about the same size in every layer.
+RunConfig layered(const std::vector<std::string>& overrides = {}) {
+  return parse_run_config(R"({"model": {"model_type": "llama", "vocab_size": 256,
+    "hidden_size": 64, "intermediate_size": 192, "num_hidden_layers": 8, "num_attention_heads": 4},
+    "data": {"sequence_length": 128}, "batch": {"tokens_per_step": 256, "micro_batch": 2}})",
+                          "run.json", ".", overrides);
+}
+
 // A machine whose disk takes as long for the file as its cores for everything else, or longer.
 class FetchAhead : public HeadChunk {
  protected:
-  FetchAhead() { costs_.set_disk({3e-10, 3e-10}, 0); }
+  FetchAhead() {
+    for (const char* key : {"fetch", "store", "fetch copy in", "store copy out"}) {
+      costs_.add(key, {.bytes = 1, .seconds = 1e-11});
+    }
+    costs_.set_disk({1e-9, 1e-9}, 0);
+  }
   PlanOption best(const RunConfig& config, std::int64_t arena_bytes = std::int64_t{1} << 40) {
     return search_plans(config, backend_, costs_,
                         {.batches = {2},
@@ -157,34 +170,34 @@ class FetchAhead : public HeadChunk {
 };
 
 TEST_F(FetchAhead, IsChosenWhereCopiesWaitForTheDisk) {
-  const PlanOption ahead = best(wide_head()), none = best(wide_head({"memory.fetch_ahead=0"}));
+  const PlanOption ahead = best(layered()), none = best(layered({"memory.fetch_ahead=0"}));
   EXPECT_GT(ahead.choices.fetch_ahead, 0);
   EXPECT_EQ(none.choices.fetch_ahead, 0);
   EXPECT_LT(ahead.step_seconds, none.step_seconds);
   EXPECT_GT(ahead.arena_bytes, none.arena_bytes);
-  EXPECT_EQ(best(wide_head({"memory.fetch_ahead=3"})).choices.fetch_ahead, 3);
+  EXPECT_EQ(best(layered({"memory.fetch_ahead=3"})).choices.fetch_ahead, 3);
 }
 
 TEST_F(FetchAhead, IsNoneWhereTheFilesPagesFitMemory) {
   costs_.set_disk({1e-7, 1e-7}, std::int64_t{1} << 30);
-  EXPECT_EQ(best(wide_head()).choices.fetch_ahead, 0);
+  EXPECT_EQ(best(layered()).choices.fetch_ahead, 0);
 }
 
 TEST_F(FetchAhead, TakesNoMoreThanThereIs) {
-  const PlanOption ahead = best(wide_head());
+  const PlanOption ahead = best(layered());
   const std::int64_t less = ahead.arena_bytes - 1;
-  EXPECT_LE(best(wide_head(), less).arena_bytes, less);
+  EXPECT_LE(best(layered(), less).arena_bytes, less);
 }
 
 TEST_F(FetchAhead, IsRecordedAndOlderRecordsHaveNone) {
-  const TrainingProgram compiled = compile_chosen(wide_head(), best(wide_head()).choices, &costs_);
+  const TrainingProgram compiled = compile_chosen(layered(), best(layered()).choices, &costs_);
   nlohmann::json json = to_json(record_of(compiled));
   EXPECT_EQ(json["fetch_ahead"], compiled.fetch_ahead);
-  const TrainingProgram again = compile_recorded(wide_head(), parse_plan_record(json, "here"));
+  const TrainingProgram again = compile_recorded(layered(), parse_plan_record(json, "here"));
   EXPECT_EQ(again.fetch_ahead, compiled.fetch_ahead);
   EXPECT_EQ(again.program.ops().size(), compiled.program.ops().size());
   json.erase("fetch_ahead");
-  EXPECT_EQ(compile_recorded(wide_head(), parse_plan_record(json, "here")).fetch_ahead, 0);
+  EXPECT_EQ(compile_recorded(layered(), parse_plan_record(json, "here")).fetch_ahead, 0);
   json["fetch_ahead"] = 17;
   EXPECT_THROW(parse_plan_record(json, "here"), Error);
 }
