@@ -6,7 +6,7 @@ set -euo pipefail
 packages=(
   bazel-bootstrap bazel-rules-java  # Bazel 4.2.3; the second spares it a download
   g++ binutils git ca-certificates
-  nlohmann-json3-dev libcli11-dev libgtest-dev libxxhash-dev libpcre2-dev libutf8proc-dev
+  nlohmann-json3-dev libcli11-dev libfmt-dev libgtest-dev libxxhash-dev libpcre2-dev libutf8proc-dev
   zlib1g-dev libzstd-dev
   libeigen3-dev  # the text that quickstart.sh trains on
   clang-format

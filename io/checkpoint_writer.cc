@@ -1,9 +1,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <tuple>
 #include <utility>
 
@@ -22,9 +22,7 @@ constexpr std::string_view kPartialSuffix = ".partial";
 constexpr const char* kLatestOfOldVersions = "latest";
 
 std::string shard_name(std::size_t index, std::size_t count) {
-  char name[64];
-  std::snprintf(name, sizeof name, "tensors-%05zu-of-%05zu.safetensors", index + 1, count);
-  return name;
+  return fmt::format("tensors-{:05}-of-{:05}.safetensors", index + 1, count);
 }
 
 // Files of ours that are being written: step_00000500.partial, and `latest` of earlier versions.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -32,14 +33,9 @@ void store(std::byte* target, std::int64_t i, T value) {
 float f16_value(std::uint16_t bits) {
   const std::uint32_t magnitude = (bits & 0x7fffu) << 13;
   const std::uint32_t sign = (bits & 0x8000u) << 16;
-  float value;
-  std::memcpy(&value, &magnitude, sizeof value);
-  value *= 0x1p112f;
-  std::uint32_t word;
-  std::memcpy(&word, &value, sizeof word);
-  word |= sign | (magnitude >= 0x0f800000u ? 0x7f800000u : 0u);  // infinities and NaNs
-  std::memcpy(&value, &word, sizeof value);
-  return value;
+  const auto word = std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) * 0x1p112f);
+  const std::uint32_t special = magnitude >= 0x0f800000u ? 0x7f800000u : 0u;  // infinities, NaNs
+  return std::bit_cast<float>(word | sign | special);
 }
 
 // As float_to_f16, for the same reason. All three results are computed and one is chosen.
@@ -47,13 +43,9 @@ std::uint16_t f16_bits(float value) {
   constexpr float kHalf =
       0.5f;  // adding it leaves a subnormal's 10 bits at the end of the fraction
   constexpr std::uint32_t kHalfBits = 126u << 23;
-  std::uint32_t word, small;
-  std::memcpy(&word, &value, sizeof word);
+  const auto word = std::bit_cast<std::uint32_t>(value);
   const std::uint32_t magnitude = word & 0x7fffffffu;
-  float shifted;
-  std::memcpy(&shifted, &magnitude, sizeof shifted);
-  shifted += kHalf;
-  std::memcpy(&small, &shifted, sizeof small);
+  const auto small = std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + kHalf);
   const std::uint32_t normal =
       (magnitude + 0xfffu + ((magnitude >> 13) & 1u) - 0x38000000u) >> 13 & 0xffffu;
   const std::uint32_t special = magnitude > 0x7f800000u ? 0x7e00u : 0x7c00u;

@@ -1,4 +1,4 @@
-#include <cstdio>
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -15,9 +15,7 @@ constexpr std::size_t kCopyBuffer = std::size_t{1} << 20;
 
 std::string shard_name(std::size_t index, std::size_t count) {
   if (count == 1) return "model.safetensors";
-  char name[64];
-  std::snprintf(name, sizeof name, "model-%05zu-of-%05zu.safetensors", index + 1, count);
-  return name;
+  return fmt::format("model-{:05}-of-{:05}.safetensors", index + 1, count);
 }
 
 // What a ModelWriter may have put into a folder that was empty.

@@ -1,8 +1,8 @@
 #include "planning/pass_report.h"
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "engine/base/append_format.h"
 #include "memory/plan.h"
 
 namespace ingot {
@@ -23,12 +23,11 @@ std::vector<MeasuredPass> measure_passes(const RunConfig& config, const PlanReco
 std::string pass_report(const std::vector<MeasuredPass>& passes) {
   constexpr double kMiB = 1 << 20;
   std::string text;
-  append_format(text, "  %-18s %14s %22s\n", "pass", "ops", "MiB at least");
+  text += fmt::format("  {:<18} {:>14} {:>22}\n", "pass", "ops", "MiB at least");
   for (const auto& [pass, before, after] : passes) {
-    append_format(text, "  %-18s %5zu -> %5zu %9.1f -> %9.1f  %s\n", std::string(pass.name).c_str(),
-                  before.ops, after.ops, static_cast<double>(before.least_arena_bytes) / kMiB,
-                  static_cast<double>(after.least_arena_bytes) / kMiB,
-                  std::string(pass.why).c_str());
+    text += fmt::format("  {:<18} {:5} -> {:5} {:9.1f} -> {:9.1f}  {}\n", pass.name, before.ops,
+                        after.ops, static_cast<double>(before.least_arena_bytes) / kMiB,
+                        static_cast<double>(after.least_arena_bytes) / kMiB, pass.why);
   }
   text.pop_back();
   return text;

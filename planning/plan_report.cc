@@ -1,10 +1,9 @@
 #include "planning/plan_report.h"
 
+#include <fmt/format.h>
 #include <algorithm>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "engine/base/append_format.h"
 #include "ops/pack_weight/pack_weight.h"
 
 namespace ingot {
@@ -103,22 +102,22 @@ std::string compared(const OtherBudget& other, const PlannedTraining& plan) {
   } else if (!less && seconds > plan.step_seconds) {
     text = "no faster";
   } else {
-    append_format(text, "%.3f s a step", seconds);
+    text += fmt::format("{:.3f} s a step", seconds);
   }
   return text + " (" + in_words(other.best->choices) + ")";
 }
 
 std::string alternatives_report(const PlannedTraining& plan) {
   std::string text;
-  if (!plan.rejected.empty()) append_format(text, "  other plans\n");
+  if (!plan.rejected.empty()) text += "  other plans\n";
   for (const RejectedPlan& other : plan.rejected) {
-    append_format(text, "    %-48s %10.1f MiB %8.3f s  %s\n", in_words(other.choices).c_str(),
-                  mib(other.arena_bytes), other.step_seconds, other.why.c_str());
+    text += fmt::format("    {:<48} {:10.1f} MiB {:8.3f} s  {}\n", in_words(other.choices),
+                        mib(other.arena_bytes), other.step_seconds, other.why);
   }
   for (const OtherBudget& other : plan.other_budgets) {
-    append_format(text, "  with %s: %s\n",
-                  other.budget_bytes < plan.budget_bytes ? "1 GiB less" : "1 GiB more",
-                  compared(other, plan).c_str());
+    text += fmt::format("  with {}: {}\n",
+                        other.budget_bytes < plan.budget_bytes ? "1 GiB less" : "1 GiB more",
+                        compared(other, plan));
   }
   return text;
 }
@@ -129,54 +128,52 @@ std::string memory_report(const PlannedTraining& plan) {
   const Program& program = plan.compiled->program;
   const MemoryPlan& memory = plan.memory;
   std::string text;
-  append_format(text, "memory plan, micro-batch %lld x %lld tokens, %zu ops, %zu tensors\n",
-                static_cast<long long>(plan.compiled->batch),
-                static_cast<long long>(plan.compiled->sequence), program.ops().size(),
-                program.tensors().size());
-  if (!plan.of_record.empty()) append_format(text, "  %s\n", plan.of_record.c_str());
-  append_format(text, "  parameters: %.4g M\n", millions(plan.parameters));
-  append_format(text, "  %-20s %10s\n", "role", "MiB");
+  text += fmt::format("memory plan, micro-batch {} x {} tokens, {} ops, {} tensors\n",
+                      plan.compiled->batch, plan.compiled->sequence, program.ops().size(),
+                      program.tensors().size());
+  if (!plan.of_record.empty()) text += fmt::format("  {}\n", plan.of_record);
+  text += fmt::format("  parameters: {:.4g} M\n", millions(plan.parameters));
+  text += fmt::format("  {:<20} {:>10}\n", "role", "MiB");
   for (int role = 0; role < kRoleCount; ++role) {
     if (memory.by_role[role] == 0) continue;
-    append_format(text, "  %-20s %10.1f\n", std::string(name_of(static_cast<Role>(role))).c_str(),
-                  mib(memory.by_role[role]));
+    text += fmt::format("  {:<20} {:10.1f}\n", name_of(static_cast<Role>(role)),
+                        mib(memory.by_role[role]));
   }
   const double gap =
       memory.lower_bound_bytes == 0
           ? 0
           : 100.0 * static_cast<double>(memory.arena_bytes() - memory.lower_bound_bytes) /
                 static_cast<double>(memory.lower_bound_bytes);
-  append_format(text, "  %-20s %10.1f   lower bound %.1f, gap %.3f %%\n", "arena",
-                mib(memory.arena_bytes()), mib(memory.lower_bound_bytes), gap);
-  append_format(text, "  activations: %s\n", activations_summary(*plan.compiled).c_str());
-  append_format(text, "  head: %lld tokens at a time\n",
-                static_cast<long long>(plan.choices.head_chunk));
+  text += fmt::format("  {:<20} {:10.1f}   lower bound {:.1f}, gap {:.3f} %\n", "arena",
+                      mib(memory.arena_bytes()), mib(memory.lower_bound_bytes), gap);
+  text += fmt::format("  activations: {}\n", activations_summary(*plan.compiled));
+  text += fmt::format("  head: {} tokens at a time\n", plan.choices.head_chunk);
   if (const PackedWeights packed = packed_weights(program); packed.copies > 0) {
-    append_format(text, "  packed once a step: %d weights, %.1f MiB\n", packed.copies,
-                  mib(packed.bytes));
+    text += fmt::format("  packed once a step: {} weights, {:.1f} MiB\n", packed.copies,
+                        mib(packed.bytes));
   }
   if (plan.memory.offload_bytes() > 0) {
-    append_format(text, "  offloaded: %s, %.1f MiB in a file",
-                  std::string(name_of(plan.choices.offload)).c_str(),
-                  mib(plan.memory.offload_bytes()));
+    text += fmt::format("  offloaded: {}, {:.1f} MiB in a file", name_of(plan.choices.offload),
+                        mib(plan.memory.offload_bytes()));
     if (const int ahead = plan.choices.fetch_ahead; ahead > 0) {
-      append_format(text, ", read up to %d cop%s ahead", ahead, ahead == 1 ? "y" : "ies");
+      text += fmt::format(", read up to {} cop{} ahead", ahead, ahead == 1 ? "y" : "ies");
     }
     text += "\n";
   }
   if (plan.snapshot_bytes > 0) {
-    append_format(text, "  %-20s %10.1f   a copy that saves are written from while steps go on\n",
-                  "snapshot", mib(plan.snapshot_bytes));
+    text +=
+        fmt::format("  {:<20} {:10.1f}   a copy that saves are written from while steps go on\n",
+                    "snapshot", mib(plan.snapshot_bytes));
   }
-  if (plan.step_seconds > 0) append_format(text, "  predicted step: %.3f s\n", plan.step_seconds);
-  append_format(text, "  %-20s %10.1f   with the process itself, of a budget of %.1f\n",
-                "predicted peak", mib(plan.predicted_peak_bytes()), mib(plan.budget_bytes));
-  append_format(text, "  peak at %s; largest tensors alive there:\n",
-                describe(program, program.ops()[memory.peak_op]).c_str());
+  if (plan.step_seconds > 0) text += fmt::format("  predicted step: {:.3f} s\n", plan.step_seconds);
+  text += fmt::format("  {:<20} {:10.1f}   with the process itself, of a budget of {:.1f}\n",
+                      "predicted peak", mib(plan.predicted_peak_bytes()), mib(plan.budget_bytes));
+  text += fmt::format("  peak at {}; largest tensors alive there:\n",
+                      describe(program, program.ops()[memory.peak_op]));
   for (const MemoryPlan::Large& large : memory.largest) {
-    append_format(text, "    %10.1f  %-16s %s %s\n", mib(large.bytes),
-                  std::string(name_of(role_of(program, large.owner))).c_str(),
-                  shape_text(program, large).c_str(), name_of(program, large.owner).c_str());
+    text += fmt::format("    {:10.1f}  {:<16} {} {}\n", mib(large.bytes),
+                        name_of(role_of(program, large.owner)), shape_text(program, large),
+                        name_of(program, large.owner));
   }
   text += alternatives_report(plan);
   text.pop_back();
@@ -240,8 +237,10 @@ std::string memory_report_json(const PlannedTraining& plan,
 
 void format_prediction_line(char* line, std::size_t size, const PlannedTraining& plan,
                             std::int64_t actual_peak_bytes) {
-  std::snprintf(line, size, "memory: predicted peak %.1f MiB, actual so far %.1f MiB",
-                mib(plan.predicted_peak_bytes()), mib(actual_peak_bytes));
+  const auto written = fmt::format_to_n(
+      line, size - 1, "memory: predicted peak {:.1f} MiB, actual so far {:.1f} MiB",
+      mib(plan.predicted_peak_bytes()), mib(actual_peak_bytes));
+  *written.out = 0;
 }
 
 }  // namespace ingot

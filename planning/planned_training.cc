@@ -1,8 +1,8 @@
 #include "planning/planned_training.h"
 
+#include <fmt/format.h>
 #include <utility>
 
-#include "engine/base/append_format.h"
 #include "planning/machine/calibration.h"
 #include "planning/machine/disk_speed.h"
 
@@ -20,12 +20,10 @@ std::string doubt_prediction(const PlannedTraining& plan, const RunConfig& confi
   bool again = doubt_costs(config, backend);
   if (plan.memory.offload_bytes() > 0) again |= doubt_disk(plan.offload_folder);
   if (!again) return "";
-  std::string line;
-  append_format(line,
-                "a step took %.3g s, predicted were %.3g s: the machine was busy when its speed "
-                "was measured; the next plan measures it again",
-                fastest_step_seconds, plan.step_seconds);
-  return line;
+  return fmt::format(
+      "a step took {:.3g} s, predicted were {:.3g} s: the machine was busy when its speed was "
+      "measured; the next plan measures it again",
+      fastest_step_seconds, plan.step_seconds);
 }
 
 }  // namespace ingot

@@ -35,6 +35,12 @@ def ingot_repositories():
         files = {"/usr/include/CLI": "include/CLI"},
     )
     system_library(
+        name = "fmt",
+        apt = "libfmt-dev",
+        files = {"/usr/include/fmt": "include/fmt"},
+        defines = ["FMT_HEADER_ONLY"],  # Debian has no archive of it, and the program needs no .so
+    )
+    system_library(
         name = "gtest",
         apt = "libgtest-dev",
         files = {

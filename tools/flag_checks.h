@@ -1,10 +1,10 @@
 // Checks of what the command line says whose messages a reader understands.
 #pragma once
 
+#include <fmt/format.h>
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <cstdint>
-#include <cstdio>
 #include <string>
 
 namespace ingot {
@@ -38,9 +38,7 @@ inline CLI::Validator number_between(double least, double most) {
         const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
         const bool whole = error == std::errc() && end == text.data() + text.size();
         if (whole && value >= least && value <= most) return std::string();  // not for NaN
-        char range[64];
-        std::snprintf(range, sizeof range, "%g to %g", least, most);
-        return "'" + text + "' is not a number from " + range;
+        return fmt::format("'{}' is not a number from {:g} to {:g}", text, least, most);
       },
       "NUMBER");
 }

@@ -9,12 +9,14 @@
 #include <charconv>
 #include <cstring>
 #include <fstream>
+#include <span>
 #include <sstream>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "engine/base/error.h"
+#include "io/hash.h"
 
 namespace ingot {
 namespace {
@@ -171,29 +173,26 @@ void apply_limits(const Hierarchy& hierarchy, SystemMemory& memory) {
   }
 }
 
-// FNV-1a of a file's name and contents, on from `hash`.
+// Of a file's contents, on from `hash`; allocates nothing, as it is asked between any two steps.
 std::uint64_t hash_on(std::uint64_t hash, const std::string& path) {
-  const auto add = [&hash](std::string_view bytes) {
-    for (const char byte : bytes) {
-      hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3u;
-    }
-  };
-  add(path);
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return hash;
-  std::array<char, 1024> buffer;
+  std::array<std::byte, 4096> block;  // the hash so far, then what was read
+  const std::span read_to = std::span(block).subspan(sizeof hash);
   while (true) {
-    const ssize_t got = read(file, buffer.data(), buffer.size());
+    const ssize_t got = read(file, read_to.data(), read_to.size());
     if (got < 0 && errno == EINTR) continue;
+    std::memcpy(block.data(), &hash, sizeof hash);
+    const auto bytes = static_cast<std::size_t>(std::max<ssize_t>(got, 0));
+    hash = hash_of(std::span(block).first(sizeof hash + bytes));
     if (got <= 0) break;
-    add({buffer.data(), static_cast<std::size_t>(got)});
   }
   close(file);
   return hash;
 }
 
-std::uint64_t hash_of(const std::vector<std::string>& paths) {
-  std::uint64_t hash = 0xcbf29ce484222325u;
+std::uint64_t hash_of_files(const std::vector<std::string>& paths) {
+  std::uint64_t hash = 0;
   for (const std::string& path : paths) hash = hash_on(hash, path);
   return hash;
 }
@@ -235,12 +234,12 @@ void MemoryLimit::look() {
       files_.push_back(folder + hierarchy.dialect.limit);
     }
   }
-  fingerprint_ = hash_of(files_);
+  fingerprint_ = hash_of_files(files_);
   bytes_ = read_system_memory(root_).limit();
 }
 
 std::int64_t MemoryLimit::bytes() {
-  if (hash_of(files_) != fingerprint_) look();
+  if (hash_of_files(files_) != fingerprint_) look();
   return bytes_;
 }
 

@@ -1,8 +1,8 @@
 #include "data/prepare/prepare.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <filesystem>
 #include <utility>
 
@@ -356,11 +356,7 @@ class Preparation {
   PrepareResult result_;
 };
 
-std::string decimal(double value, int digits) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
+std::string decimal(double value, int digits) { return fmt::format("{:.{}f}", value, digits); }
 
 }  // namespace
 

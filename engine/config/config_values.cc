@@ -1,8 +1,8 @@
 #include "engine/config/config_values.h"
 
+#include <fmt/format.h>
 #include <charconv>
 #include <cmath>
-#include <cstdio>
 
 namespace ingot {
 namespace {
@@ -60,9 +60,7 @@ Codec<MemoryBudget> memory_budget() {
           [](const MemoryBudget& value) -> Json {
             if (value.bytes) return *value.bytes;
             if (!value.fraction) return "auto";
-            char percent[32];
-            std::snprintf(percent, sizeof percent, "%.15g%%", *value.fraction * 100);
-            return percent;
+            return fmt::format("{:.15g}%", *value.fraction * 100);
           }};
 }
 

@@ -1,12 +1,10 @@
 #include "engine/execution/profile.h"
 
+#include <fmt/format.h>
 #include <algorithm>
-#include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string_view>
-
-#include "engine/base/append_format.h"
 
 namespace ingot {
 namespace {
@@ -15,13 +13,13 @@ double ratio(double part, double whole) { return whole > 0 ? part / whole : 0; }
 
 void add_line(std::string& text, const KindTime& time, double total, const MachinePeaks& peaks) {
   const std::string name = time.kind + (time.queue == kCompute ? "" : " (beside)");
-  append_format(text, "%-24s %7.0f %9.2f %5.1f%% %9.1f %5.1f%% %8.1f %5.1f%% %5.1f%%\n",
-                name.c_str(), time.calls, time.seconds * 1e3, 100 * ratio(time.seconds, total),
-                ratio(time.flops, time.seconds) / 1e9,
-                100 * ratio(time.compute_seconds, time.seconds),
-                ratio(time.bytes, time.seconds) / 1e9,
-                100 * ratio(ratio(time.bytes, time.seconds), peaks.bytes_per_second),
-                100 * ratio(time.least_seconds, time.seconds));
+  text += fmt::format(
+      "{:<24} {:7.0f} {:9.2f} {:5.1f}% {:9.1f} {:5.1f}% {:8.1f} {:5.1f}% {:5.1f}%\n", name,
+      time.calls, time.seconds * 1e3, 100 * ratio(time.seconds, total),
+      ratio(time.flops, time.seconds) / 1e9, 100 * ratio(time.compute_seconds, time.seconds),
+      ratio(time.bytes, time.seconds) / 1e9,
+      100 * ratio(ratio(time.bytes, time.seconds), peaks.bytes_per_second),
+      100 * ratio(time.least_seconds, time.seconds));
 }
 
 }  // namespace
@@ -73,31 +71,35 @@ std::vector<KindTime> Profile::sum_by_kind(const std::vector<double>& op_seconds
 }
 
 std::string Profile::chrome_trace() const {
-  nlohmann::json events = nlohmann::json::array();
+  std::string text = "[";
+  const auto add = [&text](const nlohmann::json& event) {
+    if (text.size() > 1) text += ",\n";
+    text += event.dump();
+  };
   std::vector<bool> named(program().queues().size());
   for (const OpCall& call : calls()) {
     const Op& op = program().ops()[call.op];
     if (!named[call.queue]) {
       named[call.queue] = true;
-      events.push_back({{"name", "thread_name"},
-                        {"ph", "M"},
-                        {"pid", 0},
-                        {"tid", call.queue},
-                        {"args", {{"name", program().queues()[call.queue].name}}}});
+      add({{"name", "thread_name"},
+           {"ph", "M"},
+           {"pid", 0},
+           {"tid", call.queue},
+           {"args", {{"name", program().queues()[call.queue].name}}}});
     }
-    events.push_back({{"name", op.kind->name},
-                      {"cat", name_of(op.phase)},
-                      {"ph", "X"},
-                      {"ts", call.begin * 1e6},
-                      {"dur", call.seconds * 1e6},
-                      {"pid", 0},
-                      {"tid", call.queue},
-                      {"args",
-                       {{"op", describe(program(), op)},
-                        {"GFLOP/s", ratio(op.flops, call.seconds) / 1e9},
-                        {"GB/s", ratio(op.bytes, call.seconds) / 1e9}}}});
+    add({{"name", op.kind->name},
+         {"cat", name_of(op.phase)},
+         {"ph", "X"},
+         {"ts", call.begin * 1e6},
+         {"dur", call.seconds * 1e6},
+         {"pid", 0},
+         {"tid", call.queue},
+         {"args",
+          {{"op", describe(program(), op)},
+           {"GFLOP/s", ratio(op.flops, call.seconds) / 1e9},
+           {"GB/s", ratio(op.bytes, call.seconds) / 1e9}}}});
   }
-  return events.dump();
+  return text + "]\n";
 }
 
 std::string profile_table(const std::vector<KindTime>& kinds, const MachinePeaks& peaks) {
@@ -112,8 +114,8 @@ std::string profile_table(const std::vector<KindTime>& kinds, const MachinePeaks
     all.least_seconds += time.least_seconds;
   }
   std::string text;
-  append_format(text, "%-24s %7s %9s %6s %9s %6s %8s %6s %6s\n", "op", "calls", "ms", "share",
-                "GFLOP/s", "peak", "GB/s", "peak", "roof");
+  text += fmt::format("{:<24} {:>7} {:>9} {:>6} {:>9} {:>6} {:>8} {:>6} {:>6}\n", "op", "calls",
+                      "ms", "share", "GFLOP/s", "peak", "GB/s", "peak", "roof");
   const auto add_lines = [&](bool of_compute) {
     for (const KindTime& time : kinds) {
       if ((time.queue == kCompute) == of_compute) add_line(text, time, all.seconds, peaks);
@@ -122,9 +124,10 @@ std::string profile_table(const std::vector<KindTime>& kinds, const MachinePeaks
   add_lines(true);
   add_line(text, all, all.seconds, peaks);
   add_lines(false);
-  append_format(text, "peaks: fp32 %.0f, bf16 %.0f", peaks.f32_flops / 1e9, peaks.bf16_flops / 1e9);
-  if (peaks.int8_flops > 0) append_format(text, ", int8 %.0f", peaks.int8_flops / 1e9);
-  append_format(text, " GFLOP/s; memory %.1f GB/s", peaks.bytes_per_second / 1e9);
+  text +=
+      fmt::format("peaks: fp32 {:.0f}, bf16 {:.0f}", peaks.f32_flops / 1e9, peaks.bf16_flops / 1e9);
+  if (peaks.int8_flops > 0) text += fmt::format(", int8 {:.0f}", peaks.int8_flops / 1e9);
+  text += fmt::format(" GFLOP/s; memory {:.1f} GB/s", peaks.bytes_per_second / 1e9);
   return text;
 }
 

@@ -1,8 +1,8 @@
 // Element types of tensors and the 16-bit conversions, usable in host code anywhere.
 #pragma once
 
+#include <bit>
 #include <cstdint>
-#include <cstring>
 #include <string_view>
 
 namespace ingot {
@@ -43,20 +43,17 @@ constexpr std::string_view name_of(DType dtype) {
 
 // bf16 is the upper half of an fp32 word; rounds to nearest even, keeps NaN a NaN.
 inline float bf16_to_float(std::uint16_t bits) {
-  const std::uint32_t word = static_cast<std::uint32_t>(bits) << 16;
-  float value;
-  std::memcpy(&value, &word, sizeof value);
-  return value;
+  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
 }
 
 inline std::uint16_t float_to_bf16(float value) {
-  std::uint32_t word;
-  std::memcpy(&word, &value, sizeof word);
+  const auto word = std::bit_cast<std::uint32_t>(value);
   if ((word & 0x7fffffffu) > 0x7f800000u) return static_cast<std::uint16_t>((word >> 16) | 0x40u);
   return static_cast<std::uint16_t>((word + 0x7fffu + ((word >> 16) & 1u)) >> 16);
 }
 
-// IEEE half precision; rounds to nearest even, overflows to infinity, keeps subnormals and NaN.
+// IEEE half precision; rounds to nearest even, overflows to infinity, keeps subnormals; NaN stays
+// one, with its sign alone.
 float f16_to_float(std::uint16_t bits);
 std::uint16_t float_to_f16(float value);
 

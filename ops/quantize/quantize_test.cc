@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 
 #include "ops/quantize/quantize_cpu.h"
 #include "ops/testing/op_check.h"

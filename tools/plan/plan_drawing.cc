@@ -1,9 +1,9 @@
 #include "tools/plan/plan_drawing.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
 #include <vector>
 
 #include "memory/lifetimes.h"
@@ -60,9 +60,7 @@ Unit unit_for(std::int64_t most) {
 }
 
 std::string number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, value >= 100 ? "%.0f" : value >= 10 ? "%.1f" : "%.2f", value);
-  return text;
+  return fmt::format("{:.{}f}", value, value >= 100 ? 0 : value >= 10 ? 1 : 2);
 }
 
 std::string amount(std::int64_t bytes) {

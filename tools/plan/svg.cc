@@ -1,8 +1,8 @@
 #include "tools/plan/svg.h"
 
+#include <fmt/format.h>
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
 #include <utility>
 
 namespace ingot {
@@ -66,9 +66,7 @@ std::string xml_escaped(std::string_view text) {
 }
 
 std::string coordinate(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2f", value);
-  std::string digits = text;
+  std::string digits = fmt::format("{:.2f}", value);
   while (digits.back() == '0') digits.pop_back();
   if (digits.back() == '.') digits.pop_back();
   return digits == "-0" ? "0" : digits;

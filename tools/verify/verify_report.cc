@@ -1,8 +1,8 @@
 #include "tools/verify/verify_report.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -41,13 +41,11 @@ std::string VerifyReport::to_table() const {
     if (most == nullptr || !(share(c) <= share(*most))) most = &c;
   }
   std::string text;
-  char line[512];
   for (const std::string& kind : order) {
     const Comparison& c = *worst[kind];
-    std::snprintf(line, sizeof line, "%-4s %-18s %4d compared, worst %.2e of %.0e allowed  %s\n",
-                  c.passed() ? "ok" : "FAIL", kind.c_str(), count[kind], c.error, c.tolerance,
-                  c.name.c_str());
-    text += line;
+    text +=
+        fmt::format("{:<4} {:<18} {:4} compared, worst {:.2e} of {:.0e} allowed  {}\n",
+                    c.passed() ? "ok" : "FAIL", kind, count[kind], c.error, c.tolerance, c.name);
   }
   text += passed() ? "agrees with the reference" : "DISAGREES with the reference";
   return text;

@@ -1,8 +1,8 @@
 #include "training/run/metrics.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -19,10 +19,12 @@ class Line {
   Line(char* text, std::size_t size) : text_(text), size_(size) { text_[0] = 0; }
 
   template <class... Values>
-  void add(const char* format, Values... values) {
-    if (length_ + 1 >= size_) return;
-    const int written = std::snprintf(text_ + length_, size_ - length_, format, values...);
-    if (written > 0) length_ = std::min(size_ - 1, length_ + static_cast<std::size_t>(written));
+  void add(fmt::format_string<Values...> format, Values&&... values) {
+    const std::size_t room = size_ - 1 - length_;
+    const auto written =
+        fmt::format_to_n(text_ + length_, room, format, std::forward<Values>(values)...);
+    length_ += std::min(room, written.size);
+    text_[length_] = 0;
   }
 
   int length() const { return static_cast<int>(length_); }
@@ -36,20 +38,20 @@ class Line {
 // JSON has no NaN or infinity: null says that the number was not one.
 void add_number(Line& line, const char* name, double value) {
   if (std::isfinite(value)) {
-    line.add(",\"%s\":%.9g", name, value);
+    line.add(",\"{}\":{:.9g}", name, value);
   } else {
-    line.add(",\"%s\":null", name);
+    line.add(",\"{}\":null", name);
   }
 }
 
 // 812 -> "812", 40300 -> "40.3k", 2100000 -> "2.1M"
 void add_short(Line& line, double value) {
   if (value >= 1e6) {
-    line.add("%.1fM", value / 1e6);
+    line.add("{:.1f}M", value / 1e6);
   } else if (value >= 1e4) {
-    line.add("%.1fk", value / 1e3);
+    line.add("{:.1f}k", value / 1e3);
   } else {
-    line.add("%.0f", value);
+    line.add("{:.0f}", value);
   }
 }
 
@@ -59,18 +61,17 @@ void add_scientific(Line& line, double value) {
   const double mantissa = value / std::pow(10.0, exponent);
   // 9.96 would be printed as 10.0
   const bool carry = mantissa >= 9.95;
-  line.add("%.1fe%d", carry ? mantissa / 10 : mantissa, exponent + (carry ? 1 : 0));
+  line.add("{:.1f}e{}", carry ? mantissa / 10 : mantissa, exponent + (carry ? 1 : 0));
 }
 
 void add_duration(Line& line, double seconds) {
   if (!(seconds < 360000000)) seconds = 360000000;
   const auto whole = static_cast<std::int64_t>(std::max(0.0, seconds));
-  const auto hours = static_cast<long long>(whole / 3600);
-  const auto minutes = static_cast<long long>(whole / 60 % 60);
+  const std::int64_t hours = whole / 3600, minutes = whole / 60 % 60;
   if (hours > 0) {
-    line.add("%lldh%02lldm", hours, minutes);
+    line.add("{}h{:02}m", hours, minutes);
   } else {
-    line.add("%lldm%02llds", minutes, static_cast<long long>(whole % 60));
+    line.add("{}m{:02}s", minutes, whole % 60);
   }
 }
 
@@ -126,33 +127,32 @@ MetricsLog::MetricsLog(const std::filesystem::path& directory, std::int64_t keep
 bool MetricsLog::step(const StepMetrics& m) {
   char text[1024];
   Line line(text, sizeof text);
-  line.add("{\"step\":%lld", static_cast<long long>(m.step));
+  line.add("{{\"step\":{}", m.step);
   add_number(line, "loss", m.loss);
   add_number(line, "grad_norm", m.grad_norm);
   add_number(line, "learning_rate", m.learning_rate);
-  line.add(",\"tokens\":%lld", static_cast<long long>(m.tokens));
+  line.add(",\"tokens\":{}", m.tokens);
   add_number(line, "tokens_per_second", m.tokens_per_second);
   add_number(line, "step_seconds", m.step_seconds);
   add_number(line, "mfu", m.mfu);
-  line.add(",\"arena_bytes\":%lld,\"peak_rss_bytes\":%lld,\"budget_bytes\":%lld",
-           static_cast<long long>(m.arena_bytes), static_cast<long long>(m.peak_rss_bytes),
-           static_cast<long long>(m.budget_bytes));
+  line.add(",\"arena_bytes\":{},\"peak_rss_bytes\":{},\"budget_bytes\":{}", m.arena_bytes,
+           m.peak_rss_bytes, m.budget_bytes);
   add_number(line, "loss_scale", m.loss_scale);
   if (m.expert_load_max_over_mean >= 0) {
     add_number(line, "expert_load_max_over_mean", m.expert_load_max_over_mean);
     add_number(line, "auxiliary_loss", m.auxiliary_loss);
   }
   if (m.mtp_loss >= 0) add_number(line, "mtp_loss", m.mtp_loss);
-  line.add("}\n");
+  line.add("}}\n");
   return file_.append({text, static_cast<std::size_t>(line.length())});
 }
 
 bool MetricsLog::validation(std::int64_t step, double loss) {
   char text[128];
   Line line(text, sizeof text);
-  line.add("{\"step\":%lld", static_cast<long long>(step));
+  line.add("{{\"step\":{}", step);
   add_number(line, "validation_loss", loss);
-  line.add("}\n");
+  line.add("}}\n");
   return file_.append({text, static_cast<std::size_t>(line.length())});
 }
 
@@ -161,22 +161,21 @@ int format_console_line(char* text, std::size_t size, const StepMetrics& m) {
   Line line(text, size);
   const double done =
       m.steps > 0 ? 100.0 * static_cast<double>(m.step) / static_cast<double>(m.steps) : 0;
-  line.add("step %lld/%lld %.1f%% | loss %.4f (%+.1fz) | norm %.3f | lr ",
-           static_cast<long long>(m.step), static_cast<long long>(m.steps), done, m.loss, m.loss_z,
-           m.grad_norm);
+  line.add("step {}/{} {:.1f}% | loss {:.4f} ({:+.1f}z) | norm {:.3f} | lr ", m.step, m.steps, done,
+           m.loss, m.loss_z, m.grad_norm);
   add_scientific(line, m.learning_rate);
   line.add(" | ");
   if (m.step_seconds < 10) {
-    line.add("%.0f ms | ", m.step_seconds * 1e3);
+    line.add("{:.0f} ms | ", m.step_seconds * 1e3);
   } else {
-    line.add("%.1f s | ", m.step_seconds);
+    line.add("{:.1f} s | ", m.step_seconds);
   }
   add_short(line, m.tokens_per_second);
-  line.add(" tok/s | %.0f%% peak | mem %.1f/%.1fG | eta ", m.mfu * 100,
+  line.add(" tok/s | {:.0f}% peak | mem {:.1f}/{:.1f}G | eta ", m.mfu * 100,
            static_cast<double>(m.peak_rss_bytes) / kGiB,
            static_cast<double>(m.budget_bytes) / kGiB);
   add_duration(line, m.remaining_seconds);
-  if (*m.mark != 0) line.add(" %s", m.mark);
+  if (*m.mark != 0) line.add(" {}", m.mark);
   return line.length();
 }
 

@@ -1,8 +1,8 @@
 #include "training/run/run_checkpoints.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "engine/base/error.h"
@@ -111,10 +111,8 @@ std::exception_ptr RunCheckpoints::settle() {
   if (result.failure) return result.failure;
   saved_step_ = result.step;
   retry_after_ = std::chrono::minutes(0);
-  char line[96];
-  std::snprintf(line, sizeof line, " in %.1f s, the steps waited %.2f s", result.seconds,
-                result.stalled_seconds);
-  log_.say("saved " + path_of(result.step).string() + line);
+  log_.say(fmt::format("saved {} in {:.1f} s, the steps waited {:.2f} s",
+                       path_of(result.step).string(), result.seconds, result.stalled_seconds));
   return nullptr;
 }
 

@@ -1,7 +1,9 @@
 #include "training/run/run_log.h"
 
+#include <fmt/format.h>
 #include <cmath>
 #include <cstdio>
+#include <iterator>
 #include <string>
 
 #include "io/file_descriptor.h"
@@ -59,10 +61,10 @@ void RunLog::step(const StepMetrics& metrics) {
 
 void RunLog::validation(std::int64_t step, double loss) {
   note(metrics_->validation(step, loss));
-  char line[128];
-  std::snprintf(line, sizeof line, "step %lld | validation loss %.4f | perplexity %.2f",
-                static_cast<long long>(step), loss, std::exp(loss));
-  say(line);
+  fmt::memory_buffer line;  // on the stack: a validation allocates nothing
+  fmt::format_to(std::back_inserter(line), "step {} | validation loss {:.4f} | perplexity {:.2f}",
+                 step, loss, std::exp(loss));
+  say({line.data(), line.size()});
 }
 
 }  // namespace ingot
