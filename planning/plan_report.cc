@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "backends/cpu/isa.h"
+#include "engine/base/build_text.h"
 #include "ops/pack_weight/pack_weight.h"
 
 namespace ingot {
@@ -209,6 +211,8 @@ std::string memory_report_json(const PlannedTraining& plan,
                        {"bytes", large.bytes}});
   }
   nlohmann::json json = {
+      {"build", build_text()},
+      {"kernels", cpu::isa_name(cpu::isa())},
       {"parameters",
        {{"total", parameters.total + parameters.mtp},
         {"active", parameters.active + parameters.active_mtp}}},

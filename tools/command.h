@@ -30,6 +30,7 @@ void add_import(CLI::App& app, Command& command);
 void add_export(CLI::App& app, Command& command);
 void add_verify(CLI::App& app, Command& command);
 void add_bench(CLI::App& app, Command& command);
+void add_report(CLI::App& app, Command& command);
 
 // A line on stderr for what does not stop the command.
 void warn(const std::string& line);

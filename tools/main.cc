@@ -63,7 +63,7 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", version_text, "Version, commit, compiler and kernels");
   Command command;
   for (const auto add : {add_prepare, add_tokenize, add_plan, add_train, add_eval, add_generate,
-                         add_import, add_export, add_verify, add_bench}) {
+                         add_report, add_import, add_export, add_verify, add_bench}) {
     add(app, command);
   }
   add_manual(app, command);

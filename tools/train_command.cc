@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "backends/host/system_memory.h"
+#include "engine/base/build_text.h"
 #include "planning/budget.h"
 #include "tools/command.h"
 #include "tools/flag_checks.h"
-#include "tools/manual/version.h"
 #include "training/trainer.h"
 
 namespace ingot {

@@ -8,6 +8,7 @@
 #include "backends/host/system_memory.h"
 #include "data/shards/dataset.h"
 #include "data/shards/loader.h"
+#include "engine/base/build_text.h"
 #include "engine/base/error.h"
 #include "engine/execution/nonfinite_hunt.h"
 #include "inference/evaluation.h"
@@ -176,7 +177,10 @@ void Trainer::start() {
                        options_.threads);
   }
   loader_->seek(state_.data);
-  log_.open_metrics(config_.checkpoint.directory, state_.step);
+  log_.open_metrics(config_.checkpoint.directory, state_.step,
+                    {.build = build_text(),
+                     .backend = backend_.traits().name,
+                     .tensorboard = config_.log.tensorboard});
   if (options_.profile) {
     profile_.emplace(engine_->executor(), *options_.profile, last_step_ - state_.step);
   }

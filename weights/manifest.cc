@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "backends/cpu/isa.h"
+#include "engine/base/build_text.h"
 #include "engine/base/error.h"
 #include "engine/base/json.h"
 #include "weights/stored_state.h"
@@ -9,10 +11,9 @@
 namespace ingot {
 
 std::string manifest_text(const RunConfig& config, const nlohmann::json& sections) {
-  nlohmann::json manifest = {{"config", to_json(config)},
-                             {"seed", config.seed},
-                             {"mesh", {{"ranks", 1}}},
-                             {"state_forms", kStateFormsVersion}};
+  nlohmann::json manifest = {
+      {"config", to_json(config)}, {"build", build_text()},  {"kernels", cpu::isa_name(cpu::isa())},
+      {"seed", config.seed},       {"mesh", {{"ranks", 1}}}, {"state_forms", kStateFormsVersion}};
   manifest.update(sections);
   return manifest.dump();
 }

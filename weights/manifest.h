@@ -1,6 +1,7 @@
 // manifest.json of a checkpoint: who writes it, and what everyone may ask of it. What it holds:
 //   format, files            of io/checkpoint_files.h
 //   config, seed             the run config, resolved
+//   build, kernels           the program that wrote it, and its level of instructions
 //   mesh                     {"ranks": N} that wrote it
 //   state_forms              version of the 8-bit codes (weights/stored_state.h)
 //   sections of others       "trainer", "plan", by who knows what they mean

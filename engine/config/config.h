@@ -150,6 +150,7 @@ struct LogConfig {
   std::int64_t sample_every = 0;      // steps; 0 = never
   std::string sample_prompt;
   std::int64_t sample_tokens = 64;
+  bool tensorboard = false;
 };
 
 struct RunConfig {

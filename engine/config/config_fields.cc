@@ -288,7 +288,9 @@ ConfigSection log_section() {
              "Steps between generated samples; 0: never."),
        field("sample_prompt", &LogConfig::sample_prompt, text(), "Text a sample continues."),
        field("sample_tokens", &LogConfig::sample_tokens, integer(1, 1'000'000),
-             "Tokens of a sample.")});
+             "Tokens of a sample."),
+       field("tensorboard", &LogConfig::tensorboard, flag(),
+             "Event files for TensorBoard too, beside metrics.jsonl.")});
 }
 
 // Collects what is said about keys.

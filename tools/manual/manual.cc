@@ -3,8 +3,8 @@
 #include <CLI/CLI.hpp>
 #include <vector>
 
+#include "engine/base/build_text.h"
 #include "engine/base/error.h"
-#include "tools/manual/version.h"
 
 namespace ingot {
 namespace {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <fstream>
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
@@ -145,6 +146,11 @@ bool MetricsLog::step(const StepMetrics& m) {
   if (m.mtp_loss >= 0) add_number(line, "mtp_loss", m.mtp_loss);
   line.add("}}\n");
   return file_.append({text, static_cast<std::size_t>(line.length())});
+}
+
+bool MetricsLog::start(std::int64_t step, std::string_view build, std::string_view backend) {
+  const nlohmann::ordered_json line = {{"step", step}, {"build", build}, {"backend", backend}};
+  return file_.append(line.dump() + "\n");
 }
 
 bool MetricsLog::validation(std::int64_t step, double loss) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "io/append_file.h"
 
@@ -41,6 +42,8 @@ class MetricsLog {
   // is counted as lost. A log does not end a run.
   bool step(const StepMetrics& metrics);
   bool validation(std::int64_t step, double loss);
+  // {"step", "build", "backend"}: from this step on this build computes. First of all lines.
+  bool start(std::int64_t step, std::string_view build, std::string_view backend);
   // Tries again to write what waits.
   bool catch_up() { return file_.append(""); }
 

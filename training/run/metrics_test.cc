@@ -48,6 +48,23 @@ TEST(Metrics, WritesTheContractsFieldsAndNullForWhatIsNoNumber) {
   EXPECT_EQ(lines[2], (nlohmann::json{{"step", 4}, {"validation_loss", 2.25}}));
 }
 
+TEST(Metrics, TheFirstLineSaysWhichBuildWritesAndStaysWhereARunResumes) {
+  const auto folder = fresh_folder("metrics_build");
+  {
+    MetricsLog log(folder, 0);
+    EXPECT_TRUE(log.start(0, "0.1.0 (commit 12ab)", "cpu \"odd\""));
+    log.step({.step = 1});
+  }
+  MetricsLog log(folder, 1);
+  log.start(1, "0.2.0", "cpu");
+  const auto lines = lines_of(folder);
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_EQ(
+      lines[0],
+      (nlohmann::json{{"step", 0}, {"build", "0.1.0 (commit 12ab)"}, {"backend", "cpu \"odd\""}}));
+  EXPECT_EQ(lines[2]["build"], "0.2.0");
+}
+
 TEST(Metrics, AResumedRunReplacesTheLinesAfterItsCheckpointAndATornLine) {
   const auto folder = fresh_folder("metrics_resume");
   {

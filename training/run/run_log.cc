@@ -17,6 +17,29 @@ void flush_console() {
   std::clearerr(stdout);
 }
 
+// Under the names that group curves of one kind.
+EventMessage event_of(const StepMetrics& m) {
+  EventMessage message = EventFile::message(m.step);
+  const auto add = [&](std::string_view tag, double value) {
+    message.scalar(tag, static_cast<float>(value));
+  };
+  constexpr double kMiB = 1 << 20;
+  add("loss/training", m.loss);
+  add("optimizer/grad_norm", m.grad_norm);
+  add("optimizer/learning_rate", m.learning_rate);
+  add("speed/tokens_per_second", m.tokens_per_second);
+  add("speed/step_seconds", m.step_seconds);
+  add("speed/mfu", m.mfu);
+  add("memory/peak_rss_mib", static_cast<double>(m.peak_rss_bytes) / kMiB);
+  add("optimizer/loss_scale", m.loss_scale);
+  if (m.expert_load_max_over_mean >= 0) {
+    add("experts/load_max_over_mean", m.expert_load_max_over_mean);
+    add("loss/balance", m.auxiliary_loss);
+  }
+  if (m.mtp_loss >= 0) add("loss/mtp", m.mtp_loss);
+  return message;
+}
+
 }  // namespace
 
 RunLog::~RunLog() {
@@ -31,8 +54,11 @@ void RunLog::say(std::string_view text) const {
   flush_console();
 }
 
-void RunLog::open_metrics(const std::filesystem::path& directory, std::int64_t keep_steps) {
+void RunLog::open_metrics(const std::filesystem::path& directory, std::int64_t keep_steps,
+                          const Writer& writer) {
   metrics_.emplace(directory, keep_steps);
+  note(metrics_->start(keep_steps, writer.build, writer.backend));
+  if (writer.tensorboard) events_.emplace(directory, keep_steps);
 }
 
 void RunLog::note(bool written) {
@@ -52,6 +78,7 @@ void RunLog::note(bool written) {
 
 void RunLog::step(const StepMetrics& metrics) {
   note(metrics_->step(metrics));
+  if (events_) events_->write(event_of(metrics));
   if (quiet_) return;
   char line[256];
   format_console_line(line, sizeof line, metrics);
@@ -61,6 +88,11 @@ void RunLog::step(const StepMetrics& metrics) {
 
 void RunLog::validation(std::int64_t step, double loss) {
   note(metrics_->validation(step, loss));
+  if (events_) {
+    EventMessage message = EventFile::message(step);
+    message.scalar("loss/validation", static_cast<float>(loss));
+    events_->write(message);
+  }
   fmt::memory_buffer line;  // on the stack: a validation allocates nothing
   fmt::format_to(std::back_inserter(line), "step {} | validation loss {:.4f} | perplexity {:.2f}",
                  step, loss, std::exp(loss));

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string_view>
 
+#include "training/run/event_file.h"
 #include "training/run/metrics.h"
 
 namespace ingot {
@@ -21,8 +22,14 @@ class RunLog {
   // A line or several on the console, at once.
   void say(std::string_view text) const;
 
+  // What writes the lines from here on.
+  struct Writer {
+    std::string_view build, backend;
+    bool tensorboard = false;  // event files as well
+  };
   // As MetricsLog: before the first step or validation.
-  void open_metrics(const std::filesystem::path& directory, std::int64_t keep_steps);
+  void open_metrics(const std::filesystem::path& directory, std::int64_t keep_steps,
+                    const Writer& writer);
   // As MetricsLog.
   std::int64_t validated() const { return metrics_->validated(); }
   // Allocate nothing. Where the disk does not take the line of metrics.jsonl they say so once, and
@@ -35,6 +42,7 @@ class RunLog {
 
   bool quiet_;
   std::optional<MetricsLog> metrics_;
+  std::optional<EventFile> events_;
   bool metrics_behind_ = false;  // and that was said
 };
 
