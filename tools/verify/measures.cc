@@ -34,6 +34,18 @@ double typical_error(std::span<const float> actual, std::span<const float> expec
   return size == 0 ? *middle : *middle / size;
 }
 
+double mean_error(std::span<const float> actual, std::span<const float> expected) {
+  if (actual.size() != expected.size()) return INFINITY;
+  double wrong = 0, squares = 0;
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    const double difference = static_cast<double>(actual[i]) - expected[i];
+    if (std::isnan(difference)) return INFINITY;
+    wrong += difference * difference;
+    squares += static_cast<double>(expected[i]) * expected[i];
+  }
+  return squares == 0 ? std::sqrt(wrong) : std::sqrt(wrong / squares);
+}
+
 double worst_ratio(std::span<const float> actual, std::span<const float> expected) {
   double worst = 0;
   for (std::size_t i = 0; i < expected.size(); ++i) {

@@ -9,6 +9,8 @@ namespace ingot {
 double relative_error(std::span<const float> actual, std::span<const float> expected);
 // The difference that half of the elements stay within, of the root mean square.
 double typical_error(std::span<const float> actual, std::span<const float> expected);
+// The root mean square of the differences, of that of the values expected.
+double mean_error(std::span<const float> actual, std::span<const float> expected);
 // The largest difference of one, in relation to itself; of equally many.
 double worst_ratio(std::span<const float> actual, std::span<const float> expected);
 

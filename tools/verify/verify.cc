@@ -2,7 +2,9 @@
 
 #include <cmath>
 #include <limits>
+#include <map>
 #include <memory>
+#include <stdexcept>
 
 #include "compress/passes/int8_compute.h"
 #include "inference/generator.h"
@@ -29,14 +31,31 @@ constexpr double kInt8Tolerance = 0.03;
 // would be 20 * 2e-3 * 0.1 = 4e-3 of each element.
 constexpr double kFinalWeightTolerance = 1e-3;
 
+// In 16 and 8 bits `values` are for most logits and hidden states in relation to their root mean
+// square, and gradients for the root mean square of the differences. One rounding of bf16 is off by
+// 0.1 % on average, of int8 by 0.7 %; a few layers add them up to 0.8 % and 2.2 % at most in the
+// models of tests/golden, and in their gradients, which pass all layers twice, to 3.8 % and 14 %
+// (the smallest of all: of queries and keys). fp16 has three bits more than bf16 and comes an
+// eighth as far off in each. `routed`: gradients of models with experts. A token that is a near tie
+// takes another expert in few bits, which changes what little that expert's gradient is made of,
+// and all below: up to 14 % and 22 %, in fp16 nowhere.
 struct Tolerances {
-  double loss, training;
+  double values, loss, gradients, routed, training;
 };
 
-Tolerances loss_tolerances(ComputeType compute) {
-  if (compute == ComputeType::fp32) return {kLossTolerance, kTrainingTolerance};
-  if (compute == ComputeType::int8) return {kInt8Tolerance, kInt8Tolerance};
-  return {0.01, 0.02};
+Tolerances tolerances(ComputeType compute) {
+  switch (compute) {
+    case ComputeType::fp32:
+      return {kValueTolerance, kLossTolerance, kGradientTolerance, kGradientTolerance,
+              kTrainingTolerance};
+    case ComputeType::fp16:
+      return {0.002, 0.01, 0.02, 0.02, 0.02};
+    case ComputeType::bf16:
+      return {0.015, 0.01, 0.08, 0.25, 0.02};
+    case ComputeType::int8:
+      return {0.04, kInt8Tolerance, 0.25, 0.4, kInt8Tolerance};
+  }
+  throw std::logic_error("a type without tolerances");
 }
 
 RunConfig reference_config(const ModelConfig& model, ComputeType compute, std::int64_t batch,
@@ -138,14 +157,12 @@ class Verification {
     split_tokens(rows, sequence_, tokens, targets);
     executor.write(inputs.tokens, std::as_bytes(std::span(tokens)));
     executor.run(Part::evaluation);
-    if (!exact() && compute_ != ComputeType::int8) return;
     const auto our_logits = read_floats(executor, logits), expected = golden_.floats("logits");
     if (!exact()) {
-      // Most of them: a token that another expert takes, being a near tie, differs in all.
-      compare("logits", typical_error(our_logits, expected), kInt8Tolerance);
+      compare("logits", typical_error(our_logits, expected), tolerances(compute_).values);
       return;
     }
-    compare("logits", relative_error(our_logits, expected), kValueTolerance);
+    compare("logits", relative_error(our_logits, expected), tolerances(compute_).values);
 
     Generator generator(executor, generation, model_.vocab_size);
     const std::span prompt(greedy.data(), kPrompt);
@@ -188,17 +205,18 @@ class Verification {
     golden_.require(golden_.floats("loss").size() == 1, "'loss' is not one number");
     const double expected = golden_.floats("loss")[0];
     compare("loss", std::fabs(loss - expected) / (exact() ? 1 : std::fabs(expected)),
-            loss_tolerances(compute_).loss);
+            tolerances(compute_).loss);
     const Executor& executor = engine.executor();
-    if (exact()) {
-      const auto& hidden = engine.compiled().losses.hidden;
-      for (std::size_t i = 0; i < hidden.size(); ++i) {
-        const std::string name = "hidden." + std::to_string(i);
-        compare(name, relative_error(read_floats(executor, hidden[i]), golden_.floats(name)),
-                kValueTolerance);
-      }
-      compare_parts(executor, "grad.", &Weight::gradient, relative_error, kGradientTolerance);
+    const auto measure = exact() ? relative_error : typical_error;
+    const auto& hidden = engine.compiled().losses.hidden;
+    for (std::size_t i = 0; i < hidden.size(); ++i) {
+      const std::string name = "hidden." + std::to_string(i);
+      compare(name, measure(read_floats(executor, hidden[i]), golden_.floats(name)),
+              tolerances(compute_).values);
     }
+    const bool routed = model_.moe.has_value();
+    compare_parts(executor, "grad.", &Weight::gradient, exact() ? relative_error : mean_error,
+                  routed ? tolerances(compute_).routed : tolerances(compute_).gradients);
     engine.finish_step();
     engine.settings().loss_limit = std::numeric_limits<double>::infinity();
   }
@@ -217,16 +235,25 @@ class Verification {
       our_losses.push_back(static_cast<float>(report.loss));
       our_norms.push_back(static_cast<float>(report.grad_norm));
     }
-    compare("train.losses", worst_ratio(our_losses, losses), loss_tolerances(compute_).training);
+    compare("train.losses", worst_ratio(our_losses, losses), tolerances(compute_).training);
     if (!exact()) return;
     compare("train.grad_norms", worst_ratio(our_norms, norms), 10 * kTrainingTolerance);
     compare_parts(engine.executor(), "final.", &Weight::value, typical_error,
                   kFinalWeightTolerance);
   }
 
+  // In few bits a token that is a near tie may take another expert, and then changes all of what
+  // little that expert's gradient is made of: experts of a layer are looked at together.
+  std::string group_of(const std::string& name) const {
+    const std::size_t experts = name.find(".experts.");
+    return exact() || experts == name.npos ? name : name.substr(0, experts + 8);
+  }
+
   using Measure = double (*)(std::span<const float> actual, std::span<const float> expected);
   void compare_parts(const Executor& executor, const std::string& prefix,
                      WeightState Weight::*state, Measure measure, double tolerance) {
+    std::vector<std::string> order;
+    std::map<std::string, std::pair<std::vector<float>, std::vector<float>>> groups;
     for (const Weight& weight : executor.program().weights()) {
       if (!(weight.*state)) continue;
       for (const WeightPart& part : weight.parts) {
@@ -234,8 +261,17 @@ class Verification {
         if (!golden_.has(name)) continue;
         std::vector<float> values(part.shape.elements());
         read_weight_part(executor, weight.*state, part, values);
-        compare(name, measure(values, golden_.floats(name)), tolerance);
+        const std::string group = group_of(name);
+        if (groups.count(group) == 0) order.push_back(group);
+        auto& [actual, expected] = groups[group];
+        const auto reference = golden_.floats(name);
+        golden_.require(reference.size() == values.size(), "'" + name + "' has another size");
+        actual.insert(actual.end(), values.begin(), values.end());
+        expected.insert(expected.end(), reference.begin(), reference.end());
       }
+    }
+    for (const std::string& group : order) {
+      compare(group, measure(groups[group].first, groups[group].second), tolerance);
     }
   }
 
