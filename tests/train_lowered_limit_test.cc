@@ -7,6 +7,7 @@
 
 #include "backends/host/system_memory.h"
 #include "tests/tiny_run.h"
+#include "training/steps/trainer_state.h"
 #include "weights/checkpoint.h"
 
 namespace ingot {
@@ -81,6 +82,15 @@ TEST_F(LoweredLimit, ThatTheOldPlanStillKeepsOnlyWarns) {
 TEST_F(LoweredLimit, ThatLeavesRoomMakesANewPlan) {
   EXPECT_EQ(train_until_limited_to(4096 * kMiB, "the memory budget changed; so far"),
             128 + SIGTERM);
+  // It went on with the data where the old plan stood, and with Adam's count: 4 sequences a step,
+  // 23 in an epoch.
+  const auto found =
+      CheckpointReader::find_newest_good(run_.directory("run"), [](const auto&, const auto&) {});
+  ASSERT_TRUE(found);
+  const TrainerState state = load_trainer_state(*found).value();
+  EXPECT_EQ(state.data, (DataPosition{state.step * 4 / 23, state.step * 4 % 23}));
+  EXPECT_EQ(state.updates, state.step);
+  EXPECT_GT(state.step, 5);
 }
 
 }  // namespace

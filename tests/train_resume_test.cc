@@ -3,6 +3,8 @@
 
 #include <fstream>
 
+#include "io/directory_lock.h"
+#include "tests/forwarding_backend.h"
 #include "tests/tiny_run.h"
 #include "weights/checkpoint.h"
 
@@ -189,6 +191,30 @@ TEST(Keep, OnlyTheNewestCheckpointsStay) {
   ASSERT_EQ(run.train("run", {"checkpoint.keep=2"}), 0);
   EXPECT_EQ(CheckpointReader::list(run.directory("run")),
             (std::vector<std::string>{checkpoint_name(kSteps - 1), checkpoint_name(kSteps)}));
+}
+
+// A run that finds no folder looks for others again once it is made: between the two, another may
+// have begun there.
+TEST(Resume, TwoRunsThatBeginAtOnceInANewFolderDoNotShareIt) {
+  const TinyRun run;
+  struct Other final : ForwardingBackend {
+    Other(int threads, std::filesystem::path folder) : ForwardingBackend(threads), folder(folder) {}
+    std::unique_ptr<Memory> allocate(Place place, std::int64_t bytes,
+                                     const std::filesystem::path& in = {}) override {
+      std::filesystem::create_directory(folder);
+      began = began || lock.take(folder);
+      return ForwardingBackend::allocate(place, bytes, in);
+    }
+    std::filesystem::path folder;
+    DirectoryLock lock;
+    bool began = false;
+  };
+  Other backend(2, run.directory("new"));
+  expect_error(
+      ErrorCode::usage,
+      [&] { train(run.config("new"), {.threads = 2, .quiet = true}, backend, 0); },
+      "another run is writing");
+  EXPECT_TRUE(backend.began);
 }
 
 }  // namespace

@@ -294,5 +294,30 @@ TEST(SamplePermutation, LooksLikeARandomOrder) {
   EXPECT_LT(neighbours, 12);
 }
 
+// Every checkpoint of the field says where in this order it stands: it must not change. The numbers
+// are those of the algorithm in the header's words, written down once more in Python.
+TEST(SamplePermutation, IsTheOneThatCheckpointsCountOn) {
+  const struct {
+    std::int64_t size;
+    std::uint64_t seed;
+    std::int64_t epoch;
+    std::vector<std::int64_t> order;
+  } kOrders[] = {
+      {23, 1, 0, {14, 8, 16, 22, 3, 9, 0, 15}},
+      {23, 1, 1, {10, 15, 9, 2, 12, 1, 4, 6}},
+      {1000, 42, 3, {787, 945, 181, 463, 493, 240, 698, 674}},
+      {1000000000,
+       7,
+       0,
+       {221637865, 452356872, 522675308, 533996976, 47347282, 788634085, 242385787, 837702505}},
+  };
+  for (const auto& [size, seed, epoch, order] : kOrders) {
+    const SamplePermutation permutation(size, seed, epoch);
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      EXPECT_EQ(permutation(static_cast<std::int64_t>(i)), order[i]) << size << " " << i;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace ingot

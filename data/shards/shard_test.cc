@@ -1,7 +1,9 @@
 #include "data/shards/shard.h"
 
 #include <gtest/gtest.h>
+#include <sys/inotify.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
@@ -231,6 +233,23 @@ TEST_F(ShardFile, AFullDiskIsADeviceErrorAndKeepsTheOldFiles) {
   EXPECT_EQ(contents_of(bin_), original_);
   EXPECT_EQ(contents_of(idx_), original_index_);
   EXPECT_EQ(files_in(folder_.path()), 2u);
+}
+
+TEST(ShardWriter, GivesTheIndexItsNameFirst) {
+  const TestFolder folder;
+  const int watch = ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+  ASSERT_GE(::inotify_add_watch(watch, folder.path().c_str(), IN_MOVED_TO), 0);
+  write_shard(folder / "s", counting_tokens(0, 100, 300), 300);
+  alignas(inotify_event) char events[4096];
+  const ssize_t bytes = ::read(watch, events, sizeof events);
+  std::vector<std::string> names;
+  for (ssize_t at = 0; at < bytes;) {
+    const auto* event = reinterpret_cast<const inotify_event*>(events + at);
+    names.emplace_back(event->name);
+    at += static_cast<ssize_t>(sizeof *event + event->len);
+  }
+  ::close(watch);
+  EXPECT_EQ(names, (std::vector<std::string>{"s.idx", "s.bin"}));
 }
 
 TEST(ShardWriter, WithoutCommitNothingIsLeftAndAMissingFolderIsADeviceError) {
