@@ -4,6 +4,7 @@
 #include "ops/accumulate_gradient/accumulate_gradient_cpu.h"
 #include "ops/adamw/adamw_cpu.h"
 #include "ops/add/add_cpu.h"
+#include "ops/all_reduce/all_reduce_cpu.h"
 #include "ops/attention/attention_cpu.h"
 #include "ops/cached_attention/cached_attention_cpu.h"
 #include "ops/combine/combine_cpu.h"
@@ -32,6 +33,7 @@ std::vector<KernelEntry> all_cpu_kernels() {
   return join_kernels({accumulate_gradient_cpu_kernels(),
                        adamw_cpu_kernels(),
                        add_cpu_kernels(),
+                       all_reduce_cpu_kernels(),
                        attention_cpu_kernels(),
                        cached_attention_cpu_kernels(),
                        combine_cpu_kernels(),

@@ -50,7 +50,8 @@ Tensor update_afterwards(Program& program, const UpdateOptions& options) {
     if (weight.learning != Learning::gradient || !weight.owner) continue;
     gradients.push_back(weight.gradient.values);
   }
-  const NormOperands operands = leave_square_sums(program, gradients);
+  const NormOperands operands = options.leave_squares ? leave_square_sums(program, gradients)
+                                                      : NormOperands{.gradients = gradients};
   const Tensor squares = sum_squares(program, operands.gradients, operands.sums);
   const Decision decision = decide(program, squares, options.clip_norm);
   for (const Weight& weight : program.weights()) {

@@ -19,6 +19,9 @@ struct UpdateOptions {
   // Each weight in the middle of backward, see optim/update_in_backward.h; for one micro-step an
   // update.
   bool in_backward = false;
+  // What writes a gradient last leaves sums of its squares; not where gradients are still summed
+  // over ranks.
+  bool leave_squares = true;
 };
 
 // One router's part in the update.

@@ -80,7 +80,8 @@ PlanSpace open_choices(const RunConfig& config) {
 
 std::vector<std::int64_t> micro_batch_choices(const RunConfig& config) {
   if (config.batch.micro_batch) return {*config.batch.micro_batch};
-  const std::int64_t sequences = config.batch.tokens_per_step / config.data.sequence_length;
+  const std::int64_t sequences =
+      config.batch.tokens_per_step / (config.data.sequence_length * config.parallel.data_ranks());
   if (config.optimizer.update_in_backward) return {sequences};
   return divisors(sequences);
 }

@@ -13,7 +13,7 @@ PlannedTraining planned_as(TrainingProgram compiled, Backend& backend) {
   return plan;
 }
 
-Outcome outcome_of(TrainingEngine& engine, std::int64_t micro_batches) {
+Outcome outcome_of(TrainingEngine& engine, std::int64_t micro_batches, int ranks, int rank) {
   Executor& executor = engine.executor();
   initialize_weights(executor, 1, 1);
   engine.settings().learning_rate = 1e-2;
@@ -21,11 +21,12 @@ Outcome outcome_of(TrainingEngine& engine, std::int64_t micro_batches) {
   engine.settings().balance_weight = 0.01;
   engine.settings().bias_update_rate = 0.001;
   Outcome outcome;
-  std::uint64_t seed = 0;
+  auto seed = static_cast<std::uint64_t>(rank + 1);
   for (int step = 0; step < 2; ++step) {
     engine.settings().step = step;
     const StepReport report = engine.step(micro_batches, [&](auto tokens, auto targets) {
-      learnable_batch(++seed, tokens, targets);
+      learnable_batch(seed, tokens, targets);
+      seed += static_cast<std::uint64_t>(ranks);
     });
     outcome.numbers.insert(outcome.numbers.end(),
                            {report.loss, report.grad_norm, report.mtp_loss, report.auxiliary_loss,
@@ -39,7 +40,7 @@ Outcome outcome_of(TrainingEngine& engine, std::int64_t micro_batches) {
     if (!kept || info.lifetime != Lifetime::persistent) continue;
     std::string bytes(executor.bytes(program.whole(id)), '\0');
     executor.read(program.whole(id), std::as_writable_bytes(std::span(bytes)));
-    outcome.weights += bytes;
+    (id == program.progress().id ? outcome.progress : outcome.weights) += bytes;
   }
   return outcome;
 }

@@ -48,9 +48,11 @@ void let_go(const Range& range) {
 
 }  // namespace
 
-CpuBackend::CpuBackend(int threads, std::span<const KernelEntry> kernels, Isa isa)
+CpuBackend::CpuBackend(int threads, std::span<const KernelEntry> kernels, Isa isa,
+                       Communicators* ranks)
     : pool_(threads),
       isa_(isa),
+      ranks_(ranks),
       traits_{.name = "cpu, " + std::to_string(threads) + " threads, " + std::string(isa_name(isa)),
               .host_visible = true,
               .copy_share = 1.0 / threads,
@@ -60,7 +62,7 @@ CpuBackend::CpuBackend(int threads, std::span<const KernelEntry> kernels, Isa is
 std::unique_ptr<Kernel> CpuBackend::make_kernel(const Program& program, const Op& op) {
   for (const KernelEntry& entry : kernels_) {
     if (entry.kind == op.kind->name) {
-      return entry.make(program, op, Context{op.queue == kCompute ? pool_ : alone_, isa_});
+      return entry.make(program, op, Context{op.queue == kCompute ? pool_ : alone_, isa_, ranks_});
     }
   }
   throw Error(ErrorCode::device,

@@ -9,6 +9,7 @@
 #include "backends/cpu/isa.h"
 #include "backends/cpu/thread_pool.h"
 #include "engine/execution/backend.h"
+#include "engine/execution/communicator.h"
 
 namespace ingot::cpu {
 
@@ -16,6 +17,7 @@ namespace ingot::cpu {
 struct Context {
   ThreadPool& pool;
   Isa isa;
+  Communicators* ranks = nullptr;  // none: one process
 };
 
 // Kernel tables list their variants by storage type in this order: f32, bf16, f16.
@@ -31,8 +33,10 @@ struct KernelEntry {
 
 class CpuBackend final : public Backend {
  public:
-  // threads: at least 1. kernels: ops/cpu_kernels.h has the table of all ops.
-  CpuBackend(int threads, std::span<const KernelEntry> kernels, Isa isa = cpu::isa());
+  // threads: at least 1. kernels: ops/cpu_kernels.h has the table of all ops. ranks: whom ops of
+  // ops/collective talk to; outlives the backend.
+  CpuBackend(int threads, std::span<const KernelEntry> kernels, Isa isa = cpu::isa(),
+             Communicators* ranks = nullptr);
 
   const DeviceTraits& traits() const override { return traits_; }
   // The size and time of this program's file, whose kernels they are.
@@ -52,6 +56,7 @@ class CpuBackend final : public Backend {
   ThreadPool pool_;
   ThreadPool alone_{1};  // for kernels that run beside it, on the thread of their queue
   Isa isa_;
+  Communicators* ranks_;
   DeviceTraits traits_;
   std::vector<KernelEntry> kernels_;
 };

@@ -111,7 +111,10 @@ struct MemoryConfig {
 struct ParallelConfig {
   std::optional<std::int64_t> data;  // none = auto: the ranks the others leave
   std::int64_t tensor = 1, pipeline = 1, expert = 1;
-  std::int64_t zero = 1;  // ZeRO stage
+  std::optional<std::int64_t> zero;  // ZeRO stage; none = auto
+
+  // A run on several ranks has their number in `data` before it is planned.
+  std::int64_t data_ranks() const { return data.value_or(1); }
 };
 
 // [[step, value], ...] with rising steps from 0, or one number: the value from that step on.

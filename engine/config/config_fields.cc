@@ -231,9 +231,9 @@ ConfigSection parallel_section() {
        field("tensor", &ParallelConfig::tensor, integer(1, 65536), "Ranks that split a matrix."),
        field("pipeline", &ParallelConfig::pipeline, integer(1, 65536), "Ranks that split layers."),
        field("expert", &ParallelConfig::expert, integer(1, 65536), "Ranks that split experts."),
-       field("zero", &ParallelConfig::zero, integer(0, 3),
-             "ZeRO stage: what data-parallel ranks split. 1: optimizer states, 2: gradients too, "
-             "3: weights too.")});
+       field("zero", &ParallelConfig::zero, optional_of(integer(0, 3), Json("auto")),
+             "ZeRO stage: what data-parallel ranks split. 0: nothing, 1: optimizer states, 2: "
+             "gradients too, 3: weights too; \"auto\": the planner chooses.")});
 }
 
 ConfigSection loss_section() {
@@ -311,11 +311,12 @@ void check_batch(const RunConfig& config, Complaints& complaints) {
   if (micro_batch * sequence > kMaxMicroTokens) {
     complaints.add("batch.micro_batch", micro_batch,
                    "micro_batch * sequence_length is at most " + std::to_string(kMaxMicroTokens));
-  } else if (tokens % (micro_batch * sequence) != 0) {
+  } else if (const std::int64_t ranks = config.parallel.data_ranks();
+             tokens % (micro_batch * sequence * ranks) != 0) {
     complaints.add("batch.tokens_per_step", tokens,
-                   "a multiple of " +
+                   "a multiple of " + std::string(ranks > 1 ? "parallel.data * " : "") +
                        std::string(config.batch.micro_batch ? "micro_batch * " : "") +
-                       "sequence_length (" + std::to_string(micro_batch * sequence) + ")");
+                       "sequence_length (" + std::to_string(ranks * micro_batch * sequence) + ")");
   }
   if (config.schedule.steps > kMaxTokens / tokens) {
     complaints.add("schedule.steps", config.schedule.steps,
@@ -394,12 +395,27 @@ void check_schedule(const ScheduleConfig& schedule, Complaints& complaints) {
   }
 }
 
+// What ranks that split the batch cannot do yet.
+void check_data_ranks(const RunConfig& config, Complaints& complaints) {
+  const ParallelConfig& parallel = config.parallel;
+  if (parallel.data_ranks() == 1) return;
+  if (parallel.zero.value_or(0) > 0) {
+    complaints.add("parallel.zero", *parallel.zero, std::string(kLater) + "; use 0");
+  }
+  if (config.optimizer.update_in_backward) {
+    complaints.add("optimizer.update_in_backward", true,
+                   "only with \"parallel.data\" 1: gradients are summed over ranks first");
+  }
+  if (config.precision.gradient == GradientType::bf16_residual) {
+    complaints.add("precision.gradient", "bf16_residual",
+                   "with \"parallel.data\" above 1 \"fp32\" or \"bf16\"");
+  }
+}
+
 void check_available(const ParallelConfig& parallel, Complaints& complaints) {
-  const std::pair<const char*, std::int64_t> sizes[] = {
-      {"parallel.data", parallel.data.value_or(1)},
-      {"parallel.tensor", parallel.tensor},
-      {"parallel.pipeline", parallel.pipeline},
-      {"parallel.expert", parallel.expert}};
+  const std::pair<const char*, std::int64_t> sizes[] = {{"parallel.tensor", parallel.tensor},
+                                                        {"parallel.pipeline", parallel.pipeline},
+                                                        {"parallel.expert", parallel.expert}};
   for (const auto& [key, size] : sizes) {
     if (size > 1) complaints.add(key, size, std::string(kLater) + "; use 1");
   }
@@ -422,6 +438,7 @@ std::vector<Contradiction> contradictions(const RunConfig& config) {
   check_muon(config.optimizer, complaints);
   check_update_in_backward(config, complaints);
   check_schedule(config.schedule, complaints);
+  check_data_ranks(config, complaints);
   check_available(config.parallel, complaints);
   return complaints.list;
 }

@@ -160,6 +160,11 @@ void set_slot(StepState& step, const Program& program, std::string_view name, do
   if (const int slot = program.find_step_slot(name); slot >= 0) step.slots[slot] = value;
 }
 
+Queue Program::add_queue(QueueInfo queue) {
+  queues_.push_back(std::move(queue));
+  return static_cast<Queue>(queues_.size() - 1);
+}
+
 Tensor Program::find(std::string_view name) const {
   for (std::size_t id = 0; id < tensors_.size(); ++id) {
     if (tensors_[id].name == name) return whole(static_cast<int>(id));

@@ -233,10 +233,12 @@ class Program {
   // -1: nobody has asked for it.
   int find_step_slot(std::string_view name) const;
   int find_report_slot(std::string_view name) const;
+  int report_slots() const { return static_cast<int>(report_slots_.size()); }
   ReportRule report_rule(int slot) const { return report_slots_[slot].rule; }
 
   // --- queues (engine/program/queue.h)
   std::span<const QueueInfo> queues() const { return queues_; }
+  Queue add_queue(QueueInfo queue);
   int new_ticket() { return tickets_++; }
   int tickets() const { return tickets_; }
 

@@ -18,6 +18,7 @@ enum class QueueKind : std::uint8_t {
   compute,
   copy_in,   // from the second memory
   copy_out,  // to it
+  group,     // messages between ranks
 };
 
 struct QueueInfo {

@@ -17,7 +17,9 @@ class QueuedPart {
 
   void add(Op op) {
     const QueueKind beside = op.kind->beside;
-    if (beside == QueueKind::compute) {
+    const bool in_place = beside == QueueKind::compute || beside == QueueKind::group;
+    if (beside == QueueKind::group) op.ticket = program_.new_ticket();
+    if (in_place || ahead_ == 0) {
       ops_.push_back({.op = std::move(op)});
       return;
     }
@@ -82,7 +84,7 @@ class QueuedPart {
 
   // So many of a kind may be under way at once: what they hold in memory is bounded.
   bool is_too_far_behind(const Op& start, const Placed& next) const {
-    if (next.op.kind != start.kind) return false;
+    if (next.op.kind != start.kind || start.kind->beside == QueueKind::group) return false;
     const std::vector<int>& tickets = starts_.at(start.kind);
     const auto number = std::ranges::find(tickets, start.ticket) - tickets.begin();
     return next.number > number + ahead_;
@@ -106,7 +108,6 @@ class QueuedPart {
 }  // namespace
 
 void schedule_queues(Program& program, int ahead) {
-  if (ahead <= 0) return;
   std::vector<Op> ops = program.take_ops();
   for (std::size_t first = 0; first < ops.size();) {
     QueuedPart queued(program, ahead);

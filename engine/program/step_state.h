@@ -16,7 +16,7 @@ constexpr int kStepSlots = 64, kReportSlots = 64;
 // Plain bytes, as they are uploaded.
 struct StepState {
   std::int64_t step = 0;         // of the schedule, from 0
-  std::int64_t micro_batch = 0;  // within this update
+  std::int64_t micro_batch = 0;  // within this update, over all ranks that split the batch
   std::uint64_t seed = 0;
   double learning_rate = 0;
   // The update is skipped when the mean loss or the norm of the gradients exceeds these.

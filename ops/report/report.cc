@@ -7,6 +7,8 @@
 namespace ingot {
 
 const OpKind kReport{.name = "report", .stateful = true};
+const OpKind kCombineReports{
+    .name = "combine_reports", .stateful = true, .beside = QueueKind::group};
 
 void report(Program& program, std::span<const ReportItem> items) {
   if (items.empty()) return;
@@ -22,6 +24,11 @@ void report(Program& program, std::span<const ReportItem> items) {
   }
   const Tensor report = program.report();
   program.append(kReport, std::move(values), {report}, std::move(slots));
+}
+
+void combine_reports(Program& program, Queue queue) {
+  const Tensor report = program.report();
+  program.append(kCombineReports, {report}, {report}).queue = queue;
 }
 
 }  // namespace ingot

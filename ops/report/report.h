@@ -19,7 +19,12 @@ struct ReportItem {
 // of an update, and in later ones combined with what it holds, by the slot's rule.
 void report(Program& program, std::span<const ReportItem> items);
 
-//   report   inputs values...   outputs report (read and written)   attributes slot0, slot1, ...
-extern const OpKind kReport;
+// The report as all ranks of the queue's group have made it, on all of them: slots combined by
+// their rules, in the order of the ranks. What every rank then has alike is reported behind it.
+void combine_reports(Program& program, Queue queue);
+
+//   report            inputs values...  outputs report (read and written)  attributes slot0, ...
+//   combine_reports   inputs report     outputs report
+extern const OpKind kReport, kCombineReports;
 
 }  // namespace ingot

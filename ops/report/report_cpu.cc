@@ -1,6 +1,7 @@
 #include "ops/report/report_cpu.h"
 
 #include <algorithm>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -39,10 +40,62 @@ std::unique_ptr<Kernel> make_report(const Program& program, const Op& op, const 
       });
 }
 
+class CombineReports final : public Kernel {
+ public:
+  CombineReports(const Program& program, Communicator& channel) : channel_(channel) {
+    for (int slot = 0; slot < program.report_slots(); ++slot) {
+      most_.push_back(program.report_rule(slot) == ReportRule::most);
+    }
+  }
+
+  std::int64_t workspace_bytes() const override {
+    return channel_.size() * kReportSlots * size_of(DType::f64);
+  }
+
+  void run(const KernelArguments& arguments, const Turn&) override {
+    auto* const report = arguments.output<double>(0);
+    auto* const all = reinterpret_cast<double*>(arguments.workspace.data());
+    const auto bytes_of = [](double* values) {
+      return std::as_writable_bytes(std::span(values, kReportSlots));
+    };
+    out_.clear();
+    in_.clear();
+    for (int peer = 0; peer < channel_.size(); ++peer) {
+      double* const theirs = all + peer * kReportSlots;
+      if (peer == channel_.rank()) {
+        std::copy_n(report, kReportSlots, theirs);
+        continue;
+      }
+      out_.push_back({peer, bytes_of(report)});
+      in_.push_back({peer, bytes_of(theirs)});
+    }
+    exchange(channel_, out_, in_);
+    for (std::size_t slot = 0; slot < most_.size(); ++slot) {
+      report[slot] = all[slot];
+      for (int peer = 1; peer < channel_.size(); ++peer) {
+        const double theirs = all[peer * kReportSlots + slot];
+        report[slot] = most_[slot] ? std::max(report[slot], theirs) : report[slot] + theirs;
+      }
+    }
+  }
+
+ private:
+  Communicator& channel_;
+  std::vector<bool> most_;  // by slot: its rule
+  std::vector<Communicator::Message> out_, in_;
+};
+
+std::unique_ptr<Kernel> make_combine_reports(const Program& program, const Op& op,
+                                             const Context& context) {
+  if (context.ranks == nullptr) throw std::logic_error("combine_reports: there are no other ranks");
+  return std::make_unique<CombineReports>(program, context.ranks->of(op.queue));
+}
+
 }  // namespace
 
 std::span<const KernelEntry> report_cpu_kernels() {
-  static constexpr KernelEntry kEntries[] = {{"report", make_report}};
+  static constexpr KernelEntry kEntries[] = {{"report", make_report},
+                                             {"combine_reports", make_combine_reports}};
   return kEntries;
 }
 

@@ -12,6 +12,7 @@
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/report/report.h"
 #include "optim/gradient_sums.h"
+#include "parallel/passes/data_parallel.h"
 #include "parallel/pipeline/cut_chunks.h"
 #include "parallel/pipeline/schedules.h"
 #include "parallel/pipeline/split_backward.h"
@@ -134,8 +135,18 @@ void append_optimizer(Compilation& work) {
                  .first_moment = first_moment,
                  .second_moment = second_moment,
                  .muon_rate = muon_rate,
-                 .in_backward = optimizer.update_in_backward},
+                 .in_backward = optimizer.update_in_backward,
+                 .leave_squares = work.config.parallel.data_ranks() == 1},
                 routers);
+}
+
+void sum_over_ranks(Compilation& work) {
+  if (work.config.parallel.data_ranks() == 1) return;
+  std::vector<Tensor> loads;
+  for (const RouterOutputs& router : work.result.losses.routers) {
+    if (router.load) loads.push_back(router.load);
+  }
+  sum_over_data_ranks(work.program, loads);
 }
 
 void append_evaluation(Compilation& work) {
@@ -226,6 +237,8 @@ constexpr Step kSteps[] = {
      sum_gradients},
     {{"append_update", "the ops that write gradients are there, to leave squares"},
      append_optimizer},
+    {{"sum_over_data_ranks", "gradients have their last writers, and the update its reader"},
+     sum_over_ranks},
     {{"append_evaluation", "parts stand in the order they run; the weights are there"},
      append_evaluation},
     {{"append_generation", "the last of the parts"}, append_samples},
@@ -245,7 +258,8 @@ constexpr Step kSteps[] = {
 }  // namespace
 
 std::int64_t micro_steps(const RunConfig& config, std::int64_t batch) {
-  return config.batch.tokens_per_step / (batch * config.data.sequence_length);
+  return config.batch.tokens_per_step /
+         (batch * config.data.sequence_length * config.parallel.data_ranks());
 }
 
 TrainingProgram compile_training(const RunConfig& config, const TrainingOptions& options) {

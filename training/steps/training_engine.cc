@@ -19,11 +19,14 @@ void shift(std::span<const std::int32_t> values, std::int64_t sequence, std::int
 
 }  // namespace
 
-TrainingEngine::TrainingEngine(PlannedTraining plan, Backend& backend, const RunConfig& config)
+TrainingEngine::TrainingEngine(PlannedTraining plan, Backend& backend, const RunConfig& config,
+                               int rank)
     : plan_(std::move(plan)),
       executor_(make_executor(plan_, backend)),
       sequence_(plan_.compiled->sequence),
-      micro_steps_(config.batch.tokens_per_step / tokens_per_micro_step()),
+      ranks_(config.parallel.data_ranks()),
+      rank_(rank),
+      micro_steps_(micro_steps(config, plan_.compiled->batch)),
       tokens_(tokens_per_micro_step()),
       targets_(tokens_per_micro_step()),
       shifted_(tokens_per_micro_step()) {
@@ -38,7 +41,9 @@ void TrainingEngine::set_schedule(Schedule schedule) {
 }
 
 void TrainingEngine::run_action(std::size_t action) {
-  state_.micro_batch = schedule_[action].micro_batch;
+  const Action& now = schedule_[action];
+  // Of the whole update, over all ranks; the update itself is the same on each.
+  state_.micro_batch = now.part == Part::update ? 0 : now.micro_batch * ranks_ + rank_;
   executor_->run(schedule_[action], state_, turns_[action]);
 }
 
@@ -72,7 +77,7 @@ void TrainingEngine::begin_step(std::int64_t micro_steps) {
   state_.loss_scale = settings_.loss_scale;
   state_.loss_limit = settings_.loss_limit;
   state_.norm_limit = settings_.norm_limit;
-  const auto sequences = static_cast<double>(plan_.compiled->batch * micro_steps);
+  const auto sequences = static_cast<double>(plan_.compiled->batch * micro_steps * ranks_);
   // Training data has a target for every token. The number must be known before the first backward
   // pass, so a padded batch divides by the whole number too.
   set_slot(step_slot::kLossFactor, 1 / (sequences * static_cast<double>(sequence_)));
@@ -124,8 +129,8 @@ StepReport TrainingEngine::finish_step() {
   }
   const auto routers = static_cast<double>(plan_.compiled->losses.routers.size());
   if (routers > 0) {
-    report.auxiliary_loss =
-        value(report_slot::kBalance, 0) / (routers * static_cast<double>(micro_steps_now_));
+    report.auxiliary_loss = value(report_slot::kBalance, 0) /
+                            (routers * static_cast<double>(micro_steps_now_ * ranks_));
   }
   return report;
 }

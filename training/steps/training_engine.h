@@ -43,9 +43,10 @@ class TrainingEngine {
   // count.
   using NextBatch = std::function<void(std::span<std::int32_t>, std::span<std::int32_t>)>;
 
-  TrainingEngine(PlannedTraining plan, Backend& backend, const RunConfig& config);
+  // rank: of this process among those that split the batch (config.parallel.data).
+  TrainingEngine(PlannedTraining plan, Backend& backend, const RunConfig& config, int rank = 0);
 
-  // One update over `micro_steps` batches, with these settings.
+  // One update over `micro_steps` batches of each rank, with these settings.
   StepSettings& settings() { return settings_; }
   StepReport step(std::int64_t micro_steps, const NextBatch& next_batch);
 
@@ -89,6 +90,7 @@ class TrainingEngine {
   PlannedTraining plan_;
   std::unique_ptr<Executor> executor_;
   std::int64_t sequence_;
+  std::int64_t ranks_, rank_;  // that split the batch
   std::int64_t micro_steps_;
   StepSettings settings_;
   StepState state_;
