@@ -8,6 +8,7 @@ packages=(
   g++ binutils git ca-certificates
   nlohmann-json3-dev libcli11-dev libfmt-dev libgtest-dev libxxhash-dev libpcre2-dev libutf8proc-dev
   zlib1g-dev libzstd-dev
+  openmpi-bin libopenmpi-dev  # ranks; the program works without
   libeigen3-dev  # the text that quickstart.sh trains on
   clang-format
 )

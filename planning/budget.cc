@@ -19,6 +19,14 @@ constexpr std::int64_t kRun = 12 * kMiB;
 // How much more than the rule a process must hold to be believed, and in which steps.
 constexpr std::int64_t kClearlyMore = 10 * kMiB, kStep = 4 * kMiB;
 
+// What MPI takes in each rank: its libraries, its buffers, and those it shares with other ranks.
+constexpr std::int64_t kMessages = 16 * kMiB;
+
+bool has_other_ranks(const Program& program) {
+  return std::ranges::any_of(program.queues(),
+                             [](const QueueInfo& queue) { return queue.kind == QueueKind::group; });
+}
+
 }  // namespace
 
 std::int64_t budget_bytes(const MemoryBudget& budget, const std::string& system_root) {
@@ -33,7 +41,8 @@ std::int64_t budget_bytes(const MemoryBudget& budget, const std::string& system_
 }
 
 std::int64_t process_bytes(const Program& program, std::int64_t held_bytes, bool running) {
-  const std::int64_t rule = kProcess + kOp * static_cast<std::int64_t>(program.ops().size());
+  const std::int64_t rule = kProcess + kOp * static_cast<std::int64_t>(program.ops().size()) +
+                            (has_other_ranks(program) ? kMessages : 0);
   const std::int64_t held = held_bytes + (running ? 0 : kRun);
   return held <= rule + kClearlyMore ? rule : align_up(held, kStep);
 }

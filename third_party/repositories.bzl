@@ -1,5 +1,6 @@
 """Every external repository of the project. All of them are folders of this machine."""
 
+load("//third_party/system:local_mpi.bzl", "local_mpi")
 load("//third_party/system:system_library.bzl", "system_library")
 
 def _bazel_4_offline_overrides():
@@ -21,6 +22,7 @@ def _bazel_4_offline_overrides():
 
 def ingot_repositories():
     _bazel_4_offline_overrides()
+    local_mpi(name = "local_mpi")
 
     # `files` maps a path on the machine to its place in the repository. List what is to be
     # seen through the target; `includes` are the -isystem folders (default: include).

@@ -10,6 +10,7 @@
 
 #include "engine/config/config.h"
 #include "engine/execution/backend.h"
+#include "engine/execution/communicator.h"
 
 namespace CLI {
 class App;
@@ -49,6 +50,6 @@ int thread_count(std::int64_t configured);
 // What this machine's cores can do at most in the config's compute type, FLOP/s.
 double measured_peak_flops(const RunConfig& config, Backend& backend);
 // The device a config asks for. Throws Error(device) when it is not there.
-std::unique_ptr<Backend> make_backend(Device device, int threads);
+std::unique_ptr<Backend> make_backend(Device device, int threads, Communicators* ranks = nullptr);
 
 }  // namespace ingot

@@ -56,7 +56,7 @@ double measured_peak_flops(const RunConfig& config, Backend& backend) {
                          bf16 ? peaks.bf16_flops : peaks.f32_flops);
 }
 
-std::unique_ptr<Backend> make_backend(Device device, int threads) {
+std::unique_ptr<Backend> make_backend(Device device, int threads, Communicators* ranks) {
   if (device == Device::cuda) {
     throw Error(ErrorCode::device, "this build has no CUDA backend", "device",
                 "set \"device\": \"cpu\"");
@@ -64,7 +64,7 @@ std::unique_ptr<Backend> make_backend(Device device, int threads) {
   // Glibc would reserve 64 MiB of address space for the heap of every thread that frees something,
   // and RLIMIT_AS and RLIMIT_DATA count them. Threads here take nothing from the heap.
   mallopt(M_ARENA_MAX, 1);
-  return std::make_unique<cpu::CpuBackend>(threads, cpu::all_cpu_kernels());
+  return std::make_unique<cpu::CpuBackend>(threads, cpu::all_cpu_kernels(), cpu::isa(), ranks);
 }
 
 }  // namespace ingot

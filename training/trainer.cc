@@ -1,9 +1,11 @@
 #include "training/trainer.h"
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <limits>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "backends/host/system_memory.h"
 #include "data/shards/dataset.h"
@@ -21,6 +23,7 @@
 #include "training/run/resume_check.h"
 #include "training/run/run_checkpoints.h"
 #include "training/run/run_log.h"
+#include "training/run/run_ranks.h"
 #include "training/run/run_signals.h"
 #include "training/run/run_tokenizer.h"
 #include "training/run/stop_watch.h"
@@ -51,6 +54,7 @@ class Trainer {
   int run();
 
  private:
+  PlannedTraining plan_of_all();
   void use_plan(PlannedTraining plan);
   void start();
   std::optional<BudgetChange> changed(BudgetWatch& budget, bool asked) const;
@@ -65,11 +69,13 @@ class Trainer {
   void sample();
   void watch();
   void rounds(const RunSignals& signals);
+  bool told_to_stop(const RunSignals& signals);
   void validate();
   RunCheckpoints::State state_to_save();
   std::int64_t tokens_per_step();
   bool due(std::int64_t every) const { return every > 0 && state_.step % every == 0; }
 
+  RunRanks ranks_;
   RunConfig config_;
   TrainOptions options_;
   Backend& backend_;
@@ -94,11 +100,13 @@ class Trainer {
   double fastest_step_seconds_ = kNever;  // of this plan, after the warm-up
   std::optional<StepProfile> profile_;    // until it has reported
   std::optional<StopWatch> stop_watch_;   // while the run can be stopped
+  int stop_ = 0;                          // the signal that ends it
 };
 
 Trainer::Trainer(const RunConfig& config, const TrainOptions& options, Backend& backend,
                  double peak_flops)
-    : config_(config),
+    : ranks_(options.ranks),
+      config_(config),
       options_(options),
       backend_(backend),
       peak_flops_(peak_flops),
@@ -106,27 +114,29 @@ Trainer::Trainer(const RunConfig& config, const TrainOptions& options, Backend& 
           training_flops_per_token(config.model, config.data.sequence_length,
                                    /*with_mtp=*/config.model.num_nextn_predict_layers > 0)),
       last_step_(std::min(config.schedule.steps, options.steps.value_or(config.schedule.steps))),
-      log_(options.quiet),
+      log_(options.quiet || !ranks_.leads()),
       checkpoints_(config, log_),
       train_data_(dataset_options(config, config.data.train)),
       next_batch_([this](std::span<std::int32_t> tokens, std::span<std::int32_t> targets) {
         loader_->next(tokens, targets);
       }),
       health_(config) {
-  checkpoints_.keep_others_out();
-  found_ = checkpoints_.find(options.resume);
+  if (ranks_.leads()) {
+    checkpoints_.keep_others_out();
+    found_ = checkpoints_.find(options.resume);
+  }
+  const std::string found = ranks_.from_leader(found_ ? found_->path().string() : "");
+  if (!ranks_.leads() && !found.empty()) found_ = CheckpointReader::open(found);
   data_record_ = record_of(train_data_, config);
+  ranks_.require_same("the config", to_json(config).dump());
+  ranks_.require_same("the data", to_json(data_record_).dump());
   if (found_) {
     for (const std::string& line : compare_models(*found_, config)) log_.say(line);
     found_data_ = load_data_record(*found_);
     compare_tokenizers(*found_, found_data_, data_record_);
   }
-  const RecordedPlan recorded = found_ ? load_plan_record(*found_) : RecordedPlan{};
-  PlannedTraining plan = plan_training(config, backend,
-                                       {.record = recorded.record ? &*recorded.record : nullptr,
-                                        .record_problem = recorded.problem,
-                                        .system_root = options.system_root});
-  checkpoints_.require_room(plan.compiled->program);
+  PlannedTraining plan = plan_of_all();
+  if (ranks_.leads()) checkpoints_.require_room(plan.compiled->program);
   if (!config.data.validation.empty()) {
     validation_data_.emplace(dataset_options(config, config.data.validation));
     if (validation_data_->tokenizer_hash() != train_data_.tokenizer_hash()) {
@@ -138,14 +148,38 @@ Trainer::Trainer(const RunConfig& config, const TrainOptions& options, Backend& 
   use_plan(std::move(plan));
 }
 
+// Rank 0 plans, and all others take the same.
+PlannedTraining Trainer::plan_of_all() {
+  const auto plan = [this](const RecordedPlan& recorded) {
+    return plan_training(config_, backend_,
+                         {.record = recorded.record ? &*recorded.record : nullptr,
+                          .record_problem = recorded.problem,
+                          .system_root = options_.system_root});
+  };
+  if (ranks_.leads()) {
+    PlannedTraining mine = plan(found_ ? load_plan_record(*found_) : RecordedPlan{});
+    ranks_.from_leader(to_json(record_of(*mine.compiled)).dump());
+    return mine;
+  }
+  const std::string where = "rank " + std::to_string(ranks_.rank());
+  const auto json = nlohmann::json::parse(ranks_.from_leader(""));
+  const PlanRecord record = parse_plan_record(json, where);
+  PlannedTraining mine = plan({.record = record});
+  if (record_of(*mine.compiled) == record) return mine;
+  throw Error(ErrorCode::budget, "the plan of rank 0 does not fit here", where,
+              "give each rank the memory that \"ingot plan\" names, see memory.budget");
+}
+
 // Gives a plan its memory, and everything the size of its micro-batch.
 void Trainer::use_plan(PlannedTraining plan) {
-  engine_ = std::make_unique<TrainingEngine>(std::move(plan), backend_, config_);
-  checkpoints_.use(engine_.get());
+  engine_ = std::make_unique<TrainingEngine>(std::move(plan), backend_, config_, ranks_.rank());
+  if (ranks_.leads()) checkpoints_.use(engine_.get());
   fastest_step_seconds_ = kNever;
   loader_.emplace(train_data_, LoaderOptions{.micro_batch = engine_->compiled().batch,
+                                             .rank = ranks_.rank(),
+                                             .world = ranks_.size(),
                                              .seed = static_cast<std::uint64_t>(config_.seed)});
-  if (validation_data_) {
+  if (validation_data_ && ranks_.leads()) {
     validation_.emplace(
         *validation_data_, engine_->compiled().batch, config_.data.validation_batches,
         [this](auto tokens, auto targets) { return engine_->evaluate(tokens, targets); });
@@ -177,17 +211,19 @@ void Trainer::start() {
                        options_.threads);
   }
   loader_->seek(state_.data);
-  log_.open_metrics(config_.checkpoint.directory, state_.step,
-                    {.build = build_text(),
-                     .backend = backend_.traits().name,
-                     .tensorboard = config_.log.tensorboard});
+  if (ranks_.leads()) {
+    log_.open_metrics(config_.checkpoint.directory, state_.step,
+                      {.build = build_text(),
+                       .backend = backend_.traits().name,
+                       .tensorboard = config_.log.tensorboard});
+  }
   if (options_.profile) {
     profile_.emplace(engine_->executor(), *options_.profile, last_step_ - state_.step);
   }
 }
 
 std::int64_t Trainer::tokens_per_step() {
-  return engine_->micro_steps_per_update() * engine_->tokens_per_micro_step();
+  return engine_->micro_steps_per_update() * engine_->tokens_per_micro_step() * ranks_.size();
 }
 
 void Trainer::schedule_step() {
@@ -233,6 +269,7 @@ void Trainer::step() {
 }
 
 void Trainer::log(const StepReport& report, double loss_z, const char* mark) {
+  if (!ranks_.leads()) return timer_.restart();
   StepMetrics m;
   m.step = state_.step;
   m.steps = config_.schedule.steps;
@@ -271,8 +308,9 @@ void Trainer::diverged() {
               "lower optimizer.learning_rate or resume from an earlier checkpoint");
 }
 
-// What runs from here on stops at a signal.
+// What runs from here on stops at a signal. Ranks stop together, between steps.
 void Trainer::watch() {
+  if (!ranks_.alone()) return;
   stop_watch_->restart();
   engine_->executor().set_observer(&*stop_watch_);
 }
@@ -348,6 +386,7 @@ void Trainer::replan(const BudgetChange& change) {
 
 // Whatever is due besides the next step. Its time is not a step's.
 void Trainer::between_steps() {
+  if (!ranks_.leads()) return;
   if (timer_.steps() == 1) {
     char line[128];
     format_prediction_line(line, sizeof line, engine_->plan(), peak_resident_bytes());
@@ -379,42 +418,55 @@ std::optional<BudgetChange> Trainer::changed(BudgetWatch& budget, bool asked) co
   }
 }
 
+// By a signal to this rank, or to any other; after it all know.
+bool Trainer::told_to_stop(const RunSignals& signals) {
+  stop_ = static_cast<int>(ranks_.most(signals.stop()));
+  return stop_ != 0;
+}
+
 // To the end of the run, or until a signal comes. Throws Stopped where that came within something.
 void Trainer::rounds(const RunSignals& signals) {
   BudgetWatch budget(config_.memory.budget, options_.reread_budget, options_.system_root);
   // The run before was stopped in the middle of it.
-  const bool missed =
-      state_.step > 0 && due(config_.log.validate_every) && log_.validated() < state_.step;
+  const bool missed = ranks_.leads() && state_.step > 0 && due(config_.log.validate_every) &&
+                      log_.validated() < state_.step;
   if (missed && state_.step < last_step_) validate();
-  while (state_.step < last_step_ && signals.stop() == 0) {
+  while (state_.step < last_step_ && !told_to_stop(signals)) {
     step();
     between_steps();
+    if (!ranks_.alone()) continue;
     if (const auto change = changed(budget, signals.take_reread())) {
       replan(*change);
       timer_.restart();
     }
   }
   if (profile_ && profile_->steps() > 0) profile_->report(log_);  // a run that ended earlier
-  const bool ended = signals.stop() == 0 && timer_.steps() > 0;
+  const bool ended = stop_ == 0 && timer_.steps() > 0;
   if (ended && config_.log.validate_every > 0 && !due(config_.log.validate_every)) validate();
 }
 
 int Trainer::run() {
   const RunSignals signals;
   stop_watch_.emplace(signals);
-  create_folder(config_.checkpoint.directory);
-  checkpoints_.keep_others_out();
+  if (ranks_.leads()) {
+    create_folder(config_.checkpoint.directory);
+    checkpoints_.keep_others_out();
+  }
   start();
   log_.say(memory_report(engine_->plan()));
   try {
     rounds(signals);
   } catch (const Stopped&) {  // the weights are those between two steps
+    stop_ = signals.stop();
   }
-  checkpoints_.save(state_to_save());
+  if (ranks_.leads()) checkpoints_.save(state_to_save());
+  ranks_.most(0);  // nobody leaves before the last save is there
+  const int result = stop_ == 0 || stop_ == SIGUSR2 ? 0 : 128 + stop_;
+  if (!ranks_.leads()) return result;
   const std::string doubt =
       doubt_prediction(engine_->plan(), config_, backend_, fastest_step_seconds_);
   if (!doubt.empty()) log_.say(doubt);
-  return signals.stop() == 0 ? 0 : 128 + signals.stop();
+  return result;
 }
 
 }  // namespace

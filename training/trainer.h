@@ -9,6 +9,7 @@
 
 #include "engine/config/config.h"
 #include "engine/execution/backend.h"
+#include "engine/execution/communicator.h"
 #include "training/run/step_profile.h"
 
 namespace ingot {
@@ -23,12 +24,18 @@ struct TrainOptions {
   std::function<MemoryBudget()> reread_budget;
   std::optional<ProfileOptions> profile;  // time a few steps after the warm-up op by op
   std::string system_root;                // as for read_system_memory(): a test's made-up limits
+  Communicators* ranks = nullptr;         // with whom; null: alone
 };
 
-// Returns 0 when done, 128 + the signal when one stopped the run after saving. Throws Error:
-// diverged when the loss or norm was not finite for config.nonfinite_limit steps in a row; budget
-// when the system's limit on memory was lowered below what any plan needs (after saving).
-// peak_flops: this machine's matmul rate per second, for the "peak" column; 0: not measured.
+// On several ranks every one calls it, with a config whose parallel.data is their number; rank 0
+// speaks, plans and saves, and all go on from what it found. A signal to any of them stops all
+// after the step; memory budgets do not change meanwhile.
+//
+// Returns 0 when done or asked by SIGUSR2, 128 + the signal when one stopped the run after saving.
+// Throws Error: diverged when the loss or norm was not finite for config.nonfinite_limit steps in a
+// row; budget when the system's limit on memory was lowered below what any plan needs (after
+// saving). peak_flops: this machine's matmul rate per second, for the "peak" column; 0: not
+// measured.
 int train(const RunConfig& config, const TrainOptions& options, Backend& backend,
           double peak_flops);
 

@@ -37,8 +37,12 @@ class Communicators {
   virtual ~Communicators() = default;
   virtual int rank() const = 0;
   virtual int size() const = 0;
+  // Of them, those of this machine, which share its memory and cores.
+  virtual int ranks_here() const = 0;
   // Of an op's queue; kCompute: the host's own, for what is asked between steps.
   virtual Communicator& of(Queue queue) = 0;
+  // Ends all ranks, this one with that exit code.
+  [[noreturn]] virtual void abort(int code) = 0;
 };
 
 // Sends and receives, and returns when all is through.

@@ -1,5 +1,6 @@
 #include "parallel/communicators/planned_ranks.h"
 
+#include <cstdlib>
 #include <stdexcept>
 
 namespace ingot {
@@ -10,7 +11,9 @@ class Planned final : public Communicators, public Communicator {
   explicit Planned(int size) : size_(size) {}
   int rank() const override { return 0; }
   int size() const override { return size_; }
+  int ranks_here() const override { return 1; }
   Communicator& of(Queue) override { return *this; }
+  void abort(int code) override { std::exit(code); }
   void begin(std::span<const Message>, std::span<const Message>) override {
     throw std::logic_error("a message to ranks that are only planned");
   }

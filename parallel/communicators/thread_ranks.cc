@@ -1,6 +1,7 @@
 #include "parallel/communicators/thread_ranks.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 #include <string>
@@ -82,6 +83,8 @@ class ThreadRanks::Member final : public Communicators {
   Member(ThreadRanks& world, int rank, int size) : world_(world), rank_(rank), size_(size) {}
   int rank() const override { return rank_; }
   int size() const override { return size_; }
+  int ranks_here() const override { return size_; }
+  void abort(int code) override { std::exit(code); }
   Communicator& of(Queue queue) override {
     auto& channel = channels_[queue];
     if (!channel) channel = std::make_unique<Channel>(world_, queue, rank_, size_);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "io/atomic_file.h"
+#include "parallel/communicators/planned_ranks.h"
 #include "planning/pass_report.h"
 #include "planning/plan_report.h"
 #include "planning/planner.h"
@@ -49,17 +50,16 @@ void add_plan(CLI::App& app, Command& command) {
   plan->callback([&command, flags] {
     command = [flags] {
       std::vector<std::string> overrides = flags->overrides;
+      if (flags->world > 1) overrides.push_back("parallel.data=" + std::to_string(flags->world));
       if (!flags->budget.empty()) overrides.push_back("memory.budget=" + flags->budget);
       const RunConfig config = load_run_config(flags->config, overrides);
       if (flags->print_config) {
         std::puts(to_json(config).dump(2).c_str());
         return 0;
       }
-      if (flags->world != 1) {
-        throw Error(ErrorCode::usage, "this version plans for one rank", "--world", "leave it out");
-      }
       const int threads = thread_count(config.threads);
-      const auto backend = make_backend(config.device, threads);
+      const auto ranks = planned_ranks(static_cast<int>(config.parallel.data_ranks()));
+      const auto backend = make_backend(config.device, threads, ranks.get());
       const auto show = [&](const PlannedTraining& planned) {
         if (!flags->svg_file.empty()) {
           write_text_file(flags->svg_file,

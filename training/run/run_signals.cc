@@ -36,6 +36,7 @@ RunSignals::RunSignals() {
     // RESETHAND: the second signal meets the default action, for those who won't wait.
     install(signal, ask_to_stop, SA_RESETHAND);
   }
+  install(SIGUSR2, ask_to_stop);
   install(SIGPIPE, ask_to_stop);  // comes again with each line that is said
   install(SIGUSR1, [](int) { reread_asked = true; });
 }
@@ -44,7 +45,7 @@ RunSignals::~RunSignals() {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     if (!is_ignored(signal)) install(signal, SIG_DFL);
   }
-  for (const int signal : {SIGPIPE, SIGUSR1}) install(signal, SIG_IGN);
+  for (const int signal : {SIGPIPE, SIGUSR1, SIGUSR2}) install(signal, SIG_IGN);
 }
 
 int RunSignals::stop() const { return stop_signal; }

@@ -1,6 +1,7 @@
 // What a run is told from outside, as flags that it looks at between steps: SIGINT, SIGTERM, SIGHUP
-// (its terminal is gone) and SIGPIPE (who read what it says is gone) ask it to save and exit,
-// SIGUSR1 to read its memory budget again.
+// (its terminal is gone) and SIGPIPE (who read what it says is gone) ask it to save and exit, and
+// so does SIGUSR2, which mpirun passes on to all ranks and after which a run ends with 0; SIGUSR1
+// asks it to read its memory budget again.
 #pragma once
 
 namespace ingot {
