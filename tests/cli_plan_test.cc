@@ -94,12 +94,26 @@ TEST(Plan, ListsThePassesWithWhatEachMadeOfTheProgram) {
       before[size] = pass[size]["after"];
     }
   }
-  EXPECT_EQ(names, (std::vector<std::string>{
-                       "build", "differentiate", "report_losses", "store_activations",
-                       "sum_gradients", "append_update", "append_evaluation", "append_generation",
-                       "mark_int8", "fuse_codes", "restore_weights", "chunk_heads", "offload",
-                       "pack_weights", "cut_into_chunks", "split_backward", "mark_frames",
-                       "schedule_queues", "check_program"}));
+  EXPECT_EQ(names, (std::vector<std::string>{"build",
+                                             "differentiate",
+                                             "report_losses",
+                                             "store_activations",
+                                             "sum_gradients",
+                                             "append_update",
+                                             "sum_over_data_ranks",
+                                             "append_evaluation",
+                                             "append_generation",
+                                             "mark_int8",
+                                             "fuse_codes",
+                                             "restore_weights",
+                                             "chunk_heads",
+                                             "offload",
+                                             "pack_weights",
+                                             "cut_into_chunks",
+                                             "split_backward",
+                                             "mark_frames",
+                                             "schedule_queues",
+                                             "check_program"}));
   EXPECT_EQ(before["lower_bound_bytes"], plan["lower_bound_bytes"]) << "of what is run";
 
   const ProcessResult text = run_ingot(arguments);

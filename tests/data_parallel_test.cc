@@ -27,9 +27,8 @@ RunConfig config_of(const TinyRun& run, int ranks, std::vector<std::string> over
 }
 
 // What every rank of so many sees.
-std::vector<Outcome> outcomes_of(const RunConfig& config, std::uint64_t delays = 0) {
+std::vector<Outcome> outcomes_of(const RunConfig& config, ThreadRanks& world) {
   const auto ranks = static_cast<int>(config.parallel.data_ranks());
-  ThreadRanks world(ranks, delays);
   std::vector<Outcome> outcomes(ranks);
   std::vector<std::exception_ptr> failures(ranks);
   std::vector<std::thread> threads;
@@ -51,6 +50,11 @@ std::vector<Outcome> outcomes_of(const RunConfig& config, std::uint64_t delays =
     if (failure) std::rethrow_exception(failure);
   }
   return outcomes;
+}
+
+std::vector<Outcome> outcomes_of(const RunConfig& config, std::uint64_t delays = 0) {
+  ThreadRanks world(static_cast<int>(config.parallel.data_ranks()), delays);
+  return outcomes_of(config, world);
 }
 
 // The largest difference of f32 numbers, relative to the largest of them.
@@ -92,6 +96,26 @@ TEST_P(DataParallel, BitsDoNotDependOnWhenMessagesArrive) {
   for (const std::uint64_t delays : {1, 2, 3}) {
     EXPECT_TRUE(outcomes_of(config, delays)[0] == expected) << delays;
   }
+}
+
+// Of a tensor of n bytes all but its own part are sent by each of N ranks, and received, twice; the
+// report goes to everyone.
+TEST_P(DataParallel, SendsWhatTheFormulaSays) {
+  const TinyRun run(GetParam());
+  const RunConfig config = config_of(run, 3);
+  ThreadRanks world(3);
+  outcomes_of(config, world);
+  std::int64_t summed = 0;
+  const TrainingProgram compiled = compile_training(config, {.batch = 2});
+  for (const Weight& weight : compiled.program.weights()) {
+    if (weight.learning != Learning::gradient) continue;
+    summed += compiled.program.info(weight.gradient.values).bytes();
+  }
+  for (const RouterOutputs& router : compiled.losses.routers) {
+    if (router.load) summed += compiled.program.info(router.load).bytes();
+  }
+  constexpr std::int64_t kSteps = 2, kReport = kReportSlots * 8;
+  EXPECT_EQ(world.traffic().bytes, kSteps * (2 * (3 - 1) * summed + 3 * (3 - 1) * kReport));
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, DataParallel, testing::ValuesIn(kFamilies),

@@ -136,6 +136,26 @@ TEST(Mpirun, ARankThatDiesEndsTheJobAndNothingIsLostButTheStepsSinceTheLastSave)
   EXPECT_NE(again.out.find("resumed from"), std::string::npos) << again.out << again.err;
 }
 
+TEST(Mpirun, ARankThatIsStoppedEndsTheJobAndIsNamed) {
+  const TinyRun run("llama");
+  bool stopped = false;
+  const auto start = std::chrono::steady_clock::now();
+  const ProcessResult result =
+      train_on(2, training(run, "hangs", {"--set", "schedule.steps=100000"}), [&](pid_t mpirun) {
+        const auto saved = [&] {
+          return std::filesystem::exists(run.directory("hangs") / "step_00000002");
+        };
+        if (!becomes_true(saved)) return;
+        const std::vector<pid_t> ranks = children_of(mpirun);
+        stopped = ranks.size() == 2 && kill(ranks[1], SIGSTOP) == 0;
+        if (!stopped) kill(mpirun, SIGKILL);
+      });
+  ASSERT_TRUE(stopped);
+  EXPECT_EQ(result.exit_code, 6);
+  EXPECT_NE(result.err.find("rank 1 is silent"), std::string::npos) << result.err;
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(45));
+}
+
 TEST(Mpirun, SigusrTwoToMpirunSavesAndEndsWithZero) {
   const TinyRun run("llama");
   const std::vector<std::string> longer = {"--set", "schedule.steps=100000", "--set",

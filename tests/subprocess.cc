@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 
 #include "io/test_folder.h"
 
@@ -20,6 +21,7 @@ namespace {
   const int err_file = ::open(err, O_WRONLY | O_CREAT | O_TRUNC, 0600);
   ::dup2(out_file, STDOUT_FILENO);
   ::dup2(err_file, STDERR_FILENO);
+  ::signal(SIGINT, SIG_DFL);  // a test that was started in the background ignores it
   if (options.largest_file) {
     const rlimit limit{*options.largest_file, *options.largest_file};
     ::setrlimit(RLIMIT_FSIZE, &limit);

@@ -32,7 +32,7 @@ RunSignals::RunSignals() {
   stop_signal = 0;
   reread_asked = false;
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-    if (signal == SIGHUP && is_ignored(signal)) continue;
+    if (signal != SIGTERM && is_ignored(signal)) continue;
     // RESETHAND: the second signal meets the default action, for those who won't wait.
     install(signal, ask_to_stop, SA_RESETHAND);
   }

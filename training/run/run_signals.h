@@ -7,8 +7,9 @@
 namespace ingot {
 
 // While one lives, these signals set flags instead of ending the process; a second SIGINT, SIGTERM
-// or SIGHUP ends it at once. SIGHUP stays ignored where it was (nohup). Afterwards SIGUSR1 and
-// SIGPIPE are ignored: one that comes late must not end the process while it leaves. One at a time.
+// or SIGHUP ends it at once. SIGHUP and SIGINT stay ignored where they were (nohup; a script's
+// `&`). Afterwards SIGUSR1 and SIGPIPE are ignored: one that comes late must not end the process
+// while it leaves. One at a time.
 class RunSignals {
  public:
   RunSignals();

@@ -24,6 +24,7 @@ TEST(RunSignals, SetFlagsInsteadOfEndingTheProcess) {
 
 // As in a run, where most signals interrupt a thread of the pool.
 TEST(RunSignals, AreSeenByOneThreadWhenAnotherGetsThem) {
+  std::signal(SIGINT, SIG_DFL);  // whatever the test was started with
   const RunSignals signals;
   std::atomic<bool> ended = false;
   std::thread other([&ended] {
@@ -43,6 +44,7 @@ TEST(RunSignals, AreSeenByOneThreadWhenAnotherGetsThem) {
 }
 
 TEST(RunSignalsDeathTest, ASecondRequestToStopEndsTheProcess) {
+  std::signal(SIGINT, SIG_DFL);
   EXPECT_EXIT(
       {
         const RunSignals signals;
@@ -61,20 +63,25 @@ TEST(RunSignals, WhoReadsNoMoreStopsTheRunButNeverKillsIt) {
   std::raise(SIGPIPE);
 }
 
-TEST(RunSignals, ALostTerminalStopsTheRunUnlessThatWasIgnored) {
-  {
-    const RunSignals signals;
-    std::raise(SIGHUP);
-    EXPECT_EQ(signals.stop(), SIGHUP);
+// nohup ignores SIGHUP; a script that starts a job with `&` ignores the SIGINT that its terminal's
+// Ctrl-C sends to everyone.
+TEST(RunSignals, ALostTerminalOrCtrlCStopsTheRunUnlessThatWasIgnored) {
+  for (const int signal : {SIGHUP, SIGINT}) {
+    std::signal(signal, SIG_DFL);
+    {
+      const RunSignals signals;
+      std::raise(signal);
+      EXPECT_EQ(signals.stop(), signal);
+    }
+    std::signal(signal, SIG_IGN);
+    {
+      const RunSignals signals;
+      std::raise(signal);
+      EXPECT_EQ(signals.stop(), 0);
+    }
+    std::raise(signal);
+    std::signal(signal, SIG_DFL);
   }
-  std::signal(SIGHUP, SIG_IGN);
-  {
-    const RunSignals signals;
-    std::raise(SIGHUP);
-    EXPECT_EQ(signals.stop(), 0);
-  }
-  std::raise(SIGHUP);
-  std::signal(SIGHUP, SIG_DFL);
 }
 
 TEST(RunSignals, AReReadThatComesLateIsIgnored) {

@@ -28,6 +28,8 @@ struct MpiFunctions {
   // 1: all of it is through, 0: not yet, -1: it failed, error() says why.
   int (*done)(int channel);
   const char* (*error)(int channel);
+  // What is still under way on a channel will not come through.
+  void (*cancel)(int channel);
   void (*abort)(int code);  // ends all ranks
 };
 

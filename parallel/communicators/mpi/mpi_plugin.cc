@@ -99,6 +99,14 @@ int done(int number) {
 
 const char* error(int number) { return channels[number].error.c_str(); }
 
+void cancel(int number) {
+  for (MPI_Request& request : channels[number].requests) {
+    if (request == MPI_REQUEST_NULL) continue;
+    MPI_Cancel(&request);
+    MPI_Request_free(&request);
+  }
+}
+
 void abort_all(int code) { MPI_Abort(MPI_COMM_WORLD, code); }
 
 }  // namespace
@@ -111,6 +119,7 @@ const ingot::MpiFunctions* ingot_mpi_functions() {
                                              .begin = ingot::begin,
                                              .done = ingot::done,
                                              .error = ingot::error,
+                                             .cancel = ingot::cancel,
                                              .abort = ingot::abort_all};
   return &functions;
 }

@@ -12,12 +12,14 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "engine/base/error.h"
 #include "engine/base/thread.h"
+#include "parallel/communicators/mpi/heartbeats.h"
 #include "parallel/communicators/mpi/mpi_functions.h"
 
 namespace ingot {
@@ -27,14 +29,18 @@ constexpr const char* kLibrary = "libingot_mpi.so";
 // Open MPI moves nothing unless it is called; without a rest in between the thread would take a
 // core from compute.
 constexpr std::chrono::microseconds kRest{30};
+constexpr std::chrono::milliseconds kIdle{20};
 constexpr std::chrono::seconds kLastResort{3};
 
-// Does what it is given, in one thread.
+// Owns MPI: does what other threads give it, and watches that ranks are there.
 class MpiThread {
  public:
   explicit MpiThread(const MpiFunctions& mpi) : mpi_(mpi), thread_([this] { run(); }) {}
   ~MpiThread() {
-    call([this] { mpi_.finish(); });
+    call([this] {
+      heartbeats_.reset();
+      mpi_.finish();
+    });
     {
       const std::lock_guard lock(mutex_);
       ended_ = true;
@@ -58,6 +64,9 @@ class MpiThread {
     called.wait(false, std::memory_order_acquire);
   }
 
+  // From within a call, once MPI has started.
+  void begin_heartbeats(int rank, int size) { heartbeats_.emplace(mpi_, rank, size); }
+
   // A list of messages on its way; the thread sets the state.
   enum State : int { under_way, done, failed };
   struct List {
@@ -79,27 +88,31 @@ class MpiThread {
  private:
   void run() {
     std::vector<List*> open;
-    while (true) {
-      std::vector<std::function<void()>> calls;
-      {
-        std::unique_lock lock(mutex_);
-        if (open.empty()) {
-          changed_.wait(lock, [this] { return ended_ || !calls_.empty() || !fresh_.empty(); });
-        }
-        if (ended_) return;
-        calls.swap(calls_);
-        for (List* const list : fresh_) open.push_back(list);
-        for (List* const list : fresh_) {
-          mpi_.begin(list->channel, list->out.data(), static_cast<int>(list->out.size()),
-                     list->in.data(), static_cast<int>(list->in.size()));
-        }
-        fresh_.clear();
-      }
+    std::vector<std::function<void()>> calls;
+    while (take_work(open, calls)) {
       for (const auto& call : calls) call();
+      calls.clear();
       const std::size_t before = open.size();
       std::erase_if(open, [this](List* list) { return is_through(*list); });
+      if (heartbeats_) heartbeats_->look();
       if (!open.empty() && open.size() == before) std::this_thread::sleep_for(kRest);
     }
+  }
+
+  // Waits for some where nothing is under way, but no longer than a heartbeat may. False at the
+  // end.
+  bool take_work(std::vector<List*>& open, std::vector<std::function<void()>>& calls) {
+    std::unique_lock lock(mutex_);
+    const auto is_some = [this] { return ended_ || !calls_.empty() || !fresh_.empty(); };
+    if (open.empty()) changed_.wait_for(lock, kIdle, is_some);
+    calls.swap(calls_);
+    for (List* const list : fresh_) {
+      mpi_.begin(list->channel, list->out.data(), static_cast<int>(list->out.size()),
+                 list->in.data(), static_cast<int>(list->in.size()));
+      open.push_back(list);
+    }
+    fresh_.clear();
+    return !ended_;
   }
 
   bool is_through(List& list) {
@@ -116,6 +129,7 @@ class MpiThread {
   std::vector<std::function<void()>> calls_;
   std::vector<List*> fresh_;
   bool ended_ = false;
+  std::optional<Heartbeats> heartbeats_;  // of the thread
   Thread thread_;
 };
 
@@ -153,7 +167,10 @@ class MpiRanks final : public Communicators {
  public:
   explicit MpiRanks(const MpiFunctions& mpi) : mpi_(mpi), thread_(mpi) {
     const char* problem = nullptr;
-    thread_.call([&] { problem = mpi_.start(&rank_, &size_, &ranks_here_); });
+    thread_.call([&] {
+      problem = mpi_.start(&rank_, &size_, &ranks_here_);
+      if (problem == nullptr) thread_.begin_heartbeats(rank_, size_);
+    });
     if (problem != nullptr) {
       throw Error(ErrorCode::device, std::string("MPI does not start: ") + problem, kLibrary);
     }
