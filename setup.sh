@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# setup.sh   Installs what ingot's build and tests need on Debian 12, from apt alone, and only what is missing.
+# setup.sh   Installs what ingot's build and tests need on Debian 12 or 13, from apt alone, and only what is missing.
 # May be run again at any time, as root or as a user who may sudo.
 set -euo pipefail
 
@@ -12,6 +12,14 @@ packages=(
   libeigen3-dev  # the text that quickstart.sh trains on
   clang-format
 )
+
+[[ $(dpkg --print-architecture) == amd64 ]] || packages+=(libsimde-dev)  # SSE2 on other CPUs
+# Where apt has no Bazel (Ubuntu), one that is there will do: MODULE.bazel is for versions from 7 on.
+bazel_of_apt=1
+if command -v bazel >/dev/null && [[ $(dpkg-query -W -f '${db:Status-Status}' bazel-bootstrap 2>/dev/null) != installed ]]; then
+  bazel_of_apt=0
+  packages=("${packages[@]:2}")
+fi
 
 installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
 missing=()
@@ -36,8 +44,8 @@ need() {
   local have
   have=$(dpkg-query -W -f '${Version}' "$1")
   dpkg --compare-versions "$have" ge "$2" && return
-  echo "setup.sh: $1 is $have, needed is $2 or newer: use Debian 12" >&2
+  echo "setup.sh: $1 is $have, needed is $2 or newer: use Debian 12 or newer" >&2
   exit 1
 }
-need bazel-bootstrap 4.2.3
+((bazel_of_apt)) && need bazel-bootstrap 4.2.3
 need g++ 4:12

@@ -14,6 +14,7 @@ def _bazel_4_offline_overrides():
 
     # Debian's own bazel-rules-cc is too new for Debian's own Bazel, hence the shim.
     native.local_repository(name = "rules_cc", path = "third_party/bazel_shims/rules_cc")
+    native.local_repository(name = "rules_shell", path = "third_party/bazel_shims/rules_shell")
     native.local_repository(name = "rules_java", path = "/usr/share/bazel/rules/java")
     native.local_repository(
         name = "remote_coverage_tools",
@@ -21,10 +22,16 @@ def _bazel_4_offline_overrides():
     )
 
 def ingot_repositories():
+    """For WORKSPACE: Bazel up to 7."""
     _bazel_4_offline_overrides()
+    system_libraries()
+
+def system_libraries():
+    """The machine's own libraries; MODULE.bazel has them through extensions.bzl."""
     local_mpi(name = "local_mpi")
 
-    # `files` maps a path on the machine to its place in the repository. List what is to be
+    # `files` maps a path on the machine to its place in the repository; {multiarch} is Debian's name
+    # for the kind of machine. List what is to be
     # seen through the target; `includes` are the -isystem folders (default: include).
     system_library(
         name = "nlohmann_json",
@@ -47,14 +54,14 @@ def ingot_repositories():
         apt = "libgtest-dev",
         files = {
             "/usr/include/gtest": "include/gtest",
-            "/usr/lib/x86_64-linux-gnu/libgtest.a": "lib/libgtest.a",
+            "/usr/lib/{multiarch}/libgtest.a": "lib/libgtest.a",
         },
         linkopts = ["-pthread"],
     )
     system_library(
         name = "gtest_main",
         apt = "libgtest-dev",
-        files = {"/usr/lib/x86_64-linux-gnu/libgtest_main.a": "lib/libgtest_main.a"},
+        files = {"/usr/lib/{multiarch}/libgtest_main.a": "lib/libgtest_main.a"},
         deps = ["@gtest"],
     )
 
@@ -88,4 +95,11 @@ def ingot_repositories():
         apt = "libutf8proc-dev",
         files = {"/usr/include/utf8proc.h": "include/utf8proc.h"},
         linkopts = ["-l:libutf8proc.a"],
+    )
+
+    # SSE2 by what other CPUs have (backends/cpu/simd_lanes.h).
+    system_library(
+        name = "simde",
+        apt = "libsimde-dev",
+        files = {"/usr/include/simde": "include/simde"},
     )

@@ -6,7 +6,7 @@
 
 #include "backends/cpu/simd.h"
 
-#ifdef INGOT_ISA
+#if defined(INGOT_ISA) && defined(__AMX_TILE__)
 
 namespace ingot::cpu::INGOT_ISA {
 

@@ -5,6 +5,7 @@
 #include "backends/cpu/simd.h"
 #include "backends/cpu/transpose_lanes.h"
 
+#if defined(__AMX_TILE__)
 namespace ingot::cpu::INGOT_ISA {
 namespace {
 
@@ -141,3 +142,8 @@ void turn(std::int8_t* panel, std::int64_t words, std::int64_t block_words, std:
 extern const Int8MatmulAmx int8_matmul_amx = {kAmxPanel, turn, tile};
 
 }  // namespace ingot::cpu::INGOT_ISA
+#else  // another kind of CPU, which never asks for it
+namespace ingot::cpu::INGOT_ISA {
+extern const Int8MatmulAmx int8_matmul_amx = {};
+}
+#endif

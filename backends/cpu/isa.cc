@@ -11,6 +11,7 @@
 namespace ingot::cpu {
 namespace {
 
+#if defined(__x86_64__)
 // Linux gives a process the registers of tiles when it asks for them: once, for all its threads,
 // also those that are there already. Older systems don't know the question.
 bool system_gives_tiles() {
@@ -18,9 +19,11 @@ bool system_gives_tiles() {
   static const bool given = syscall(SYS_arch_prctl, kAskForRegisters, kTileData) == 0;
   return given;
 }
+#endif
 
 }  // namespace
 
+#if defined(__x86_64__)
 // __builtin_cpu_supports asks cpuid and, for AVX registers, whether the system saves them.
 bool supports(Isa isa) {
   const bool v4 = __builtin_cpu_supports("x86-64-v4") != 0;
@@ -41,6 +44,10 @@ bool supports(Isa isa) {
   }
   return false;
 }
+#else
+// Other CPUs run the kernels of the base level.
+bool supports(Isa isa) { return isa == Isa::base; }
+#endif
 
 namespace {
 

@@ -1,4 +1,5 @@
-// Which x86-64 level this process runs its kernels at, chosen once by cpuid, or by INGOT_ISA.
+// Which x86-64 level this process runs its kernels at, chosen once by cpuid, or by INGOT_ISA. On
+// other CPUs there is the base level alone.
 #pragma once
 
 #include <string_view>
@@ -26,6 +27,7 @@ std::string_view isa_name(Isa isa);
 // Declares `extern const Table name` in the namespace of each level (the file compiled by
 // isa_library defines it in INGOT_ISA) and a function name() that gives this process's. Level amx
 // has tables of its own only where matrix products have them; here it is v4_bf16.
+#if defined(__x86_64__)
 #define INGOT_KERNEL_TABLE(Table, name)             \
   namespace base {                                  \
   extern const Table name;                          \
@@ -52,3 +54,10 @@ std::string_view isa_name(Isa isa);
         return base::name;                          \
     }                                               \
   }
+#else
+#define INGOT_KERNEL_TABLE(Table, name) \
+  namespace base {                      \
+  extern const Table name;              \
+  }                                     \
+  inline const Table& name(::ingot::cpu::Isa /*isa*/) { return base::name; }
+#endif

@@ -5,6 +5,7 @@
 #include "backends/cpu/matmul_packing_lanes.h"
 #include "backends/cpu/simd.h"
 
+#if defined(__AMX_TILE__)
 namespace ingot::cpu::INGOT_ISA {
 namespace {
 
@@ -130,3 +131,8 @@ extern const MatmulAmx matmul_amx = {
     kAmxPanel, kTile, {pack_pairs_plain, pack_pairs_transposed}, pack_a, tile};
 
 }  // namespace ingot::cpu::INGOT_ISA
+#else  // another kind of CPU, which never asks for it
+namespace ingot::cpu::INGOT_ISA {
+extern const MatmulAmx matmul_amx = {};
+}
+#endif

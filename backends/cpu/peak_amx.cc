@@ -2,6 +2,7 @@
 
 #include "backends/cpu/amx_tiles.h"
 
+#if defined(__AMX_TILE__)
 namespace ingot::cpu::INGOT_ISA {
 namespace {
 
@@ -29,3 +30,8 @@ double multiply_add(std::int64_t iterations) {
 extern const PeakAmx peak_amx = {multiply_add<Bf16Product>, multiply_add<Int8Product>};
 
 }  // namespace ingot::cpu::INGOT_ISA
+#else  // another kind of CPU, which never asks for it
+namespace ingot::cpu::INGOT_ISA {
+extern const PeakAmx peak_amx = {};
+}
+#endif

@@ -9,11 +9,6 @@ namespace {
 // registers.
 constexpr int kSums = 12 / kParts;
 
-// Keeps the compiler from computing anything at compile time or leaving it out.
-INGOT_SIMD void touch(F16& value) {
-  for (int i = 0; i < kParts; ++i) asm volatile("" : "+v"(value.part[i]));
-}
-
 template <typename Step>
 INGOT_SIMD void repeat(std::int64_t iterations, const Step& step) {
   F16 a = broadcast(1.0f), b = zero(), sum[kSums] = {};

@@ -90,7 +90,8 @@ INGOT_SIMD float amax_of(const T* x, std::int64_t count) {
     const Vector magnitude = *(const VectorAnywhere*)rest & kMask;
     largest[1] = largest[1] > magnitude ? largest[1] : magnitude;
   }
-  typedef long long Register __attribute__((vector_size(kBytes), may_alias));
+  typedef __typeof__(__m128i{}[0]) Word;  // of intrinsics' registers: long long, or long
+  typedef Word Register __attribute__((vector_size(kBytes), may_alias));
   const Vector both = largest[0] > largest[1] ? largest[0] : largest[1];
   return Magnitude<T>::value(largest_lane<Bits>((Register)both));
 }

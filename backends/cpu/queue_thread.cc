@@ -3,6 +3,7 @@
 #include <chrono>
 #include <system_error>
 
+#include "backends/cpu/spin_pause.h"
 #include "engine/base/error.h"
 
 namespace ingot::cpu {
@@ -16,7 +17,7 @@ void wait_until(const std::atomic<std::uint64_t>& word, std::uint64_t least) {
   do {
     for (int i = 0; i < 64; ++i) {
       if (word.load(std::memory_order_acquire) >= least) return;
-      __builtin_ia32_pause();
+      spin_pause();
     }
   } while (std::chrono::steady_clock::now() < until);
   for (std::uint64_t now = word.load(std::memory_order_acquire); now < least;

@@ -4,7 +4,15 @@
 
 #ifdef INGOT_ISA
 
+#if defined(__x86_64__)
 #include <immintrin.h>
+#else  // Debian's libsimde-dev: SSE2 by what this CPU has, lane by lane the same
+#define SIMDE_ENABLE_NATIVE_ALIASES
+#include <simde/x86/sse2.h>
+using __m128 = simde__m128;
+using __m128i = simde__m128i;
+using __m128i_u = simde__m128i;  // read and written wherever it lies
+#endif
 
 #include <cstdint>
 
@@ -41,6 +49,17 @@ struct F16 {
 struct I16 {
   IntPart part[kParts];
 };
+
+// For measuring: the compiler neither computes the value beforehand nor leaves it out.
+INGOT_SIMD void touch(F16& value) {
+  for (int i = 0; i < kParts; ++i) {
+#if defined(__x86_64__)
+    asm volatile("" : "+v"(value.part[i]));
+#else
+    asm volatile("" : "+w"(value.part[i]));
+#endif
+  }
+}
 
 // ---- Arithmetic ---------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@
 #include <thread>
 #include <utility>
 
+#include "backends/cpu/spin_pause.h"
 #include "engine/base/error.h"
 
 namespace ingot::cpu {
@@ -32,7 +33,7 @@ void wait_while(const std::atomic<std::uint32_t>& word, std::uint32_t old) {
   do {
     for (int i = 0; i < 64; ++i) {
       if (word.load(std::memory_order_acquire) != old) return;
-      __builtin_ia32_pause();
+      spin_pause();
     }
   } while (std::chrono::steady_clock::now() < until);
   word.wait(old, std::memory_order_acquire);

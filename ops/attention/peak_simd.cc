@@ -13,17 +13,15 @@ double multiply_adds(std::int64_t rounds) {
 #pragma GCC unroll 16
   for (F16& sum : sums) {  // each of unknown value, or the compiler would compute one for all
     sum = zero();
-    for (int part = 0; part < kParts; ++part) asm volatile("" : "+v"(sum.part[part]));
+    touch(sum);
   }
   for (std::int64_t round = 0; round < rounds; ++round) {
-    for (int part = 0; part < kParts; ++part) asm volatile("" : "+v"(a.part[part]));
+    touch(a);
 #pragma GCC unroll 16
     for (F16& sum : sums) sum = Format::multiply_add(a, b, sum);
   }
 #pragma GCC unroll 16
-  for (F16& sum : sums) {
-    for (int part = 0; part < kParts; ++part) asm volatile("" ::"v"(sum.part[part]));
-  }
+  for (F16& sum : sums) touch(sum);
   return 2.0 * static_cast<double>(rounds) * kSums * kLanes * Format::kPerWord;
 }
 

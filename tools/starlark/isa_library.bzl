@@ -14,6 +14,7 @@ kernels need. The target `<name>_isa_leak_test` fails when code leaks out of its
 """
 
 load("@rules_cc//cc:defs.bzl", "cc_library")
+load("@rules_shell//shell:sh_test.bzl", "sh_test")
 
 # Without it g++ vectorises loops with 256 bits even where 512 are there.
 _WIDE = ["-mprefer-vector-width=512"]
@@ -42,14 +43,21 @@ _COPTS = [
     "-Wno-psabi",
 ]
 
+_X86 = "@platforms//cpu:x86_64"
+
 def isa_library(name, kernels, hdrs, deps = [], isas = ISAS.keys(), **kwargs):
+    # What is not x86-64 has the base level; kernels of tiles are empty tables there.
+    levels = [isa for isa in isas if isa in ("base", "amx")]
     for isa in isas:
         cc_library(
             name = name + "_" + isa,
             srcs = kernels,
             hdrs = hdrs,
             # After --copt on the command line, so these -march and -O win.
-            copts = _COPTS + dict(ISAS, **_AMX)[isa],
+            copts = _COPTS + select({
+                _X86: dict(ISAS, **_AMX)[isa],
+                "//conditions:default": [],
+            }),
             local_defines = ["INGOT_ISA=" + isa],
             visibility = ["//visibility:private"],
             deps = ["//backends/cpu:simd"] + deps,
@@ -57,17 +65,24 @@ def isa_library(name, kernels, hdrs, deps = [], isas = ISAS.keys(), **kwargs):
     cc_library(
         name = name,
         hdrs = hdrs,
-        deps = ["//backends/cpu:simd"] + deps + [":" + name + "_" + isa for isa in isas],
+        deps = ["//backends/cpu:simd"] + deps + select({
+            _X86: [":" + name + "_" + isa for isa in isas],
+            "//conditions:default": [":" + name + "_" + isa for isa in levels],
+        }),
         **kwargs
     )
     native.filegroup(
         name = name + "_archives",
-        srcs = [":%s_%s" % (name, isa) for isa in isas if isa != "base"],
+        srcs = select({
+            _X86: [":%s_%s" % (name, isa) for isa in isas if isa != "base"],
+            "//conditions:default": [],
+        }),
     )
-    native.sh_test(
+    sh_test(
         name = name + "_isa_leak_test",
         size = "small",
         srcs = ["//tools:isa_leak_test.sh"],
+        target_compatible_with = [_X86],
         args = [name, "$(locations :%s_archives)" % name],
         data = [":%s_archives" % name],
     )
