@@ -53,6 +53,20 @@ INSTANTIATE_TEST_SUITE_P(Tokenizer, EveryKind,
                          testing::Values("gpt2", "gpt2_prefix", "llama3", "qwen2", "deepseek_v3",
                                          "deepseek_v2", "mixed", "inverted"));
 
+// DeepSeek-V3's own merges, in their order, on texts of twenty scripts.
+TEST(Tokenizer, EncodesWithPublishedMergesLikeHuggingFaceTokenizers) {
+  const Tokenizer tokenizer = Tokenizer::load(kFolder + "deepseek_reduced.json");
+  const auto sample = read_json("deepseek_reduced.ids.json");
+  const auto texts = sample.at("texts").get<std::vector<std::string>>();
+  const auto expected = sample.at("ids").get<std::vector<Ids>>();
+  ASSERT_EQ(texts.size(), expected.size());
+  ASSERT_GE(texts.size(), 20u);
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    EXPECT_EQ(tokenizer.encode(texts[i]), expected[i]) << texts[i];
+    EXPECT_EQ(tokenizer.decode(expected[i]), texts[i]);
+  }
+}
+
 TEST(Tokenizer, KeepsEveryByteWithoutNormalizer) {
   fuzz::Rng rng(3);
   for (const char* name : {"llama3", "deepseek_v3", "deepseek_v2"}) {
