@@ -15,6 +15,15 @@ namespace {
 // speed, few enough for the activations to stay small.
 constexpr std::int64_t kPrefillTokens = 2048, kChunkUnit = 64;
 
+// "model.layers.N." with N behind the last layer.
+bool is_mtp_tensor(const std::string& name, const ModelConfig& model) {
+  for (std::int64_t i = 0; i < model.num_nextn_predict_layers; ++i) {
+    const std::int64_t layer = model.num_hidden_layers + i;
+    if (name.starts_with("model.layers." + std::to_string(layer) + ".")) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 GenerationOptions generation_options(const InferenceOptions& options, DType dtype) {
@@ -51,7 +60,10 @@ InferenceModel::InferenceModel(const ModelSource& source, const InferenceOptions
   const MemoryPlan plan = plan_memory(program_, bound);
   executor_ = std::make_unique<Executor>(program_, std::move(bound), plan.placement, backend);
   if (source.hugging_face) {
-    load_model_files(ModelFiles::open(source.folder), config_, *executor_);
+    unused_tensors_ = load_model_files(ModelFiles::open(source.folder), config_, *executor_);
+    std::erase_if(unused_tensors_, [&](const std::string& name) {
+      return is_mtp_tensor(name, source.config.model);
+    });
   } else {
     load_checkpoint(*source.checkpoint, *executor_);
   }
@@ -63,11 +75,6 @@ LossSum InferenceModel::evaluate(std::span<const std::int32_t> tokens,
   executor_->write(inputs_.targets, std::as_bytes(targets));
   executor_->run(Part::evaluation);
   return read_loss(*executor_, losses_.loss);
-}
-
-Tokenizer source_tokenizer(const ModelSource& source, const std::string& given) {
-  if (!given.empty()) return Tokenizer::load(given);
-  return Tokenizer::load(source.folder / "tokenizer.json");
 }
 
 }  // namespace ingot

@@ -7,8 +7,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
-#include "data/tokenizer/tokenizer.h"
 #include "engine/config/config.h"
 #include "engine/execution/backend.h"
 #include "engine/execution/executor.h"
@@ -38,6 +38,10 @@ class InferenceModel {
   // One batch [batch, sequence].
   LossSum evaluate(std::span<const std::int32_t> tokens, std::span<const std::int32_t> targets);
 
+  // Tensors of a Hugging Face folder that the model has no use for; MTP modules, which neither
+  // evaluation nor generation computes, are not counted.
+  const std::vector<std::string>& unused_tensors() const { return unused_tensors_; }
+
   Executor& executor() { return *executor_; }
   const GenerationParts& generation() const { return *generation_; }
   const ModelConfig& config() const { return config_; }
@@ -49,9 +53,7 @@ class InferenceModel {
   ModelLosses losses_;
   std::optional<GenerationParts> generation_;
   std::unique_ptr<Executor> executor_;
+  std::vector<std::string> unused_tensors_;
 };
-
-// tokenizer.json beside the weights, or `given` when that is not empty. Throws Error(data).
-Tokenizer source_tokenizer(const ModelSource& source, const std::string& given);
 
 }  // namespace ingot

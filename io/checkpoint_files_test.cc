@@ -445,5 +445,21 @@ TEST(Checkpoint, KilledAtRandomMomentsAGoodOneIsAlwaysThere) {
   EXPECT_EQ(files_in(folder.path()), 2u);  // keep = 2: nothing was left lying about
 }
 
+TEST(Checkpoint, HoldsACompanionInItsFolder) {
+  const TestFolder folder;
+  {
+    CheckpointWriter writer(folder.path(), 1, {});
+    writer.add_file("additional_chat_templates/tool.jinja", "{{ x }}");
+    EXPECT_THROW(writer.add_file("elsewhere/tool.jinja", "x"), Error);
+    EXPECT_THROW(writer.add_file("additional_chat_templates/../tool.jinja", "x"), Error);
+    writer.commit("{}");
+  }
+  const fs::path file = folder / "step_00000001/additional_chat_templates/tool.jinja";
+  EXPECT_EQ(contents_of(file), "{{ x }}");
+  put_file(file, "{{ y }}");
+  expect_error(
+      ErrorCode::data, [&] { CheckpointReader::open(folder / "step_00000001"); }, "tool");
+}
+
 }  // namespace
 }  // namespace ingot

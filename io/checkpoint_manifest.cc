@@ -7,7 +7,7 @@
 #include "engine/base/error.h"
 #include "engine/base/json.h"
 #include "engine/base/read_text.h"
-#include "io/file_name.h"
+#include "io/companion_files.h"
 #include "io/hash.h"
 
 namespace ingot {
@@ -40,7 +40,7 @@ std::uint64_t unsigned_at(const Json& object, const char* key, const std::filesy
 WrittenFile file_at(const Json& entry, const std::filesystem::path& file) {
   if (!entry.is_object()) throw_damaged("lists something that is not a file", file);
   const Json name = entry.value("name", Json()), hash = entry.value("xxh3", Json());
-  if (!name.is_string() || !is_plain_file_name(name.get_ref<const std::string&>())) {
+  if (!name.is_string() || !is_file_beside_model(name.get_ref<const std::string&>())) {
     throw_damaged("lists a file that is not in its own folder", file);
   }
   const auto xxh3 = hash.is_string() ? from_hex(hash.get_ref<const std::string&>()) : std::nullopt;

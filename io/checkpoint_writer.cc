@@ -10,7 +10,7 @@
 #include "engine/base/error.h"
 #include "io/atomic_file.h"
 #include "io/checkpoint_files.h"
-#include "io/file_name.h"
+#include "io/companion_files.h"
 
 namespace ingot {
 namespace {
@@ -172,11 +172,13 @@ void CheckpointWriter::append(std::string_view name, std::span<const std::byte> 
 
 void CheckpointWriter::add_file(const std::string& name, std::string_view contents) {
   const auto is_same = [&](const WrittenFile& file) { return file.name == name; };
-  if (!is_plain_file_name(name) || name.ends_with(".safetensors") || name == kManifestFile ||
+  if (!is_file_beside_model(name) || name.ends_with(".safetensors") || name == kManifestFile ||
       std::any_of(manifest_.files.begin(), manifest_.files.end(), is_same)) {
     throw Error(ErrorCode::usage, "a checkpoint cannot hold a file of this name", name);
   }
-  AtomicFile file(partial_ / name);
+  const fs::path path = partial_ / name;
+  create_folder(path.parent_path());
+  AtomicFile file(path);
   file.write(contents);
   file.commit();
   manifest_.files.push_back({name, file.size(), file.hash()});

@@ -36,8 +36,13 @@ Json parse_config(const std::string& config_text, const std::filesystem::path& p
 std::pair<std::int64_t, std::int64_t> block_size_of(const Json& config,
                                                     const std::filesystem::path& path) {
   const Json quantization = config.value("quantization_config", Json());
-  const Json block =
-      quantization.is_object() ? quantization.value("weight_block_size", Json()) : Json();
+  Json block = quantization.is_object() ? quantization.value("weight_block_size", Json()) : Json();
+  if (quantization.is_object() && quantization.contains("config_groups")) {  // compressed-tensors
+    for (const Json& group : quantization["config_groups"]) {
+      const Json weights = group.is_object() ? group.value("weights", Json()) : Json();
+      if (weights.is_object() && block.is_null()) block = weights.value("block_structure", Json());
+    }
+  }
   if (block.is_null()) return {128, 128};
   const auto is_size = [](const Json& size) {
     return size.is_number_unsigned() && size.get<std::uint64_t>() > 0 &&

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "io/companion_files.h"
 #include "io/convert.h"
 #include "io/safetensors.h"
 #include "io/sharded_writer.h"
@@ -65,14 +66,14 @@ class ModelFiles {
 // model. A folder with anything in it is refused, unless it is what an interrupted ModelWriter
 // left.
 //
-//   ModelWriter writer(folder, tensors, {.copy_from = source});
+//   ModelWriter writer(folder, tensors, {.companions = read_companions(source)});
 //   for (const TensorDeclaration& tensor : writer.order()) writer.append(tensor.name, bytes...);
 //   writer.commit(config_json);
 class ModelWriter {
  public:
   struct Options {
     std::uint64_t shard_limit = 5'000'000'000;  // bytes of values in one file
-    std::filesystem::path copy_from = {};       // tokenizer files are copied from here, if set
+    CompanionFiles companions = {};             // written beside the weights
   };
 
   // Error(usage) when the folder is not empty, Error(device) when it can't be written.
@@ -87,7 +88,7 @@ class ModelWriter {
   std::span<const TensorDeclaration> order() const { return shards_->order(); }
   // As SafetensorsWriter::append.
   void append(std::string_view name, std::span<const std::byte> bytes);
-  // Writes config.json, copies the tokenizer, then the index.
+  // Writes config.json, the companions, then the index.
   void commit(std::string_view config_json);
 
  private:
@@ -107,10 +108,5 @@ std::map<std::string, std::string> parse_weight_map(std::string_view text,
 // Stands in a folder from ModelWriter's first byte to its last: ModelFiles does not open it, and
 // ModelWriter may overwrite it.
 inline constexpr const char* kUnfinishedModelMark = ".unfinished";
-
-// Copies tokenizer.json, tokenizer_config.json, special_tokens_map.json and generation_config.json,
-// those that exist. Returns their names.
-std::vector<std::string> copy_tokenizer_files(const std::filesystem::path& from,
-                                              const std::filesystem::path& to);
 
 }  // namespace ingot

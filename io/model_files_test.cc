@@ -27,7 +27,7 @@ std::vector<TensorDeclaration> declarations_of(const ModelFiles& model) {
 
 void copy_model(const ModelFiles& source, const fs::path& target, std::uint64_t shard_limit) {
   ModelWriter writer(target, declarations_of(source),
-                     {.shard_limit = shard_limit, .copy_from = source.folder()});
+                     {.shard_limit = shard_limit, .companions = read_companions(source.folder())});
   for (const TensorDeclaration& tensor : writer.order()) {
     writer.append(tensor.name, source.at(tensor.name).values->bytes);
   }

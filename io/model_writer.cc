@@ -9,10 +9,6 @@
 namespace ingot {
 namespace {
 
-constexpr const char* kTokenizerFiles[] = {"tokenizer.json", "tokenizer_config.json",
-                                           "special_tokens_map.json", "generation_config.json"};
-constexpr std::size_t kCopyBuffer = std::size_t{1} << 20;
-
 std::string shard_name(std::size_t index, std::size_t count) {
   if (count == 1) return "model.safetensors";
   return fmt::format("model-{:05}-of-{:05}.safetensors", index + 1, count);
@@ -20,10 +16,8 @@ std::string shard_name(std::size_t index, std::size_t count) {
 
 // What a ModelWriter may have put into a folder that was empty.
 bool is_ours(const std::string& name) {
-  for (const char* tokenizer_file : kTokenizerFiles) {
-    if (name == tokenizer_file) return true;
-  }
-  return name == kUnfinishedModelMark || name == "config.json" || name.ends_with(".partial") ||
+  return companion_of(name) != Companion::none || is_companion_folder(name) ||
+         name == kUnfinishedModelMark || name.ends_with(".partial") ||
          (name.starts_with("model") &&
           (name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json")));
 }
@@ -37,7 +31,7 @@ void remove_our_files(const std::filesystem::path& folder, bool keep_mark) {
     if (name != kUnfinishedModelMark && is_ours(name)) ours.push_back(entry.path());
   }
   if (!keep_mark) ours.push_back(folder / kUnfinishedModelMark);
-  for (const auto& path : ours) std::filesystem::remove(path, error);
+  for (const auto& path : ours) std::filesystem::remove_all(path, error);
 }
 
 // An empty folder with the mark in it, or an error.
@@ -54,29 +48,7 @@ void claim_folder(const std::filesystem::path& folder) {
   remove_our_files(folder, true);
 }
 
-void copy_whole_file(const std::filesystem::path& from, const std::filesystem::path& to) {
-  const FileDescriptor source = open_for_reading(from);
-  AtomicFile target(to);
-  std::vector<std::byte> buffer(kCopyBuffer);
-  while (const std::size_t count = read_some(source, buffer, from)) {
-    target.write(std::span(buffer).first(count));
-  }
-  target.commit();
-}
-
 }  // namespace
-
-std::vector<std::string> copy_tokenizer_files(const std::filesystem::path& from,
-                                              const std::filesystem::path& to) {
-  std::vector<std::string> copied;
-  for (const char* name : kTokenizerFiles) {
-    std::error_code ignored;
-    if (!std::filesystem::exists(from / name, ignored)) continue;
-    copy_whole_file(from / name, to / name);
-    copied.push_back(name);
-  }
-  return copied;
-}
 
 ModelWriter::ModelWriter(std::filesystem::path folder, std::vector<TensorDeclaration> tensors,
                          const Options& options)
@@ -113,8 +85,12 @@ void ModelWriter::write_index() {
 
 void ModelWriter::commit(std::string_view config_json) {
   shards_->commit();
-  write_text_file(folder_ / "config.json", config_json);
-  if (!options_.copy_from.empty()) copy_tokenizer_files(options_.copy_from, folder_);
+  write_text_file(folder_ / kConfigFile, config_json);
+  for (const auto& [name, contents] : options_.companions) {
+    if (name == kConfigFile) continue;
+    create_folder((folder_ / name).parent_path());
+    write_text_file(folder_ / name, contents);
+  }
   if (shards_->files().size() > 1) write_index();
   std::error_code error;
   std::filesystem::remove(folder_ / kUnfinishedModelMark, error);

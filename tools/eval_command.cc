@@ -13,6 +13,7 @@
 #include "inference/inference_model.h"
 #include "tools/command.h"
 #include "tools/flag_checks.h"
+#include "tools/unused_tensors.h"
 
 namespace ingot {
 namespace {
@@ -41,6 +42,7 @@ int evaluate(const Flags& flags) {
   }
   const auto backend = make_backend(flags.device.value_or(source.config.device), thread_count(0));
   InferenceModel model(source, {.batch = flags.batch, .sequence = sequence}, *backend);
+  warn_of_unused(model.unused_tensors());
   Evaluation evaluation(dataset, flags.batch, flags.batches,
                         [&](auto tokens, auto targets) { return model.evaluate(tokens, targets); });
   const LossSum sum = evaluation.losses();

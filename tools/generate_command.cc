@@ -8,8 +8,11 @@
 #include "engine/base/error.h"
 #include "inference/generator.h"
 #include "inference/inference_model.h"
+#include "inference/stop_tokens.h"
+#include "io/companion_files.h"
 #include "tools/command.h"
 #include "tools/flag_checks.h"
+#include "tools/unused_tensors.h"
 
 namespace ingot {
 namespace {
@@ -19,14 +22,15 @@ struct Flags {
   std::vector<std::string> prompts;
   std::int64_t samples = 1, max_tokens = 128;
   SamplingOptions sampling;
-  bool int8 = false;
+  bool int8 = false, as_it_stands = false;
   std::optional<Device> device;
 };
 
-std::vector<std::int32_t> prompt_ids(const Tokenizer& tokenizer, const std::string& text,
-                                     std::int64_t vocabulary) {
+std::vector<std::int32_t> prompt_ids(const Tokenizer& tokenizer, const Flags& flags,
+                                     const std::string& text, std::int64_t vocabulary) {
   std::vector<std::int32_t> prompt;
-  for (const std::uint32_t id : tokenizer.encode_prompt(text)) {
+  for (const std::uint32_t id :
+       flags.as_it_stands ? tokenizer.encode(text) : tokenizer.encode_prompt(text)) {
     if (id >= static_cast<std::uint64_t>(vocabulary)) {
       throw Error(ErrorCode::data, "the tokenizer has more tokens than the model", "tokenizer",
                   "use the tokenizer the model was trained with");
@@ -90,12 +94,14 @@ class Printer {
 
 int generate_text(const Flags& flags) {
   const ModelSource source = find_model(flags.checkpoint, warn);
-  const Tokenizer tokenizer = source_tokenizer(source, flags.tokenizer);
+  const CompanionFiles files = read_companions(source.folder);
+  const Tokenizer tokenizer = flags.tokenizer.empty() ? Tokenizer::of(files, source.folder)
+                                                      : Tokenizer::load(flags.tokenizer);
   const std::int64_t vocabulary = source.config.model.vocab_size;
   std::vector<std::vector<std::int32_t>> prompts;
   std::int64_t longest = 0;
   for (const std::string& text : flags.prompts) {
-    prompts.insert(prompts.end(), flags.samples, prompt_ids(tokenizer, text, vocabulary));
+    prompts.insert(prompts.end(), flags.samples, prompt_ids(tokenizer, flags, text, vocabulary));
     longest = std::max<std::int64_t>(longest, std::ssize(prompts.back()));
   }
   const auto backend = make_backend(flags.device.value_or(source.config.device), thread_count(0));
@@ -105,8 +111,9 @@ int generate_text(const Flags& flags) {
                         .prompt = longest,
                         .int8_weights = flags.int8},
                        *backend);
-  std::vector<std::int64_t> stop = source.config.model.eos_token_ids;
-  if (const auto end = tokenizer.token_id("<|endoftext|>")) stop.push_back(*end);
+  warn_of_unused(model.unused_tensors());
+  const std::vector<std::int64_t> stop =
+      stop_tokens(files, source.config.model, tokenizer, source.folder);
 
   Generator generator(model.executor(), model.generation(), vocabulary);
   Printer printer(flags, tokenizer);
@@ -133,6 +140,8 @@ void add_generate(CLI::App& app, Command& command) {
                    "Text to go on from; given again: one more, written at the same time")
       ->required()
       ->allow_extra_args(false);
+  generate->add_flag("--as-it-stands", flags->as_it_stands,
+                     "No token before the prompt, whatever the tokenizer begins texts with");
   generate->add_option("--samples", flags->samples, "Texts to write for each prompt, all at once")
       ->check(integer_between(1, 1024))
       ->capture_default_str();

@@ -1,11 +1,11 @@
 // import and export.
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "tools/command.h"
+#include "tools/unused_tensors.h"
 #include "weights/model_transfer.h"
 
 namespace ingot {
@@ -20,9 +20,7 @@ void add_import(CLI::App& app, Command& command) {
   importer->add_option("OUT_DIR", flags->directory, "Run directory for the checkpoint")->required();
   importer->callback([&command, flags] {
     command = [flags] {
-      for (const std::string& name : import_model(flags->folder, flags->directory)) {
-        std::fprintf(stderr, "not used by the model: %s\n", name.c_str());
-      }
+      warn_of_unused(import_model(flags->folder, flags->directory));
       return 0;
     };
   });

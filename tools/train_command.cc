@@ -15,6 +15,7 @@
 #include "backends/host/system_memory.h"
 #include "engine/base/build_text.h"
 #include "engine/base/error.h"
+#include "engine/config/given_keys.h"
 #include "parallel/communicators/mpi/mpi_ranks.h"
 #include "planning/budget.h"
 #include "tools/command.h"
@@ -63,6 +64,7 @@ int train_on(const RunRanks& ranks, Communicators* others, const Flags& flags) {
       .threads = config.threads > 0 ? cores : std::max(1, cores / ranks.ranks_here()),
       .quiet = flags.quiet,
       .ranks = others};
+  options.model_keys = given_model_keys(flags.config, flags.overrides);
   options.reread_budget = [&flags] {
     return load_run_config(flags.config, flags.overrides).memory.budget;
   };

@@ -23,6 +23,7 @@
 #include "training/run/resume_check.h"
 #include "training/run/run_checkpoints.h"
 #include "training/run/run_log.h"
+#include "training/run/run_model.h"
 #include "training/run/run_ranks.h"
 #include "training/run/run_signals.h"
 #include "training/run/run_tokenizer.h"
@@ -127,11 +128,12 @@ Trainer::Trainer(const RunConfig& config, const TrainOptions& options, Backend& 
   }
   const std::string found = ranks_.from_leader(found_ ? found_->path().string() : "");
   if (!ranks_.leads() && !found.empty()) found_ = CheckpointReader::open(found);
-  data_record_ = record_of(train_data_, config);
+  data_record_ = record_of(train_data_, config_);
   ranks_.require_same("the config", to_json(config).dump());
   ranks_.require_same("the data", to_json(data_record_).dump());
   if (found_) {
-    for (const std::string& line : compare_models(*found_, config)) log_.say(line);
+    if (options.model_keys) take_model_of(*found_, *options.model_keys, config_.model);
+    for (const std::string& line : compare_models(*found_, config_)) log_.say(line);
     found_data_ = load_data_record(*found_);
     compare_tokenizers(*found_, found_data_, data_record_);
   }
@@ -144,7 +146,12 @@ Trainer::Trainer(const RunConfig& config, const TrainOptions& options, Backend& 
                   config.data.validation.front(), "prepare them with that of data.train");
     }
   }
-  tokenizer_.emplace(config, train_data_.tokenizer_hash());
+  tokenizer_.emplace(config_, found_ ? &*found_ : nullptr, train_data_.tokenizer_hash());
+  if (!found_ && options.model_keys) {
+    const std::string line =
+        settle_fresh_model(tokenizer_->tokenizer(), train_data_, *options.model_keys, config_);
+    if (!line.empty()) log_.say(line);
+  }
   use_plan(std::move(plan));
 }
 
@@ -332,7 +339,7 @@ RunCheckpoints::State Trainer::state_to_save() {
   const TrainingEngine::Handover progress = engine_->progress();
   state_.updates = progress.updates;
   state_.previous_norm = progress.previous_norm;
-  return {state_, data_record_, config_, tokenizer_->json()};
+  return {state_, data_record_, config_, tokenizer_->files()};
 }
 
 // Goes on with the same weights, data and schedule in another amount of memory. Two arenas may be

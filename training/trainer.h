@@ -8,6 +8,7 @@
 #include <string>
 
 #include "engine/config/config.h"
+#include "engine/config/given_keys.h"
 #include "engine/execution/backend.h"
 #include "engine/execution/communicator.h"
 #include "training/run/step_profile.h"
@@ -23,8 +24,11 @@ struct TrainOptions {
   // memory.budget as the config file says it now, asked for at SIGUSR1; none: signals are ignored.
   std::function<MemoryBudget()> reread_budget;
   std::optional<ProfileOptions> profile;  // time a few steps after the warm-up op by op
-  std::string system_root;                // as for read_system_memory(): a test's made-up limits
-  Communicators* ranks = nullptr;         // with whom; null: alone
+  // Of config.model, the keys that were given: the others are the checkpoint's, or the tokenizer's.
+  // None: all were.
+  std::optional<GivenKeys> model_keys;
+  std::string system_root;         // as for read_system_memory(): a test's made-up limits
+  Communicators* ranks = nullptr;  // with whom; null: alone
 };
 
 // On several ranks every one calls it, with a config whose parallel.data is their number; rank 0

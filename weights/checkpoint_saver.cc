@@ -157,8 +157,8 @@ void CheckpointSaver::write(const Job& job, SaveResult& result) {
       ring_.take(std::ssize(piece));
     }
   }
-  if (!job.options.tokenizer_json.empty()) {
-    writer.add_file("tokenizer.json", job.options.tokenizer_json);
+  if (job.options.companions != nullptr) {
+    for (const auto& [name, text] : *job.options.companions) writer.add_file(name, text);
   }
   writer.commit(job.manifest);
 }

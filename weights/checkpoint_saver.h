@@ -11,7 +11,6 @@
 #include <mutex>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "backends/host/arena.h"
@@ -19,6 +18,7 @@
 #include "engine/config/config.h"
 #include "engine/execution/executor.h"
 #include "io/checkpoint_files.h"
+#include "io/companion_files.h"
 #include "weights/saved_states.h"
 #include "weights/staging_ring.h"
 
@@ -27,9 +27,9 @@ namespace ingot {
 // What a save is told.
 struct SaveOptions {
   std::filesystem::path directory;
-  std::int64_t keep = 3;                  // 0: all
-  std::string_view tokenizer_json;        // copied into the checkpoint unless empty
-  GoodCheckpoints* known_good = nullptr;  // as CheckpointOptions
+  std::int64_t keep = 3;                       // 0: all
+  const CompanionFiles* companions = nullptr;  // written beside the tensors
+  GoodCheckpoints* known_good = nullptr;       // as CheckpointOptions
 };
 
 // How one ended.

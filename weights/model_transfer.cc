@@ -7,12 +7,13 @@
 
 #include "engine/base/error.h"
 #include "io/checkpoint_files.h"
+#include "io/companion_files.h"
 #include "io/convert.h"
-#include "io/mapped_file.h"
 #include "io/model_files.h"
 #include "layers/model.h"
 #include "weights/checkpoint_states.h"
 #include "weights/cut.h"
+#include "weights/exported_config.h"
 #include "weights/finite_values.h"
 #include "weights/manifest.h"
 #include "weights/stored_state.h"
@@ -117,12 +118,7 @@ std::vector<std::string> import_model(const std::filesystem::path& model_folder,
       writer.append(tensor.name, std::as_bytes(std::span(zeros)));
     }
   }
-  const std::filesystem::path tokenizer = model_folder / "tokenizer.json";
-  if (std::filesystem::exists(tokenizer)) {
-    const MappedFile text(tokenizer);
-    writer.add_file("tokenizer.json",
-                    {reinterpret_cast<const char*>(text.bytes().data()), text.bytes().size()});
-  }
+  for (const auto& [name, text] : read_companions(model_folder)) writer.add_file(name, text);
   writer.commit(manifest_text(config, nlohmann::json::object()));
   std::vector<std::string> unused;
   for (const auto& [name, tensor] : files.tensors()) {
@@ -153,7 +149,11 @@ void export_model(const std::filesystem::path& checkpoint, const std::filesystem
   for (const auto& [name, original] : copies) {
     tensors.push_back({name, stored_type_of(dtype), {model.vocab_size, model.hidden_size}});
   }
-  ModelWriter writer(folder, std::move(tensors), {.copy_from = source.folder});
+  CompanionFiles files = read_companions(source.folder);
+  const auto original = files.extract(kConfigFile);
+  const std::string config = exported_config(model, original ? original.mapped() : "",
+                                             (source.folder / kConfigFile).string());
+  ModelWriter writer(folder, std::move(tensors), {.companions = std::move(files)});
   const CheckpointStates states(reader);
   for (const TensorDeclaration& tensor : writer.order()) {
     const auto copy = copies.find(tensor.name);
@@ -166,7 +166,7 @@ void export_model(const std::filesystem::path& checkpoint, const std::filesystem
            [&](std::span<const std::byte> bytes) { writer.append(tensor.name, bytes); });
     release(reader, state);
   }
-  writer.commit(to_hf_json(model).dump(2));
+  writer.commit(config);
 }
 
 }  // namespace ingot

@@ -9,13 +9,14 @@
 #include "data/prepare/prepare_encode.h"
 #include "data/prepare/prepare_progress.h"
 #include "data/prepare/prepare_state.h"
+#include "data/prepare/prepare_tokenizer.h"
 #include "data/prepare/text_source.h"
 #include "data/shards/shard.h"
 #include "data/tokenizer/bpe_trainer.h"
 #include "data/tokenizer/tokenizer.h"
 #include "engine/base/error.h"
-#include "engine/base/read_text.h"
 #include "io/atomic_file.h"
+#include "io/companion_files.h"
 #include "io/directory_lock.h"
 
 namespace ingot {
@@ -139,8 +140,9 @@ class Preparation {
       const std::string name = entry.path().filename().string();
       std::error_code ignored;
       const bool foreign_tokenizer =
-          name == "tokenizer.json" &&
-          (!given_tokenizer_ || !fs::equivalent(entry.path(), options_.tokenizer, ignored));
+          companion_of(name) == Companion::tokenizer &&
+          (!given_tokenizer_ ||
+           !fs::equivalent(output_ / kTokenizerFile, options_.tokenizer, ignored));
       if (is_shard_name(name) || foreign_tokenizer) {
         throw Error(ErrorCode::usage, "the folder already holds " + name, output_.string(),
                     kStartAnew);
@@ -149,13 +151,12 @@ class Preparation {
   }
 
   void settle_tokenizer() {
-    const fs::path copy = output_ / "tokenizer.json";
+    const fs::path copy = output_ / kTokenizerFile;
     if (!state_.tokenizer_ready) {
       if (!given_tokenizer_) {
-        train_tokenizer(copy);
+        train_tokenizer();
       } else if (std::error_code ignored; !fs::equivalent(copy, options_.tokenizer, ignored)) {
-        write_text_file(copy,
-                        read_text(options_.tokenizer, ErrorCode::data, kMaxTokenizerFileBytes));
+        copy_tokenizer(options_.tokenizer, output_);
       }
     }
     tokenizer_ = given_tokenizer_ ? given_tokenizer_ : Tokenizer::load(copy);
@@ -189,6 +190,7 @@ class Preparation {
          {"<｜end▁of▁sentence｜>", "<|end_of_text|>", "<|endoftext|>", "</s>"}) {
       if (const auto id = tokenizer_->token_id(token)) return *id;
     }
+    if (const auto id = tokenizer_->eos_id()) return *id;
     throw Error(ErrorCode::usage, "the tokenizer has no end-of-text token of a usual name", where,
                 "name the token that ends a document by --eos");
   }
@@ -205,7 +207,7 @@ class Preparation {
   }
 
   // On the training part; of much text, on pieces spread evenly over it.
-  void train_tokenizer(const fs::path& target) {
+  void train_tokenizer() {
     const Stopwatch watch;
     BpeTrainer trainer({.vocabulary_size = options_.vocabulary_size});
     const std::uint64_t bytes = bytes_before(inputs_, validation_start_);
@@ -227,7 +229,7 @@ class Preparation {
       next_sample += stride;
       source.seek(place_after(inputs_, next_sample));
     }
-    write_text_file(target, write_tokenizer_json(trainer.train()));
+    write_tokenizer(trainer.train(), BpeTrainerOptions{}.special_tokens.front(), output_);
     result_.tokenizer_seconds = watch.seconds();
   }
 

@@ -9,6 +9,7 @@
 #include "engine/base/json.h"
 #include "engine/base/read_text.h"
 #include "io/atomic_file.h"
+#include "io/companion_files.h"
 #include "io/hash.h"
 
 namespace ingot {
@@ -241,7 +242,7 @@ bool is_shard_name(const std::string& name) {
 
 void clean(const fs::path& output, bool everything) {
   const auto is_ours = [](const std::string& name) {
-    return is_shard_name(name) || name == kStateName || name == "tokenizer.json";
+    return is_shard_name(name) || name == kStateName || companion_of(name) == Companion::tokenizer;
   };
   std::vector<fs::path> doomed;
   std::error_code error;

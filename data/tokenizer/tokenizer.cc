@@ -130,6 +130,9 @@ struct Tokenizer::Parts {
         model(table.byte_ids, spec.merges, spec.options, &tokens),
         begin_ids(spec.begin_ids),
         end_ids(spec.end_ids),
+        bos_id(spec.bos_id),
+        eos_id(spec.eos_id),
+        pad_id(spec.pad_id),
         hash(ingot::hash(spec)) {
     for (std::uint32_t id = 0; id < tokens.size(); ++id) {
       if (!spelled[id] && !tokens[id].empty()) literals.emplace(tokens[id], id);
@@ -149,6 +152,7 @@ struct Tokenizer::Parts {
   PreTokenizer pre_tokenizer;
   BpeModel model;
   std::vector<std::uint32_t> begin_ids, end_ids;
+  std::optional<std::uint32_t> bos_id, eos_id, pad_id;
   std::uint64_t hash;
   mutable ScratchPool scratches;
 };
@@ -186,12 +190,28 @@ Tokenizer Tokenizer::parse(std::string_view json, const std::string& where) {
   return Tokenizer(parse_tokenizer_json(json, where), where);
 }
 
+Tokenizer Tokenizer::of(const CompanionFiles& files, const std::filesystem::path& where) {
+  const std::string file = (where / kTokenizerFile).string();
+  const auto json = files.find(kTokenizerFile);
+  if (json == files.end()) {
+    throw Error(ErrorCode::data, "there is no tokenizer.json", where.string(),
+                "give one by --tokenizer");
+  }
+  TokenizerSpec spec = parse_tokenizer_json(json->second, file);
+  read_tokenizer_config(files, file, spec);
+  return Tokenizer(std::move(spec), file);
+}
+
 Tokenizer Tokenizer::load(const std::filesystem::path& file) {
-  return parse(read_text(file, ErrorCode::data, kMaxTokenizerFileBytes), file.string());
+  const std::string json = read_text(file, ErrorCode::data, kMaxTokenizerFileBytes);
+  if (file.filename() != kTokenizerFile) return parse(json, file.string());
+  TokenizerSpec spec = parse_tokenizer_json(json, file.string());
+  read_tokenizer_config(read_tokenizer_companions(file.parent_path()), file.string(), spec);
+  return Tokenizer(std::move(spec), file.string());
 }
 
 std::optional<std::uint64_t> tokenizer_hash_in(const std::filesystem::path& folder) {
-  const std::filesystem::path file = folder / "tokenizer.json";
+  const std::filesystem::path file = folder / kTokenizerFile;
   if (!std::filesystem::exists(file)) return std::nullopt;
   return Tokenizer::load(file).hash();
 }
@@ -212,6 +232,10 @@ std::vector<std::uint32_t> Tokenizer::encode(std::string_view text) const {
 std::span<const std::uint32_t> Tokenizer::begin_ids() const { return parts_->begin_ids; }
 
 std::span<const std::uint32_t> Tokenizer::end_ids() const { return parts_->end_ids; }
+
+std::optional<std::uint32_t> Tokenizer::bos_id() const { return parts_->bos_id; }
+std::optional<std::uint32_t> Tokenizer::eos_id() const { return parts_->eos_id; }
+std::optional<std::uint32_t> Tokenizer::pad_id() const { return parts_->pad_id; }
 
 std::vector<std::uint32_t> Tokenizer::encode_prompt(std::string_view text) const {
   std::vector<std::uint32_t> ids = encode(text);

@@ -25,7 +25,11 @@ class Tokenizer {
  public:
   // Error(data): the file is missing, malformed, or asks for what ingot does not have
   // (byte_fallback, Unigram, ...).
+  // What tokenizer_config.json and special_tokens_map.json say belongs to a file called
+  // tokenizer.json that they stand beside.
   static Tokenizer load(const std::filesystem::path& file);
+  // Of a model's files, tokenizer.json among them; `where` names their folder in messages.
+  static Tokenizer of(const CompanionFiles& files, const std::filesystem::path& where);
   // `where` names the origin in messages.
   static Tokenizer parse(std::string_view json, const std::string& where);
   explicit Tokenizer(TokenizerSpec spec, const std::string& where = "tokenizer");
@@ -35,13 +39,18 @@ class Tokenizer {
   void encode(std::string_view text, std::vector<std::uint32_t>& ids) const;
   std::vector<std::uint32_t> encode(std::string_view text) const;
 
-  // What the file's "post_processor" puts before and behind a single text: often a begin-of-text
-  // token before it, or nothing. encode() leaves both out.
+  // What the file's "post_processor" puts before and behind a single text, or add_bos_token beside
+  // it: often a begin-of-text token before it, or nothing. encode() leaves both out.
   std::span<const std::uint32_t> begin_ids() const;
   std::span<const std::uint32_t> end_ids() const;
   // A text for a model to go on with: begin_ids() unless the text begins with them by itself, then
   // its tokens.
   std::vector<std::uint32_t> encode_prompt(std::string_view text) const;
+
+  // The tokens that the files beside tokenizer.json name so.
+  std::optional<std::uint32_t> bos_id() const;
+  std::optional<std::uint32_t> eos_id() const;
+  std::optional<std::uint32_t> pad_id() const;
 
   // Bytes, not always UTF-8. skip_special leaves out added tokens marked special. Error(data) for
   // an unknown id.
@@ -61,6 +70,8 @@ class Tokenizer {
   struct Parts;
   std::shared_ptr<const Parts> parts_;
 };
+
+inline constexpr const char* kTokenizerFile = "tokenizer.json";
 
 // The hash of the tokenizer.json in a model's folder or a checkpoint; nothing where there is none.
 // Error(data) as Tokenizer::load().

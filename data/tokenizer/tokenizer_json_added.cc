@@ -84,9 +84,13 @@ void settle_added_tokens(std::vector<AddedToken> tokens,
                                              [](const auto& entry) { return entry.second; });
     return at != spec.vocabulary.end() && at->second == id ? &at->first : nullptr;
   };
-  std::unordered_map<std::string, std::uint32_t> ids;
-  std::unordered_map<std::uint32_t, std::string> contents;
-  for (AddedToken& token : tokens) {
+  // Views of `tokens`, which stay until all have been looked at.
+  std::unordered_map<std::string_view, std::uint32_t> ids;
+  std::unordered_map<std::uint32_t, std::string_view> contents;
+  ids.reserve(tokens.size()), contents.reserve(tokens.size());
+  std::vector<bool> is_first(tokens.size());
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    const AddedToken& token = tokens[i];
     const auto known = vocabulary.find(token.content);
     const std::string* const other = content_in_vocabulary(token.id);
     if ((known != vocabulary.end() && known->second != token.id) ||
@@ -97,7 +101,11 @@ void settle_added_tokens(std::vector<AddedToken> tokens,
     }
     const auto [same_content, is_new] = ids.emplace(token.content, token.id);
     if (same_content->second != token.id) fail("'" + token.content + "' has two ids");
-    if (is_new) spec.added_tokens.push_back(std::move(token));
+    is_first[i] = is_new;
+  }
+  spec.added_tokens.reserve(tokens.size());
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    if (is_first[i]) spec.added_tokens.push_back(std::move(tokens[i]));
   }
 }
 

@@ -12,6 +12,7 @@
 #include "data/tokenizer/bpe.h"
 #include "data/tokenizer/normalizer.h"
 #include "data/tokenizer/pretokenizer.h"
+#include "io/companion_files.h"
 
 namespace ingot {
 
@@ -40,12 +41,20 @@ struct TokenizerSpec {
   BpeOptions options;
   // The ids that the file's post-processor puts around a single text.
   std::vector<std::uint32_t> begin_ids, end_ids;
+  // What the files beside tokenizer.json call the tokens that begin, end and fill up.
+  std::optional<std::uint32_t> bos_id, eos_id, pad_id;
 };
 
 // Reads and checks the text of a tokenizer.json: ids and contents are unique, merges name tokens of
 // the vocabulary. Error(data) naming `where` for everything else, and for features that ingot does
 // not have.
 TokenizerSpec parse_tokenizer_json(std::string_view json, const std::string& where);
+
+// Reads the tokenizer_config.json and special_tokens_map.json among `files`: sets bos_id, eos_id
+// and pad_id, and begin_ids where tokenizer.json leaves them to add_bos_token. `where`: of
+// tokenizer.json.
+void read_tokenizer_config(const CompanionFiles& files, const std::string& where,
+                           TokenizerSpec& spec);
 
 // A tokenizer.json that parse_tokenizer_json and Hugging Face's tokenizers read alike.
 std::string write_tokenizer_json(const TokenizerSpec& spec);

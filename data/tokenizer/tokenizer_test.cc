@@ -13,6 +13,7 @@
 
 #include "data/tokenizer/pretokenizer_unicode.h"
 #include "engine/base/error.h"
+#include "io/test_folder.h"
 #include "tests/fuzz/mutate.h"
 
 namespace ingot {
@@ -193,6 +194,57 @@ TEST(StreamDecoder, ReplacesBrokenBytes) {
   EXPECT_EQ(stream("\xe4\xb8x"), "\uFFFDx");
   EXPECT_EQ(stream("\xe4\xff\xf0\x9f\x98\x80"), "\uFFFD\uFFFD\U0001F600");
   EXPECT_EQ(stream("\xed\xa0\x80"), "\uFFFD\uFFFD\uFFFD");
+}
+
+// As transformers reads them; special_tokens_map.json has what tokenizer_config.json has not.
+TEST(Tokenizer, TheFilesBesideItNameItsSpecialTokens) {
+  const TestFolder folder;
+  put_file(folder / "tokenizer.json",
+           R"({"added_tokens": [{"id": 2, "content": "<begin>", "special": true},
+                                {"id": 3, "content": "<end>", "special": true}],
+               "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false},
+               "model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []}})");
+  const Tokenizer plain = Tokenizer::load(folder / "tokenizer.json");
+  EXPECT_FALSE(plain.bos_id() || plain.eos_id() || plain.pad_id());
+  put_file(folder / "tokenizer_config.json",
+           R"({"bos_token": {"__type": "AddedToken", "content": "<begin>"}, "pad_token": null})");
+  put_file(folder / "special_tokens_map.json", R"({"eos_token": "<end>", "pad_token": "<none>"})");
+  const Tokenizer named = Tokenizer::load(folder / "tokenizer.json");
+  EXPECT_EQ(named.bos_id(), 2u);
+  EXPECT_EQ(named.eos_id(), 3u);
+  EXPECT_FALSE(named.pad_id().has_value());  // the vocabulary has no such token
+  EXPECT_EQ(named.hash(), plain.hash());     // what a text becomes does not depend on them
+  EXPECT_TRUE(named.begin_ids().empty());
+
+  put_file(folder / "tokenizer_config.json", R"({"bos_token": "<begin>", "add_bos_token": true})");
+  const Tokenizer begun = Tokenizer::load(folder / "tokenizer.json");
+  EXPECT_EQ(begun.encode_prompt("ab"), (std::vector<std::uint32_t>{2, 0, 1}));
+  // They belong to a file of the usual name.
+  put_file(folder / "other.json", contents_of(folder / "tokenizer.json"));
+  EXPECT_FALSE(Tokenizer::load(folder / "other.json").bos_id().has_value());
+  put_file(folder / "tokenizer_config.json", "{");
+  EXPECT_THROW(Tokenizer::load(folder / "tokenizer.json"), Error);
+}
+
+// The post-processor says by itself how texts begin, as in transformers.
+TEST(Tokenizer, ThePostProcessorCountsBeforeAddBosToken) {
+  const std::string json =
+      R"({"added_tokens": [{"id": 2, "content": "<begin>", "special": true},
+                           {"id": 3, "content": "<other>", "special": true}],
+          "post_processor": {"type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "<other>", "type_id": 0}},
+                       {"Sequence": {"id": "A", "type_id": 0}}],
+            "special_tokens": {"<other>": {"id": "<other>", "ids": [3], "tokens": ["<other>"]}}},
+          "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false},
+          "model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []}})";
+  for (const char* flag : {"true", "false"}) {
+    const CompanionFiles files = {
+        {"tokenizer.json", json},
+        {"tokenizer_config.json",
+         std::string(R"({"bos_token": "<begin>", "add_bos_token": )") + flag + "}"}};
+    EXPECT_EQ(Tokenizer::of(files, "model").encode_prompt("ab"),
+              (std::vector<std::uint32_t>{3, 0, 1}));
+  }
 }
 
 }  // namespace

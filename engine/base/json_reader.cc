@@ -308,8 +308,8 @@ void JsonReader::skip() {
 
 JsonReader JsonReader::value() {
   peek();
+  line();  // counted here, and not by each part from the start
   JsonReader part = *this;
-  part.line();
   skip();
   part.text_ = text_.substr(0, at_);
   return part;

@@ -37,12 +37,13 @@ constexpr const char* kModelSection =
     R"(## model
 
 A path to a Hugging Face `config.json` (or to a folder with one), or an object with its fields. Fields that are
-missing take the default that the family (`model_type`) has in transformers; fields that are not listed here
-are skipped. In an object inside the run config, an unlisted key that looks like a misspelled one is a mistake.
+missing take the default that the family (`model_type`) has in transformers, but for `bos_token_id`, `eos_token_id`,
+`pad_token_id` and `torch_dtype` of a fresh model: those are the ids of its tokenizer and its documents, and the type it
+is computed in. Fields that are not listed here are kept, and written again by `export`. In an object inside the run config, an unlisted key that looks like a misspelled one is a mistake.
 
 RoPE is read in both spellings: `rope_theta` and `rope_scaling`, or all in `rope_parameters`. Types: `default`,
 `linear`, `llama3`, `yarn`. `torch_dtype` (or `dtype`) is `bfloat16`, `float16` or `float32`.
-`quantization_config` may be that of FP8 weights with block scales, for import. `rope_interleave` is read for deepseek_v3.
+`quantization_config` may be that of FP8 weights, for import. `rope_interleave` is read for deepseek_v3.
 
 | key | value | llama | qwen2 | qwen3 | deepseek_v2 | deepseek_v3 | |
 | --- | --- | --- | --- | --- | --- | --- | --- |

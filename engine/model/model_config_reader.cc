@@ -144,6 +144,18 @@ class Reader {
     }
   }
 
+  // Those that name the type elsewhere say so there; each tensor's is looked at when it is read.
+  static bool is_fp8(const Json& method, const Json& config) {
+    if (method == "fp8" || method == "fbgemm_fp8") return true;
+    const std::string text = config.dump(-1, ' ', false, Json::error_handler_t::replace);
+    const auto says = [&text](const char* part) { return text.find(part) != std::string::npos; };
+    if (method == "compressed-tensors") {
+      return says("\"type\":\"float\"") && says("\"num_bits\":8") && !says("\"num_bits\":4");
+    }
+    if (method == "modelopt") return says("\"quant_algo\":\"FP8");
+    return method == "quark" && says("\"fp8_e4m3\"");
+  }
+
   void read_quantization() {
     const Json* const given = find("quantization_config");
     if (!given || given->is_null()) return;
@@ -153,15 +165,18 @@ class Reader {
       return;
     }
     const Json method = given->value("quant_method", Json());
-    if (method != "fp8") {
-      complaints_.wrong(pointer + "/quant_method", "quant_method", method,
-                        "only \"fp8\" can be imported");
+    if (!is_fp8(method, *given)) {
+      complaints_.wrong(
+          pointer + "/quant_method", "quant_method", method,
+          "only weights in FP8 can be imported: \"fp8\", \"fbgemm_fp8\", and those of "
+          "\"compressed-tensors\", \"modelopt\" and \"quark\" in that type");
     }
     const Json format = given->value("fmt", Json("e4m3"));
     if (format != "e4m3") {
       complaints_.wrong(pointer + "/fmt", "fmt", format, "only \"e4m3\" can be imported");
     }
-    const Json sizes = given->value("weight_block_size", Json::array({128, 128}));
+    Json sizes = given->value("weight_block_size", Json());
+    if (sizes.is_null()) sizes = Json::array({128, 128});
     const Codec<std::vector<std::int64_t>> codec = list_of(integer(1, 65536));
     std::vector<std::int64_t> read;
     if (!codec.read(sizes, {}, read).empty() || read.size() != 2) {

@@ -200,8 +200,11 @@ TEST(ModelConfig, ReadsFp8Quantization) {
   const ModelConfig v3 = load_model_config(kModels / "deepseek_v3.json");
   ASSERT_TRUE(v3.quantization);
   EXPECT_EQ(v3.quantization->block_rows, 128);
-  EXPECT_EQ(mistake(tiny_llama({{"quantization_config", {{"quant_method", "gptq"}}}})),
-            "config.json: \"quant_method\" is \"gptq\": only \"fp8\" can be imported");
+  EXPECT_EQ(
+      mistake(tiny_llama({{"quantization_config", {{"quant_method", "gptq"}}}})),
+      "config.json: \"quant_method\" is \"gptq\": only weights in FP8 can be imported: \"fp8\", "
+      "\"fbgemm_fp8\", and those of \"compressed-tensors\", \"modelopt\" and \"quark\" in that "
+      "type");
 }
 
 TEST(ModelConfig, RefusesByNameWhatItCantCompute) {
@@ -328,6 +331,30 @@ TEST(ModelConfig, ExportedConfigReadsBackEqual) {
     ++count;
   }
   EXPECT_EQ(count, 18);
+}
+
+// As llm-compressor, ModelOpt, Quark and FBGEMM name it; other types of theirs are refused.
+TEST(ModelConfig, Fp8IsKnownByEveryNameItIsPublishedUnder) {
+  const auto compressed = [](int bits, const char* type) {
+    const Json weights = {{"num_bits", bits}, {"type", type}, {"strategy", "channel"}};
+    return Json{{"quant_method", "compressed-tensors"},
+                {"config_groups", {{"group_0", {{"weights", weights}}}}}};
+  };
+  for (const Json& quantization :
+       {Json{{"quant_method", "fp8"}, {"activation_scheme", "static"}},
+        Json{{"quant_method", "fp8"}, {"weight_block_size", nullptr}},
+        Json{{"quant_method", "fbgemm_fp8"}},
+        Json{{"quant_method", "modelopt"}, {"quant_algo", "FP8"}},
+        Json{{"quant_method", "quark"},
+             {"global_quant_config", {{"weight", {{"dtype", "fp8_e4m3"}}}}}},
+        compressed(8, "float")}) {
+    EXPECT_EQ(mistake(tiny_llama({{"quantization_config", quantization}})), "") << quantization;
+  }
+  for (const Json& quantization : {compressed(8, "int"), compressed(4, "float"),
+                                   Json{{"quant_method", "modelopt"}, {"quant_algo", "NVFP4"}},
+                                   Json{{"quant_method", "quark"}}}) {
+    EXPECT_NE(mistake(tiny_llama({{"quantization_config", quantization}})), "") << quantization;
+  }
 }
 
 TEST(ModelConfig, ExportWritesEveryFieldOfAV3Config) {

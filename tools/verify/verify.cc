@@ -185,7 +185,7 @@ class Verification {
     plan.bound = std::make_unique<BoundProgram>(plan.compiled->program, backend_);
     plan.memory = plan_memory(plan.compiled->program, *plan.bound);
     TrainingEngine engine(std::move(plan), backend_, config);
-    load_model_files(files_, model_, engine.executor());
+    report_.unused_tensors = load_model_files(files_, model_, engine.executor());
 
     engine.settings().learning_rate = config.optimizer.learning_rate;
     one_batch(engine);

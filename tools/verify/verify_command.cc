@@ -4,6 +4,7 @@
 #include <string>
 
 #include "tools/command.h"
+#include "tools/unused_tensors.h"
 #include "tools/verify/verify.h"
 
 namespace ingot {
@@ -30,6 +31,7 @@ void add_verify(CLI::App& app, Command& command) {
                                                            : ComputeType::fp32;
       const auto backend = make_backend(flags->device.value_or(Device::cpu), thread_count(0));
       const VerifyReport report = ingot::verify(flags->folder, flags->golden, compute, *backend);
+      warn_of_unused(report.unused_tensors);
       std::puts((flags->json ? report.to_json() : report.to_table()).c_str());
       return report.passed() ? 0 : static_cast<int>(ErrorCode::diverged);
     };

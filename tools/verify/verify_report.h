@@ -18,6 +18,7 @@ struct Comparison {
 
 struct VerifyReport {
   std::vector<Comparison> comparisons;
+  std::vector<std::string> unused_tensors;  // of the model's folder
   bool passed() const;
   std::string to_json() const;
   std::string to_table() const;  // failures, and the worst of each kind

@@ -99,7 +99,7 @@ void RunCheckpoints::start(const State& state) {
   saver_->start(engine_->executor(), saving_step_, state.config, sections,
                 {.directory = directory_,
                  .keep = keep_,
-                 .tokenizer_json = state.tokenizer_json,
+                 .companions = &state.companions,
                  .known_good = &known_good_});
 }
 

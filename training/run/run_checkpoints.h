@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "io/companion_files.h"
 #include "io/directory_lock.h"
 #include "training/run/resume_check.h"
 #include "training/run/run_log.h"
@@ -43,12 +44,12 @@ class RunCheckpoints {
   // Of the copy that saves are written from; 0: there is none.
   std::int64_t snapshot_bytes() const;
 
-  // What a save is made of, besides the engine's tensors. tokenizer_json must stay.
+  // What a save is made of, besides the engine's tensors. companions must stay.
   struct State {
     const TrainerState& trainer;
     const DataRecord& data;
     const RunConfig& config;
-    const std::string& tokenizer_json;
+    const CompanionFiles& companions;
   };
   // Copies the state and goes on, unless this very step is there already or on its way; waits for
   // the save before where that is not done. That a save failed is said, and it is due again soon.

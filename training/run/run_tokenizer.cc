@@ -1,30 +1,60 @@
 #include "training/run/run_tokenizer.h"
 
-#include <filesystem>
+#include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "engine/base/error.h"
 #include "engine/base/read_text.h"
 #include "inference/generator.h"
+#include "inference/stop_tokens.h"
 
 namespace ingot {
 namespace {
 
-std::filesystem::path tokenizer_path(const RunConfig& config) {
+namespace fs = std::filesystem;
+
+constexpr std::size_t kLargestConfig = 16 << 20;
+
+fs::path tokenizer_path(const RunConfig& config) {
   if (!config.data.tokenizer.empty()) return config.data.tokenizer;
-  return std::filesystem::path(config.data.train.front()).parent_path() / "tokenizer.json";
+  return fs::path(config.data.train.front()).parent_path() / kTokenizerFile;
+}
+
+// The tokenizer's files at its path; those beside it are its own if it has the usual name.
+CompanionFiles files_at(const fs::path& path) {
+  if (!fs::exists(path)) return {};
+  if (path.filename() == kTokenizerFile) return read_tokenizer_companions(path.parent_path());
+  return {{kTokenizerFile, read_text(path, ErrorCode::data, kMaxTokenizerFileBytes)}};
 }
 
 }  // namespace
 
-RunTokenizer::RunTokenizer(const RunConfig& config, std::uint64_t data_hash) {
-  const std::filesystem::path path = tokenizer_path(config);
-  if (std::filesystem::exists(path)) {
-    json_ = read_text(path, ErrorCode::data, kMaxTokenizerFileBytes);
-    tokenizer_ = Tokenizer::parse(json_, path.string());
+RunTokenizer::RunTokenizer(const RunConfig& config, const CheckpointReader* found,
+                           std::uint64_t data_hash) {
+  const fs::path path = tokenizer_path(config);
+  if (found) files_ = read_companions(found->path());
+  if (!config.model_path.empty() && !files_.contains(kConfigFile)) {
+    files_[kConfigFile] = read_text(config.model_path, ErrorCode::usage, kLargestConfig);
+  }
+  const bool is_given = !config.data.tokenizer.empty();
+  where_ = path.parent_path();
+  if (!is_given && files_.contains(kTokenizerFile)) {
+    where_ = found->path();
+  } else {
+    CompanionFiles others = files_at(path);
+    if (is_given) {
+      for (auto& [name, text] : others) files_.insert_or_assign(name, std::move(text));
+    } else {
+      files_.merge(others);
+    }
+  }
+  if (files_.contains(kTokenizerFile)) {
+    tokenizer_ = Tokenizer::of(files_, where_);
     if (tokenizer_->hash() != data_hash) {
       throw Error(ErrorCode::data, "the tokenizer is not the one that made the training data",
-                  path.string(), "set data.tokenizer, or prepare the data again");
+                  (where_ / kTokenizerFile).string(),
+                  "set data.tokenizer, or prepare the data again");
     }
   } else if (config.log.sample_every > 0) {
     throw Error(ErrorCode::data, "samples need a tokenizer, and there is none", path.string(),
@@ -34,16 +64,17 @@ RunTokenizer::RunTokenizer(const RunConfig& config, std::uint64_t data_hash) {
 
 std::string RunTokenizer::sample(TrainingEngine& engine, const RunConfig& config,
                                  std::int64_t step) const {
-  const std::vector<std::uint32_t> prompt = tokenizer_->encode(config.log.sample_prompt);
+  const std::vector<std::uint32_t> prompt = tokenizer_->encode_prompt(config.log.sample_prompt);
   std::vector<std::int32_t> ids(prompt.begin(), prompt.end());
-  if (ids.empty()) ids.push_back(0);
+  const auto& ends = config.model.eos_token_ids;
+  if (ids.empty()) ids.push_back(ends.empty() ? 0 : static_cast<std::int32_t>(ends.front()));
   Generator generator(engine.executor(), *engine.compiled().generation, config.model.vocab_size);
   const SamplingOptions sampling{
       .temperature = 0.8, .top_p = 0.95, .seed = static_cast<std::uint64_t>(config.seed + step)};
   StreamDecoder decoder(*tokenizer_);
   std::string text = config.log.sample_prompt;
-  generate(generator, ids, config.log.sample_tokens, sampling, config.model.eos_token_ids,
-           [&](std::int32_t token) {
+  generate(generator, ids, config.log.sample_tokens, sampling,
+           stop_tokens(files_, config.model, *tokenizer_, where_), [&](std::int32_t token) {
              if (token >= static_cast<std::int32_t>(tokenizer_->vocabulary_size())) return true;
              text += decoder.push(static_cast<std::uint32_t>(token));
              return true;

@@ -1,33 +1,41 @@
-// The tokenizer of a run, where there is one: checked against the data, copied into checkpoints,
-// and what the samples of text are written with.
+// The tokenizer of a run, where there is one, and the other files that go with its model: checked
+// against the data, copied into checkpoints, and what the samples of text are written with.
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 
 #include "data/tokenizer/tokenizer.h"
 #include "engine/config/config.h"
+#include "io/checkpoint_files.h"
+#include "io/companion_files.h"
 #include "training/steps/training_engine.h"
 
 namespace ingot {
 
 class RunTokenizer {
  public:
-  // config.data.tokenizer, else tokenizer.json beside the training data. Throws Error(data) when it
-  // is not the one with `data_hash`, which made the data, or when samples are wanted and there is
-  // none.
-  RunTokenizer(const RunConfig& config, std::uint64_t data_hash);
+  // `found`: what the run goes on from; its files go on with it, the tokenizer among them. What it
+  // lacks, and all of a fresh run, is the model's config.json and of the tokenizer at
+  // config.data.tokenizer, or beside the training data. Throws Error(data) when that is not the one
+  // with `data_hash`, which made the data, or when samples are wanted and there is none.
+  RunTokenizer(const RunConfig& config, const CheckpointReader* found, std::uint64_t data_hash);
 
-  // The file's text; empty: there is none.
-  const std::string& json() const { return json_; }
+  // What every checkpoint holds besides tensors.
+  const CompanionFiles& files() const { return files_; }
+  // nullptr: there is none.
+  const Tokenizer* tokenizer() const { return tokenizer_ ? &*tokenizer_ : nullptr; }
 
-  // What the model of that step makes of the config's prompt, the prompt included.
+  // What the model of that step makes of the config's prompt, the prompt included. It begins and
+  // ends as `ingot generate` would.
   std::string sample(TrainingEngine& engine, const RunConfig& config, std::int64_t step) const;
 
  private:
+  CompanionFiles files_;
+  std::filesystem::path where_;  // of the tokenizer
   std::optional<Tokenizer> tokenizer_;
-  std::string json_;
 };
 
 }  // namespace ingot
