@@ -5,7 +5,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <nlohmann/json.hpp>
 
+#include "data/shards/shard_testing.h"
+#include "data/tokenizer/tokenizer.h"
 #include "tests/faults/crash_simulator.h"
 #include "tests/subprocess.h"
 #include "tests/tiny_run.h"
@@ -21,10 +24,28 @@ constexpr std::int64_t kBefore = 4, kFaulty = 6, kSteps = 8;  // saves at 2, 4, 
 class BackgroundSave : public testing::Test {
  protected:
   void SetUp() override {
+    give_tokenizer();
     ASSERT_EQ(train("whole", {"--set", "checkpoint.keep=0"}).exit_code, 0);
     ASSERT_EQ(train("before", {"--steps", std::to_string(kBefore)}).exit_code, 0);
     for (const std::int64_t step : {kBefore, kFaulty, kSteps}) {
       expected_[step] = checkpoint_contents(run_.directory("whole") / checkpoint_name(step));
+    }
+  }
+
+  // A checkpoint has companions beside its tensors: they must be as safe.
+  void give_tokenizer() const {
+    nlohmann::json vocabulary = nlohmann::json::object();
+    for (int token = 0; token < 26; ++token) vocabulary[std::string(1, char('a' + token))] = token;
+    const nlohmann::json tokenizer = {
+        {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}},
+        {"decoder", {{"type", "ByteLevel"}}},
+        {"model", {{"type", "BPE"}, {"vocab", vocabulary}, {"merges", nlohmann::json::array()}}}};
+    const fs::path path = run_.folder() / "data/tokenizer.json";
+    put_file(path, tokenizer.dump());
+    const std::uint64_t hash = Tokenizer::load(path).hash();
+    std::uint64_t seed = 0;
+    for (const char* name : {"train-00000", "train-00001", "validation-00000"}) {
+      write_shard(run_.folder() / "data" / name, learnable_tokens(190, 64, ++seed), 64, hash);
     }
   }
 
@@ -183,7 +204,10 @@ Cuts cut_power(const fs::path& before, const std::vector<RecordedCall>& calls,
             CheckpointReader::find_newest_good(state, [](const auto&, const auto&) {});
         kept = found && found->step() >= promised.back();
         for (const std::int64_t step : promised) {
-          if (all_stay) CheckpointReader::open(state / checkpoint_name(step));
+          if (!all_stay) continue;
+          const auto reader = CheckpointReader::open(state / checkpoint_name(step));
+          const auto is_tokenizer = [](const auto& file) { return file.name == "tokenizer.json"; };
+          kept = kept && std::ranges::any_of(reader.files(), is_tokenizer);
         }
       } catch (const Error&) {
         kept = false;
