@@ -4,10 +4,10 @@
 
 namespace ingot {
 
-Evaluation::Evaluation(const Dataset& data, std::int64_t batch, std::int64_t batches,
+Evaluation::Evaluation(const Dataset& data, std::int64_t batch, std::int64_t sequences,
                        EvaluateBatch evaluate)
     : evaluate_(std::move(evaluate)),
-      batches_(data, {.micro_batch = batch}, batches),
+      batches_(data, {.micro_batch = batch}, sequences),
       tokens_(batch * data.sequence_length()),
       targets_(tokens_.size()) {}
 

@@ -17,11 +17,12 @@ class Evaluation {
   using EvaluateBatch =
       std::function<LossSum(std::span<const std::int32_t>, std::span<const std::int32_t>)>;
 
-  // batch: sequences at a time. batches: how many of those; 0: all of the data, which must outlive
-  // this.
-  Evaluation(const Dataset& data, std::int64_t batch, std::int64_t batches, EvaluateBatch evaluate);
+  // batch: sequences at a time. sequences: how many in all, whatever `batch` is; 0: all of the
+  // data, which must outlive this.
+  Evaluation(const Dataset& data, std::int64_t batch, std::int64_t sequences,
+             EvaluateBatch evaluate);
 
-  // Over all batches, with the weights as they are now. Allocates nothing.
+  // Over all sequences, with the weights as they are now. Allocates nothing.
   LossSum losses();
 
  private:

@@ -14,7 +14,7 @@ Generator::Generator(Executor& executor, const GenerationParts& parts, std::int6
       parts_(parts),
       vocabulary_(vocabulary),
       lengths_(batch()),
-      tokens_(batch() * parts.options.chunk),
+      tokens_(std::max(batch(), parts.options.prompts * parts.options.chunk)),
       positions_(tokens_.size()),
       last_rows_(batch()),
       sampling_(batch()),
@@ -48,9 +48,19 @@ void Generator::take(std::int64_t sequence) {
 }
 
 void Generator::start(std::span<const std::vector<std::int32_t>> prompts,
-                      const SamplingOptions& sampling) {
-  if (prompts.empty() || std::ssize(prompts) > batch()) {
-    throw std::logic_error("a generator takes 1 to `batch` prompts");
+                      const SamplingOptions& sampling, std::span<const std::int64_t> prompt_of) {
+  if (prompts.empty() || std::ssize(prompts) > parts_.options.prompts) {
+    throw std::logic_error("a generator takes 1 to GenerationOptions::prompts prompts");
+  }
+  prompt_of_.assign(prompt_of.begin(), prompt_of.end());
+  for (std::int64_t p = 0; prompt_of.empty() && p < std::ssize(prompts); ++p) {
+    prompt_of_.push_back(p);
+  }
+  const auto jumps = [](std::int64_t a, std::int64_t b) { return b < a || b > a + 1; };
+  if (std::ssize(prompt_of_) > batch() || prompt_of_.front() != 0 ||
+      prompt_of_.back() != std::ssize(prompts) - 1 ||
+      std::ranges::adjacent_find(prompt_of_, jumps) != prompt_of_.end()) {
+    throw std::logic_error("up to `batch` sequences go on from all prompts in their order");
   }
   std::int64_t longest = 0;
   for (const auto& prompt : prompts) {
@@ -69,26 +79,63 @@ void Generator::start(std::span<const std::vector<std::int32_t>> prompts,
                     .min_p = sampling.min_p,
                     .top_k = sampling.top_k,
                     .seed = sampling.seed,
-                    .text = static_cast<std::uint64_t>(b),
+                    .text = sampling.first_text + static_cast<std::uint64_t>(b),
                     .wants_probability = sampling.log_probabilities};
   }
+  for (std::int64_t first = 0; first < longest; first += parts_.options.chunk) {
+    read_prompts(prompts, first);
+  }
+  copy_caches(prompts);
+}
+
+// Tokens first .. first + chunk of each.
+void Generator::read_prompts(std::span<const std::vector<std::int32_t>> prompts,
+                             std::int64_t first) {
   const std::int64_t chunk = parts_.options.chunk;
-  for (std::int64_t first = 0; first < longest; first += chunk) {
-    // Padding writes cache rows that later tokens overwrite before any of them looks there.
-    for (std::int64_t b = 0; b < batch(); ++b) {
-      const std::int64_t length = b < std::ssize(prompts) ? std::ssize(prompts[b]) : 0;
-      for (std::int64_t i = 0; i < chunk; ++i) {
-        tokens_[b * chunk + i] = first + i < length ? prompts[b][first + i] : -1;
-        positions_[b * chunk + i] = static_cast<std::int32_t>(first + i);
-      }
-      lengths_[b] = std::min(length, first + chunk);
-      const std::int64_t last = std::max<std::int64_t>(0, lengths_[b] - 1 - first);
-      last_rows_[b] = static_cast<std::int32_t>(b * chunk + last);
+  // Padding writes cache rows that later tokens overwrite before any of them looks there.
+  for (std::int64_t p = 0; p < parts_.options.prompts; ++p) {
+    const std::int64_t length = p < std::ssize(prompts) ? std::ssize(prompts[p]) : 0;
+    for (std::int64_t i = 0; i < chunk; ++i) {
+      tokens_[p * chunk + i] = first + i < length ? prompts[p][first + i] : -1;
+      positions_[p * chunk + i] = static_cast<std::int32_t>(first + i);
     }
-    run(parts_.prefill, Part::prefill);
-    for (std::int64_t b = 0; b < std::ssize(prompts); ++b) {
-      // Its last token is in this chunk, not in an earlier one or a later one.
-      if (lengths_[b] > first && lengths_[b] == std::ssize(prompts[b])) take(b);
+  }
+  std::ranges::fill(last_rows_, 0);
+  for (std::int64_t b = 0; b < std::ssize(prompt_of_); ++b) {
+    const std::int64_t p = prompt_of_[b];
+    lengths_[b] = std::min<std::int64_t>(std::ssize(prompts[p]), first + chunk);
+    const std::int64_t last = std::max<std::int64_t>(0, lengths_[b] - 1 - first);
+    last_rows_[b] = static_cast<std::int32_t>(p * chunk + last);
+  }
+  run(parts_.prefill, Part::prefill);
+  for (std::int64_t b = 0; b < std::ssize(prompt_of_); ++b) {
+    // Its last token is in this chunk, not in an earlier one or a later one.
+    if (lengths_[b] > first && lengths_[b] == std::ssize(prompts[prompt_of_[b]])) take(b);
+  }
+}
+
+// Prompt p was read into the cache of sequence p: its rows go to all that go on from it. A sequence
+// stands never before its prompt, so the last one first.
+void Generator::copy_caches(std::span<const std::vector<std::int32_t>> prompts) {
+  std::vector<std::byte> rows;
+  executor_.synchronize();
+  for (const Tensor cache : parts_.caches) {
+    const Shape& shape = executor_.program().info(cache).shape;
+    const Range whole = executor_.range(cache);
+    const std::int64_t heads = shape.rank() == 4 ? shape[1] : 1;
+    const std::int64_t head_bytes = whole.bytes / (batch() * heads);
+    for (std::int64_t b = std::ssize(prompt_of_) - 1; b > 0; --b) {
+      const std::int64_t p = prompt_of_[b];
+      if (p == b) break;  // and so it is for those before
+      const auto bytes = static_cast<std::int64_t>(prompts[p].size()) * (head_bytes / capacity());
+      rows.resize(static_cast<std::size_t>(bytes));
+      for (std::int64_t head = 0; head < heads; ++head) {
+        const auto place = [&](std::int64_t sequence) {
+          return whole.subrange((sequence * heads + head) * head_bytes, bytes);
+        };
+        executor_.backend().read(rows, place(p));
+        executor_.backend().write(place(b), rows);
+      }
     }
   }
 }
@@ -112,17 +159,16 @@ std::span<const float> Generator::logits(std::int64_t sequence) const {
   return std::span(logits_).subspan(sequence * vocabulary_, vocabulary_);
 }
 
-std::vector<std::vector<std::int32_t>> generate(Generator& generator,
-                                                std::span<const std::vector<std::int32_t>> prompts,
-                                                std::int64_t max_tokens,
-                                                const SamplingOptions& sampling,
-                                                std::span<const std::int64_t> stop,
-                                                const Emit& emit) {
-  std::vector<std::vector<std::int32_t>> texts(prompts.size());
+std::vector<std::vector<std::int32_t>> generate(
+    Generator& generator, std::span<const std::vector<std::int32_t>> prompts,
+    std::int64_t max_tokens, const SamplingOptions& sampling, std::span<const std::int64_t> stop,
+    const Emit& emit, std::span<const std::int64_t> prompt_of) {
+  std::vector<std::vector<std::int32_t>> texts(prompt_of.empty() ? prompts.size()
+                                                                 : prompt_of.size());
   if (max_tokens <= 0) return texts;
-  generator.start(prompts, sampling);
+  generator.start(prompts, sampling, prompt_of);
   std::vector<std::int32_t> tokens(generator.batch(), -1);
-  std::vector<bool> ended(prompts.size());
+  std::vector<bool> ended(texts.size());
   while (true) {
     for (std::size_t i = 0; i < texts.size(); ++i) {
       tokens[i] = -1;

@@ -21,12 +21,14 @@ using Tokens = std::vector<std::int32_t>;
 // A golden model with room for `texts` texts, read in chunks of `prompt`.
 struct Model {
   Model(const std::string& name, std::int64_t texts, std::int64_t prompt, int threads,
-        ComputeType compute = ComputeType::fp32, bool int8_weights = false)
+        ComputeType compute = ComputeType::fp32, bool int8_weights = false,
+        std::int64_t prompts = 0)
       : backend(threads, cpu::all_cpu_kernels()),
         source(find_model("tests/golden/" + name + "/model")) {
     source.config.precision.compute = compute;
     model = std::make_unique<InferenceModel>(source,
                                              InferenceOptions{.texts = texts,
+                                                              .prompts = prompts,
                                                               .capacity = 200,
                                                               .prompt = prompt,
                                                               .int8_weights = int8_weights,
@@ -67,6 +69,30 @@ TEST_P(Generation, OfEightTextsGivesWhatEachGivesAlone) {
   for (std::size_t i = 0; i < prompts.size(); ++i) {
     EXPECT_EQ(together[i].size(), 12u);
     EXPECT_EQ(together[i], one.write({prompts[i]}, 12)[0]) << "prompt " << i;
+  }
+}
+
+// Samples that share a prompt, whose tokens are computed once, are those that each would be with a
+// prompt of its own: their numbers count on over all.
+TEST_P(Generation, OfSamplesThatShareAPromptGivesWhatEachGivesWithItsOwn) {
+  const std::vector<Tokens> all = eight_prompts();
+  const std::vector<Tokens> three = {all[0], all[4], all[7]};  // short; over chunks; over a border
+  const std::vector<std::int64_t> prompt_of = {0, 0, 0, 1, 1, 2, 2};
+  std::vector<Tokens> repeated;
+  for (const std::int64_t p : prompt_of) repeated.push_back(three[p]);
+  Model own(GetParam(), 8, 64, 2);
+  Model shared(GetParam(), 8, 64, 2, ComputeType::fp32, false, 3);
+  for (const double temperature : {0.0, 1.5}) {
+    const SamplingOptions sampling{.temperature = temperature, .seed = 5};
+    const auto expected = generate(*own.generator, repeated, 12, sampling, {});
+    const auto texts = generate(*shared.generator, three, 12, sampling, {}, {}, prompt_of);
+    EXPECT_EQ(texts, expected);
+    // In rounds of fewer at a time, too.
+    SamplingOptions later = sampling;
+    later.first_text = 3;
+    const std::vector<std::int64_t> rest = {0, 0, 1, 1};
+    EXPECT_EQ(generate(*shared.generator, std::span(three).subspan(1), 12, later, {}, {}, rest),
+              std::vector<Tokens>(expected.begin() + 3, expected.end()));
   }
 }
 
@@ -173,6 +199,26 @@ TEST(Generator, RefusesPromptsThatDoNotFit) {
   EXPECT_THROW(model.write({{}}, 4), Error);
   EXPECT_THROW(model.write({Tokens(model.generator->capacity(), 1)}, 4), Error);
   EXPECT_THROW(model.write({{1}, {1}, {1}}, 4), std::logic_error);
+  for (const auto& bad : {std::vector<std::int64_t>{1, 1}, {0, 0}, {1, 0}}) {
+    const std::vector<Tokens> prompts = {{1}, {2}};
+    EXPECT_THROW(model.generator->start(prompts, {}, bad), std::logic_error);
+  }
+}
+
+// Before anything is loaded, and before tables of all positions are made.
+TEST(Generator, NeedsNoMoreMemoryThanThereIs) {
+  for (const auto& [texts, capacity] :
+       {std::pair<std::int64_t, std::int64_t>{1, std::int64_t{1} << 40}, {1 << 20, 1 << 20}}) {
+    cpu::CpuBackend backend(1, cpu::all_cpu_kernels());
+    const ModelSource source = find_model("tests/golden/llama/model");
+    try {
+      const InferenceModel model(source, {.texts = texts, .capacity = capacity, .prompt = 8},
+                                 backend);
+      FAIL() << "was accepted";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::budget) << error.what();
+    }
+  }
 }
 
 }  // namespace

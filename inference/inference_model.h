@@ -21,9 +21,10 @@ namespace ingot {
 
 struct InferenceOptions {
   std::int64_t batch = 0, sequence = 0;  // of the evaluation part; 0: none
-  // Generation. texts: written at once; capacity: most tokens of a text, its prompt included, 0: no
-  // generation; prompt: tokens of the longest prompt, as far as is known.
-  std::int64_t texts = 1, capacity = 0, prompt = 0;
+  // Generation. texts: written at once; prompts: that they go on from, 0: one each; capacity: most
+  // tokens of a text, its prompt included, 0: no generation; prompt: tokens of the longest prompt,
+  // as far as is known.
+  std::int64_t texts = 1, prompts = 0, capacity = 0, prompt = 0;
   bool int8_weights = false;  // compress/passes/int8_weights.h; for generation alone
   bool keep_logits = false;   // for Generator::logits()
 };
@@ -33,7 +34,11 @@ GenerationOptions generation_options(const InferenceOptions& options, DType dtyp
 
 class InferenceModel {
  public:
+  // Throws Error(budget) before anything is loaded where it takes more memory than this machine or
+  // control group has left.
   InferenceModel(const ModelSource& source, const InferenceOptions& options, Backend& backend);
+  InferenceModel(const InferenceModel&) = delete;  // the executor refers to the program
+  InferenceModel& operator=(const InferenceModel&) = delete;
 
   // One batch [batch, sequence].
   LossSum evaluate(std::span<const std::int32_t> tokens, std::span<const std::int32_t> targets);

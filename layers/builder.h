@@ -21,6 +21,7 @@ struct BuildOptions {
   DType dtype = DType::f32;           // of matrices and activations
   StateForm master = StateForm::f32;  // of matrices: f32, bf16, bf16_residual or int8
   std::int64_t capacity = 0;          // generation: tokens the key/value cache holds; 0: no cache
+  std::int64_t cached_sequences = 0;  // of which it holds them, the first `batch` of which are read
   BalanceLoss balance = BalanceLoss::none;  // of the routers, in training
   // Which weights learn, by their names in the program ("layers.7.mlp.down_proj"): those that do
   // have a gradient, and a master where dtype is not fp32. None: all are frozen.

@@ -44,7 +44,7 @@ Tensor grouped_query_attention(Builder& b, Tensor x, Tensor residual) {
                                  .scale = b.softmax_scale};
   Tensor context;
   if (b.options.capacity > 0) {
-    const Shape cache{b.options.batch, kv_heads, b.options.capacity, size};
+    const Shape cache{b.options.cached_sequences, kv_heads, b.options.capacity, size};
     const DType dtype = b.options.dtype;
     const Tensor key_cache = b.state("key_cache", cache, dtype, Role::activation, Lifetime::parts);
     const Tensor value_cache =

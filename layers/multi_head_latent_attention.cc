@@ -67,7 +67,7 @@ Tensor multi_head_latent_attention(Builder& b, Tensor x, Tensor residual) {
   if (b.options.capacity > 0) {
     // Appendix C: with W_UK absorbed into the query, attention runs on the cached latents.
     const Tensor cache =
-        b.state("latent_cache", {b.options.batch, b.options.capacity, rank + rotary},
+        b.state("latent_cache", {b.options.cached_sequences, b.options.capacity, rank + rotary},
                 b.options.dtype, Role::activation, Lifetime::parts);
     context =
         latent_attention(program, q, c_kv, k_rope, up, cache, b.positions,

@@ -10,13 +10,15 @@ namespace ingot {
 
 class RecentValues {
  public:
+  // The last `window` values, 20 at least.
   explicit RecentValues(std::int64_t window);
 
   // Values that are not finite are left out.
   void add(double value);
   // Standard deviations above the mean; 0 until there are eight values, infinite for NaN.
   double z_score(double value) const;
-  // The value whose z-score is z; infinite until there are eight values.
+  // The value whose z-score is z; infinite until half the window is there, 20 values at least: what
+  // is judged by fewer is no surprise yet.
   double limit(double z) const;
 
   // For checkpoints: oldest first.
@@ -28,6 +30,7 @@ class RecentValues {
     double mean, deviation;
   };
   Moments moments() const;
+  std::int64_t size() const;
 
   std::vector<double> ring_;
   std::int64_t count_ = 0;  // values ever added

@@ -73,7 +73,7 @@ TEST(LossScale, HalvesOnOverflowDoublesAfterAThousandGoodStepsAndKeepsItsBounds)
 }
 
 TEST(RecentValues, ScoresAgainstTheWindowAndNeverLetsANanPass) {
-  RecentValues values(16);
+  RecentValues values(20);
   EXPECT_EQ(values.z_score(100), 0);
   EXPECT_TRUE(std::isinf(values.limit(3)));
   EXPECT_TRUE(std::isinf(values.z_score(NAN)));
@@ -82,13 +82,24 @@ TEST(RecentValues, ScoresAgainstTheWindowAndNeverLetsANanPass) {
   EXPECT_NEAR(values.z_score(13), 3, 1e-12);
   EXPECT_NEAR(values.limit(2), 12, 1e-12);
   EXPECT_FALSE(NAN <= values.limit(2));
-  RecentValues resumed(16);
+  RecentValues resumed(20);
   resumed.restore(values.state());
   for (const double next : {10.5, 12.0, 8.0}) {
     values.add(next);
     resumed.add(next);
   }
   EXPECT_EQ(values.state(), resumed.state());
+  EXPECT_EQ(values.limit(3), resumed.limit(3));  // to the bit, wherever the ring begins
+}
+
+TEST(RecentValues, JudgeWithHalfTheWindowAndTwentyAtLeast) {
+  for (const auto& [window, enough] : {std::pair{10, 20}, {30, 20}, {50, 25}, {200, 100}}) {
+    RecentValues values(window);
+    for (int i = 0; i < enough - 1; ++i) values.add(i % 3);
+    EXPECT_TRUE(std::isinf(values.limit(1))) << window;
+    values.add(1);
+    EXPECT_TRUE(std::isfinite(values.limit(1))) << window;
+  }
 }
 
 }  // namespace

@@ -34,7 +34,7 @@ class EndToEnd : public testing::Test {
                        {{"train", {"data/train-*.bin"}},
                         {"validation", {"data/validation-*.bin"}},
                         {"sequence_length", 32},
-                        {"validation_batches", 0}}},
+                        {"validation_tokens", 0}}},
                       {"batch", {{"tokens_per_step", 256}}},
                       {"optimizer", {{"learning_rate", 1e-2}}},
                       {"schedule", {{"warmup_steps", 10}, {"steps", 60}}},
@@ -104,6 +104,66 @@ TEST_F(EndToEnd, TextBecomesAModelThatWritesText) {
   });
   for (const auto& [name, bytes] : weights) EXPECT_EQ(imported.at(name), bytes) << name;
   EXPECT_EQ(imported.size(), weights.size());  // and no trainer has been there
+}
+
+TEST_F(EndToEnd, FlagsThatHaveNoEffectAreNamed) {
+  expect_success({"train", path("run.json"), "--quiet", "--steps", "2"});
+  const Words writing = {"generate", "--checkpoint", path("run"), "--prompt", "template"};
+  Words greedy = writing;
+  greedy.insert(greedy.end(), {"--max-tokens", "4"});
+  const auto said = [&](const Words& words, const Words& more) {
+    Words all = words;
+    all.insert(all.end(), more.begin(), more.end());
+    const ProcessResult result = run_ingot(all);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return result.err;
+  };
+  EXPECT_EQ(said(greedy, {}), "");
+  EXPECT_EQ(said(greedy, {"--temperature", "1", "--top-p", "0.9", "--seed", "3"}), "");
+  EXPECT_EQ(said(greedy, {"--top-p", "0.9", "--seed", "3"}),
+            "ingot: warning: --top-p, --seed: no effect without --temperature, the likeliest token "
+            "is taken\n");
+  EXPECT_NE(said(greedy, {"--top-k", "4"}).find("--top-k: no effect"), std::string::npos);
+  EXPECT_NE(said(greedy, {"--samples", "2"}).find("--samples without --temperature"),
+            std::string::npos);
+  // The model was made for 64 positions.
+  EXPECT_NE(said(writing, {"--max-tokens", "80"}).find("max_position_embeddings"),
+            std::string::npos);
+  EXPECT_NE(said({"eval", "--checkpoint", path("run"), "--data", path("data/validation-*.bin")},
+                 {"--sequence", "100"})
+                .find("made for 64 tokens"),
+            std::string::npos);
+  EXPECT_NE(said({"train", path("run.json"), "--steps", "90"}, {}).find("schedule.steps is 60"),
+            std::string::npos);
+  EXPECT_EQ(said({"plan", path("run.json"), "--set", "schedule.decay_steps=3"}, {}),
+            "ingot: warning: schedule.decay_steps has no effect without schedule.type \"wsd\"\n");
+  const std::string tokenizer = path("data/tokenizer.json");
+  EXPECT_NE(said({"prepare", "--input", path("text"), "--tokenizer", tokenizer, "--vocab", "9",
+                  "--output", path("again")},
+                 {})
+                .find("--vocab has no effect"),
+            std::string::npos);
+  EXPECT_NE(expect_success({"prepare", "--input", path("text"), "--tokenizer", tokenizer, "--field",
+                            "body", "--output", path("third")})
+                .find("note: --field has no effect"),
+            std::string::npos);
+  EXPECT_NE(said({"tokenize", "--tokenizer", tokenizer, "--text", "a", "--field", "x"}, {})
+                .find("--field has no effect"),
+            std::string::npos);
+  expect_failure(run_ingot({"generate", "--checkpoint", path("run"), "--prompt", "a",
+                            "--temperature", "1e-50"}),
+                 2, {"1e-50", "fp32"});
+}
+
+TEST_F(EndToEnd, ASamplePromptOfAnyLengthHasRoom) {
+  std::string prompt;
+  for (int i = 0; i < 60; ++i) prompt += "template <typename T3> ";
+  const ProcessResult result =
+      run_ingot({"train", path("run.json"), "--steps", "2", "--set", "log.sample_every=2", "--set",
+                 "log.sample_prompt=" + prompt});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.out.find("--- sample at step 2\n" + prompt), std::string::npos) << result.out;
+  EXPECT_NE(result.out.find("the model has max_position_embeddings 64"), std::string::npos);
 }
 
 TEST_F(EndToEnd, ValidationAndSamplesLeaveTrainingAlone) {

@@ -19,7 +19,7 @@ class HardLimits : public testing::Test {
             .stop_after = 11,
             .save_every = 8,
             .validate_every = 6,
-            .settings = {"batch.tokens_per_step=1024", "data.validation_batches=2",
+            .settings = {"batch.tokens_per_step=1024", "data.validation_tokens=4096",
                          "log.sample_tokens=16"}};
   }
 

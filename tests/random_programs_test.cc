@@ -4,12 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 
-#include "engine/numbers/random.h"
 #include "memory/plan.h"
 #include "planning/planner.h"
 #include "tests/poison.h"
+#include "tests/random_model.h"
 #include "tests/tiny_run.h"
 #include "tests/training_outcome.h"
 
@@ -18,42 +17,6 @@ namespace {
 
 constexpr std::uint64_t kPrograms = 200;
 constexpr std::int64_t kSequence = 8;
-
-// Draws for one program.
-class Dice {
- public:
-  explicit Dice(std::uint64_t seed) : seed_(seed) {}
-
-  std::int64_t below(std::int64_t n) {
-    return static_cast<std::int64_t>(random_uniform(seed_, 1, drawn_++) * static_cast<double>(n));
-  }
-  template <class T>
-  T one_of(std::initializer_list<T> values) {
-    return values.begin()[below(static_cast<std::int64_t>(values.size()))];
-  }
-
- private:
-  std::uint64_t seed_, drawn_ = 0;
-};
-
-std::string random_model(Dice& dice) {
-  const std::string family = kFamilies[dice.below(std::size(kFamilies))];
-  nlohmann::json model = nlohmann::json::parse(tiny_model(family));
-  model["num_hidden_layers"] = 1 + dice.below(4);
-  model["hidden_size"] = 16 * (1 + dice.below(4));
-  model["intermediate_size"] = 8 * (1 + dice.below(9));
-  model["tie_word_embeddings"] = dice.below(2) == 1;
-  if (family.starts_with("deepseek")) {
-    model["first_k_dense_replace"] = dice.below(3);
-    model["moe_intermediate_size"] = 8 * (1 + dice.below(4));
-    model["num_experts_per_tok"] = 1 + dice.below(3);
-    model["n_shared_experts"] = dice.below(3);
-    model["kv_lora_rank"] = 8 * (1 + dice.below(3));
-    model["v_head_dim"] = 4 * (1 + dice.below(4));
-  }
-  if (family == "deepseek_v3") model["num_nextn_predict_layers"] = dice.below(3);
-  return model.dump();
-}
 
 RunConfig random_config(std::uint64_t seed) {
   Dice dice(seed);

@@ -16,20 +16,21 @@ using nlohmann::json;
 constexpr std::uint32_t kVocabulary = 64;
 constexpr std::int64_t kSequence = 16;
 
-json run_json(const std::string& compute) {
-  return {{"model", "model.json"},
-          {"data",
-           {{"train", {"data/train-*.bin"}},
-            {"validation", {"data/validation-*.bin"}},
-            {"sequence_length", kSequence},
-            {"validation_batches", 2}}},
-          {"batch", {{"tokens_per_step", 4 * kSequence}, {"micro_batch", 2}}},
-          {"optimizer", {{"learning_rate", 1e-2}}},
-          {"schedule", {{"type", "cosine"}, {"warmup_steps", 2}, {"steps", 8}}},
-          {"precision", {{"compute", compute}}},
-          {"loss", {{"balance_weight", 0.01}, {"mtp_weight", 0.3}}},
-          {"checkpoint", {{"directory", "run"}, {"every", 1}, {"keep", 0}}},
-          {"log", {{"every", 1}, {"validate_every", 4}}}};
+json run_json(const std::string& family, const std::string& compute) {
+  json run = {{"model", "model.json"},
+              {"data",
+               {{"train", {"data/train-*.bin"}},
+                {"validation", {"data/validation-*.bin"}},
+                {"sequence_length", kSequence},
+                {"validation_tokens", 4 * kSequence}}},
+              {"batch", {{"tokens_per_step", 4 * kSequence}, {"micro_batch", 2}}},
+              {"optimizer", {{"learning_rate", 1e-2}}},
+              {"schedule", {{"type", "cosine"}, {"warmup_steps", 2}, {"steps", 8}}},
+              {"precision", {{"compute", compute}}},
+              {"checkpoint", {{"directory", "run"}, {"every", 1}, {"keep", 0}}},
+              {"log", {{"every", 1}, {"validate_every", 4}}}};
+  if (family.starts_with("deepseek")) run["loss"] = {{"balance_weight", 0.01}};
+  return run;
 }
 
 }  // namespace
@@ -106,7 +107,7 @@ TinyRun::TinyRun(const std::string& family, const std::string& compute) {
   write_shard(folder_ / "data/validation-00000", learnable_tokens(100, kVocabulary, 3),
               kVocabulary);
   put_file(folder_ / "model.json", tiny_model(family));
-  put_file(folder_ / "run.json", run_json(compute).dump(1));
+  put_file(folder_ / "run.json", run_json(family, compute).dump(1));
 }
 
 std::string setting(const std::string& key, const std::string& json) { return key + "=" + json; }

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "io/directory_lock.h"
 #include "tests/forwarding_backend.h"
@@ -72,6 +73,46 @@ INSTANTIATE_TEST_SUITE_P(Runs, Resume,
                          [](const auto& info) {
                            return std::string(info.param.first) + "_" + info.param.second;
                          });
+
+// Averages of one rule say nothing to another.
+TEST(ResumeWithAnotherOptimizer, IsNamedAndBeginsItsAveragesAnew) {
+  for (const auto& [before, after] : {std::pair{"adamw", "muon"}, {"muon", "adamw"}}) {
+    const TinyRun run("llama", "fp32");
+    ASSERT_EQ(run.train("run", {setting("optimizer.type", before)},
+                        {.steps = 4, .threads = 2, .quiet = true}),
+              0);
+    testing::internal::CaptureStdout();
+    ASSERT_EQ(run.train("run", {setting("optimizer.type", after)}, {.steps = 6, .threads = 2}), 0);
+    const std::string said = testing::internal::GetCapturedStdout();
+    const auto quoted = [](const char* name) { return '"' + std::string(name) + '"'; };
+    EXPECT_NE(
+        said.find("optimizer.type is " + quoted(after) + " from here on; it was " + quoted(before)),
+        std::string::npos)
+        << said;
+    // As from the same weights in a run that has had no optimizer.
+    const auto trainer = nlohmann::json::parse(
+        checkpoint_contents(run.directory("run") / checkpoint_name(6)).at("trainer"));
+    EXPECT_EQ(trainer["updates"], 2);
+    EXPECT_EQ(trainer["step"], 6);
+    const auto losses = metric(run.directory("run"), "loss");
+    EXPECT_LT(losses[5], losses[3] + 0.5);  // no leap
+  }
+}
+
+TEST(ResumeWithOtherSettings, NamesEachWithBothValues) {
+  const TinyRun run;
+  ASSERT_EQ(run.train("run", {}, {.steps = 2, .threads = 2, .quiet = true}), 0);
+  testing::internal::CaptureStdout();
+  ASSERT_EQ(run.train("run", {"optimizer.learning_rate=0.002", "optimizer.state=int8"},
+                      {.steps = 3, .threads = 2}),
+            0);
+  const std::string said = testing::internal::GetCapturedStdout();
+  EXPECT_NE(said.find("optimizer.learning_rate is 0.002 from here on; it was 0.01"),
+            std::string::npos)
+      << said;
+  EXPECT_NE(said.find("optimizer.state is \"int8\" from here on; it was \"fp32\""),
+            std::string::npos);
+}
 
 class Damage : public testing::Test {
  protected:

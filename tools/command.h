@@ -36,6 +36,9 @@ void add_report(CLI::App& app, Command& command);
 // A line on stderr for what does not stop the command.
 void warn(const std::string& line);
 
+// One for each setting that others keep from having an effect.
+void warn_of_settings(const RunConfig& config);
+
 // RUN.json, --set a.b=c and --device, of a command that works on a run: `config` is the file's
 // path, `overrides` are for load_run_config.
 void add_run_config(CLI::App& command, std::string& config, std::vector<std::string>& overrides);

@@ -30,6 +30,11 @@ int evaluate(const Flags& flags) {
   const ModelSource source = find_model(flags.checkpoint, warn);
   const std::int64_t sequence =
       flags.sequence > 0 ? flags.sequence : source.config.data.sequence_length;
+  const std::int64_t positions = source.config.model.max_position_embeddings;
+  if (sequence > positions) {
+    warn("--sequence is " + std::to_string(sequence) + ", the model was made for " +
+         std::to_string(positions) + " tokens (max_position_embeddings)");
+  }
   const Dataset dataset(
       {.patterns = flags.data,
        .sequence_length = sequence,
@@ -43,7 +48,7 @@ int evaluate(const Flags& flags) {
   const auto backend = make_backend(flags.device.value_or(source.config.device), thread_count(0));
   InferenceModel model(source, {.batch = flags.batch, .sequence = sequence}, *backend);
   warn_of_unused(model.unused_tensors());
-  Evaluation evaluation(dataset, flags.batch, flags.batches,
+  Evaluation evaluation(dataset, flags.batch, flags.batches * flags.batch,
                         [&](auto tokens, auto targets) { return model.evaluate(tokens, targets); });
   const LossSum sum = evaluation.losses();
   const double loss = sum.mean(), perplexity = std::exp(loss);

@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 #include <charconv>
+#include <cmath>
 #include <cstdint>
+#include <limits>
 #include <string>
 
 namespace ingot {
@@ -37,7 +39,10 @@ inline CLI::Validator number_between(double least, double most) {
         double value = 0;
         const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
         const bool whole = error == std::errc() && end == text.data() + text.size();
-        if (whole && value >= least && value <= most) return std::string();  // not for NaN
+        const bool in_fp32 = value == 0 || std::fabs(value) >= std::numeric_limits<float>::min();
+        if (whole && value >= least && value <= most) {  // not for NaN
+          return in_fp32 ? std::string() : fmt::format("'{}' is too small for fp32", text);
+        }
         return fmt::format("'{}' is not a number from {:g} to {:g}", text, least, most);
       },
       "NUMBER");

@@ -44,6 +44,10 @@ void add_device_flag(CLI::App& command, std::optional<Device>& device) {
 
 void warn(const std::string& line) { std::fprintf(stderr, "ingot: warning: %s\n", line.c_str()); }
 
+void warn_of_settings(const RunConfig& config) {
+  for (const std::string& line : settings_without_effect(config)) warn(line);
+}
+
 int thread_count(std::int64_t configured) {
   return configured > 0 ? static_cast<int>(configured) : cpu::default_threads();
 }

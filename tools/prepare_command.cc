@@ -16,7 +16,8 @@ void add_prepare(CLI::App& app, Command& command) {
   prepare->add_option("--input", options->inputs, "Files and folders of text or JSON lines")
       ->required();
   prepare->add_option("--tokenizer", options->tokenizer, "A tokenizer.json, or: train")->required();
-  prepare->add_option("--vocab", options->vocabulary_size, "Vocabulary of a trained tokenizer");
+  CLI::Option* vocabulary =
+      prepare->add_option("--vocab", options->vocabulary_size, "Vocabulary of a trained tokenizer");
   prepare->add_option("--output", options->output, "Folder for the shards")->required();
   prepare->add_option("--field", options->field, "Field of JSON objects")->capture_default_str();
   prepare->add_flag("--begin-of-text", options->begin_of_text,
@@ -29,8 +30,11 @@ void add_prepare(CLI::App& app, Command& command) {
   options->threads = 0;
   prepare->add_option("--threads", options->threads, "0: all that the process may use");
   prepare->add_flag("--overwrite", options->overwrite, "Replace what other settings made");
-  prepare->callback([&command, options, end_of_text] {
-    command = [options, end_of_text] {
+  prepare->callback([&command, options, end_of_text, vocabulary] {
+    command = [options, end_of_text, vocabulary] {
+      if (vocabulary->count() > 0 && options->tokenizer != "train") {
+        warn("--vocab has no effect without --tokenizer train");
+      }
       if (!end_of_text->empty()) options->end_of_text = *end_of_text;
       if (options->threads == 0) options->threads = cpu::default_threads();
       std::puts(summary_of(ingot::prepare(*options)).c_str());

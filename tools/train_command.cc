@@ -58,6 +58,15 @@ RunConfig config_of(const RunRanks& ranks, const Flags& flags) {
 
 int train_on(const RunRanks& ranks, Communicators* others, const Flags& flags) {
   const RunConfig config = config_of(ranks, flags);
+  if (!flags.quiet && ranks.leads()) {
+    warn_of_settings(config);
+    if (flags.steps > config.schedule.steps) {
+      warn("--steps has no effect: schedule.steps is " + std::to_string(config.schedule.steps));
+    }
+  }
+  if (flags.quiet && flags.profile->count() > 0 && flags.trace_file.empty() && ranks.leads()) {
+    warn("--profile has no effect with --quiet and no FILE");
+  }
   const int cores = thread_count(config.threads);
   TrainOptions options{
       .resume = flags.resume,

@@ -34,6 +34,7 @@
 #include "training/steps/training_engine.h"
 #include "weights/checkpoint.h"
 #include "weights/initialize.h"
+#include "weights/manifest.h"
 
 namespace ingot {
 namespace {
@@ -66,6 +67,7 @@ class Trainer {
   StepReport run_step();
   void log(const StepReport& report, double loss_z, const char* mark);
   [[noreturn]] void diverged();
+  [[noreturn]] void end_at_spikes();
   void between_steps();
   void sample();
   void watch();
@@ -116,7 +118,7 @@ Trainer::Trainer(const RunConfig& config, const TrainOptions& options, Backend& 
                                    /*with_mtp=*/config.model.num_nextn_predict_layers > 0)),
       last_step_(std::min(config.schedule.steps, options.steps.value_or(config.schedule.steps))),
       log_(options.quiet || !ranks_.leads()),
-      checkpoints_(config, log_),
+      checkpoints_(config, last_step_, log_),
       train_data_(dataset_options(config, config.data.train)),
       next_batch_([this](std::span<std::int32_t> tokens, std::span<std::int32_t> targets) {
         loader_->next(tokens, targets);
@@ -152,7 +154,14 @@ Trainer::Trainer(const RunConfig& config, const TrainOptions& options, Backend& 
         settle_fresh_model(tokenizer_->tokenizer(), train_data_, *options.model_keys, config_);
     if (!line.empty()) log_.say(line);
   }
+  // Nothing is refused any more but memory: the file of what is offloaded may lie there.
+  create_folder(config.checkpoint.directory);
   use_plan(std::move(plan));
+  if (config.log.sample_every > 0) {
+    const std::string line =
+        tokenizer_->check_sample(config, engine_->compiled().generation->options.capacity);
+    if (!line.empty()) log_.say(line);
+  }
 }
 
 // Rank 0 plans, and all others take the same.
@@ -188,7 +197,7 @@ void Trainer::use_plan(PlannedTraining plan) {
                                              .seed = static_cast<std::uint64_t>(config_.seed)});
   if (validation_data_ && ranks_.leads()) {
     validation_.emplace(
-        *validation_data_, engine_->compiled().batch, config_.data.validation_batches,
+        *validation_data_, engine_->compiled().batch, config_.data.validation_sequences(),
         [this](auto tokens, auto targets) { return engine_->evaluate(tokens, targets); });
   }
 }
@@ -200,13 +209,20 @@ void Trainer::restore_progress() {
 // Weights and state, from a checkpoint or fresh.
 void Trainer::start() {
   if (found_) {
-    load_checkpoint(*found_, engine_->executor());
-    if (const auto state = load_trainer_state(*found_)) {
+    const std::optional<TrainerState> state = load_trainer_state(*found_);
+    const RunConfig then = config_of_checkpoint(*found_);
+    const bool same_rule = !state || then.optimizer.type == config_.optimizer.type;
+    load_checkpoint(*found_, engine_->executor(), {}, same_rule ? Moments::saved : Moments::none);
+    if (state) {
       state_ = *state;
+      if (!same_rule) state_.updates = 0;  // of its averages
       health_.restore(state_);
       restore_progress();
     }
     log_.say("resumed from " + found_->path().string());
+    if (state) {
+      for (const std::string& line : changed_settings(then, config_)) log_.say(line);
+    }
     if (found_data_) {
       const ResumedPosition resumed = resumed_position(*found_data_, state_.data, data_record_);
       state_.data = resumed.position;
@@ -273,6 +289,7 @@ void Trainer::step() {
   }
   if (health_.diverged()) diverged();
   state_.data = loader_->position();
+  if (health_.too_many_spikes()) end_at_spikes();
 }
 
 void Trainer::log(const StepReport& report, double loss_z, const char* mark) {
@@ -313,6 +330,18 @@ void Trainer::diverged() {
                   " steps in a row, first in " + hunt.found(),
               "step " + std::to_string(state_.step),
               "lower optimizer.learning_rate or resume from an earlier checkpoint");
+}
+
+// The weights are good, they are from before the first of these steps: what is lost is their data.
+void Trainer::end_at_spikes() {
+  if (ranks_.leads()) checkpoints_.save(state_to_save());
+  log_.say(health_.skips_of(state_.step));
+  throw Error(ErrorCode::diverged,
+              "loss or gradient norm a spike for " + std::to_string(health_.spikes()) +
+                  " steps in a row, which were skipped; saved",
+              "step " + std::to_string(state_.step),
+              "look at the data, raise spike.z_score or spike.limit, or resume from an earlier "
+              "checkpoint with a lower optimizer.learning_rate");
 }
 
 // What runs from here on stops at a signal. Ranks stop together, between steps.
@@ -470,6 +499,8 @@ int Trainer::run() {
   ranks_.most(0);  // nobody leaves before the last save is there
   const int result = stop_ == 0 || stop_ == SIGUSR2 ? 0 : 128 + stop_;
   if (!ranks_.leads()) return result;
+  const std::string skips = health_.skips_of(state_.step);
+  if (!skips.empty()) log_.say(skips);
   const std::string doubt =
       doubt_prediction(engine_->plan(), config_, backend_, fastest_step_seconds_);
   if (!doubt.empty()) log_.say(doubt);

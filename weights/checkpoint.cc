@@ -99,13 +99,15 @@ bool is_mtp_duplicate(const std::string& name) {
 
 }  // namespace
 
-void load_checkpoint(const CheckpointReader& reader, Executor& executor, std::optional<int> set) {
+void load_checkpoint(const CheckpointReader& reader, Executor& executor, std::optional<int> set,
+                     Moments moments) {
   check_version(reader);
   const CheckpointStates states(reader);
   const Program& program = executor.program();
   const std::vector<bool> sets = set ? only_set(program, *set) : saved_sets(program);
   for (const SavedState& stored : saved_states(program, sets)) {
-    if (stored.which != &Weight::value && !states.has(stored.name)) {
+    const bool moment = stored.which != &Weight::value;
+    if (moment && (moments == Moments::none || !states.has(stored.name))) {
       clear_state(executor, stored);
     } else {
       load_state(reader, states, executor, stored);

@@ -21,9 +21,11 @@ namespace ingot {
 
 // Reads weights and, if the program trains, moments (zero when the checkpoint has none). Throws
 // Error(data) when a tensor is missing or has another shape. set: the one whose weights are read;
-// without it those that save_checkpoint() writes, or the model where nothing learns.
+// without it those that save_checkpoint() writes, or the model where nothing learns. Moments::none:
+// they are zero whatever the checkpoint has: those of another update rule.
+enum class Moments { saved, none };
 void load_checkpoint(const CheckpointReader& reader, Executor& executor,
-                     std::optional<int> set = {});
+                     std::optional<int> set = {}, Moments moments = Moments::saved);
 
 // Fills every weight of a set from a Hugging Face folder. Throws Error(data) naming missing tensors
 // and wrong shapes. Returns the tensors of the folder that the model does not use (MTP copies of

@@ -29,7 +29,7 @@ RunConfig config_of_checkpoint(const CheckpointReader& reader) {
     throw Error(ErrorCode::data, "the manifest has no config", manifest_path(reader),
                 "use another checkpoint");
   }
-  return parse_run_config(config->dump(), manifest_path(reader), reader.path());
+  return parse_recorded_config(config->dump(), manifest_path(reader), reader.path());
 }
 
 std::string manifest_path(const CheckpointReader& reader) {

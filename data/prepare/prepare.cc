@@ -343,6 +343,10 @@ class Preparation {
     if (options_.validation > 0 && state_.validation.shards.empty()) {
       result_.notes.push_back("too little text for a validation part");
     }
+    if (options_.field != PrepareOptions().field &&
+        std::ranges::none_of(inputs_.files, &TextFile::jsonl)) {
+      result_.notes.push_back("--field has no effect: none of the inputs holds JSON objects");
+    }
     return std::move(result_);
   }
 

@@ -79,8 +79,8 @@ SequentialBatches::SequentialBatches(const Dataset& dataset, const LoaderOptions
     : dataset_(dataset), options_(options) {
   check(options);
   const std::int64_t step = options.world * options.micro_batch;
-  const std::int64_t all = (dataset.sample_count() + step - 1) / step;
-  count_ = wanted > 0 ? std::min(wanted, all) : all;
+  samples_ = wanted > 0 ? std::min(wanted, dataset.sample_count()) : dataset.sample_count();
+  count_ = (samples_ + step - 1) / step;
 }
 
 std::int64_t SequentialBatches::read(std::int64_t batch, std::span<std::int32_t> tokens,
@@ -89,8 +89,7 @@ std::int64_t SequentialBatches::read(std::int64_t batch, std::span<std::int32_t>
   if (batch < 0 || batch >= count_) throw std::logic_error("a batch beyond the last");
   const auto length = static_cast<std::size_t>(dataset_.sequence_length());
   const std::int64_t first = (batch * options_.world + options_.rank) * options_.micro_batch;
-  const std::int64_t real =
-      std::clamp<std::int64_t>(dataset_.sample_count() - first, 0, options_.micro_batch);
+  const std::int64_t real = std::clamp<std::int64_t>(samples_ - first, 0, options_.micro_batch);
   for (std::int64_t row = 0; row < real; ++row) {
     const auto begin = static_cast<std::size_t>(row) * length;
     dataset_.read(first + row, tokens.subspan(begin, length), targets.subspan(begin, length));
@@ -99,7 +98,8 @@ std::int64_t SequentialBatches::read(std::int64_t batch, std::span<std::int32_t>
   std::ranges::fill(tokens.subspan(filled), 0);
   std::ranges::fill(targets.subspan(filled), -1);
   for (std::int64_t row = 0; row < options_.micro_batch; ++row) {
-    dataset_.prefetch(first + options_.world * options_.micro_batch + row);
+    const std::int64_t next = first + options_.world * options_.micro_batch + row;
+    if (next < samples_) dataset_.prefetch(next);
   }
   return real * dataset_.sequence_length();
 }

@@ -61,8 +61,9 @@ class Loader {
 // The first samples in file order, the same on every call: what validation and evaluation read.
 class SequentialBatches {
  public:
-  // wanted: batches over all ranks; 0 or more than there are: the whole data, its last batch
-  // filled up with targets -1 (token 0), which losses do not count.
+  // wanted: samples over all ranks; 0 or more than there are: the whole data. The last batch is
+  // filled up with targets -1 (token 0), which losses do not count: the same samples for any
+  // micro_batch and world.
   // micro_batch, rank and world as in LoaderOptions; seed and shuffle are not used.
   SequentialBatches(const Dataset& dataset, const LoaderOptions& options, std::int64_t wanted);
 
@@ -75,7 +76,7 @@ class SequentialBatches {
  private:
   const Dataset& dataset_;
   LoaderOptions options_;
-  std::int64_t count_;
+  std::int64_t samples_, count_;
 };
 
 }  // namespace ingot

@@ -213,13 +213,23 @@ TEST_F(LoaderOverShards, SequentialBatchesCoverTheDataOnceOverAllRanks) {
   }
 }
 
-TEST_F(LoaderOverShards, SequentialBatchesStopAtTheWantedNumber) {
-  const SequentialBatches batches(*data_, {.micro_batch = 2}, 3);
+TEST_F(LoaderOverShards, SequentialBatchesStopAtTheWantedSampleForAnyBatch) {
+  const SequentialBatches batches(*data_, {.micro_batch = 2}, 5);
   EXPECT_EQ(batches.count(), 3);
   Batch batch(2);
-  EXPECT_EQ(batches.read(2, batch.tokens, batch.targets), 2 * kLength);
+  EXPECT_EQ(batches.read(2, batch.tokens, batch.targets), kLength);
   EXPECT_EQ(batch.tokens[0], 4 * kLength);
+  EXPECT_EQ(batch.targets[kLength], -1);
   EXPECT_THROW(batches.read(3, batch.tokens, batch.targets), std::logic_error);
+  for (const std::int64_t micro_batch : {1, 3, 8}) {
+    const SequentialBatches others(*data_, {.micro_batch = micro_batch}, 5);
+    std::int64_t real = 0;
+    Batch other(micro_batch);
+    for (std::int64_t i = 0; i < others.count(); ++i) {
+      real += others.read(i, other.tokens, other.targets);
+    }
+    EXPECT_EQ(real, 5 * kLength) << micro_batch;
+  }
 }
 
 TEST(SamplePermutation, IsAPermutationOfAnySize) {

@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <limits>
 
 #include "engine/base/mistakes.h"
 
@@ -25,6 +26,17 @@ std::string resolved(const std::string& path, const std::filesystem::path& folde
 Json absolute(const std::string& path) {
   if (path.empty()) return path;
   return std::filesystem::absolute(path).lexically_normal().string();
+}
+
+// Every number of a config ends in fp32 somewhere.
+bool fp32_holds(double value, const Range& range) {
+  const double size = std::fabs(value);
+  if (size == 0) return true;
+  if (size < std::numeric_limits<float>::min() || size > std::numeric_limits<float>::max()) {
+    return false;
+  }
+  const double rounded = static_cast<float>(value);
+  return !(range.low_open && rounded <= range.low) && !(range.high_open && rounded >= range.high);
 }
 
 }  // namespace
@@ -102,6 +114,7 @@ Codec<double> number(Range range) {
             if (!json.is_number()) return expects;
             const double read = json.get<double>();
             if (!std::isfinite(read) || !range.contains(read)) return expects;
+            if (!fp32_holds(read, range)) return expects + " that fp32 can hold";
             value = read;
             return std::string();
           },
@@ -158,10 +171,11 @@ Codec<std::array<double, 2>> pair_of(const Codec<double>& element) {
   return {expects,
           [=](const Json& json, const ReadContext& context, std::array<double, 2>& value) {
             std::array<double, 2> read{};
-            const bool good = json.is_array() && json.size() == 2 &&
-                              element.read(json[0], context, read[0]).empty() &&
-                              element.read(json[1], context, read[1]).empty();
-            if (!good) return expects;
+            if (!json.is_array() || json.size() != 2) return expects;
+            for (std::size_t i = 0; i < read.size(); ++i) {
+              const std::string wrong = element.read(json[i], context, read[i]);
+              if (!wrong.empty()) return "a list of two, each " + wrong;
+            }
             value = read;
             return std::string();
           },

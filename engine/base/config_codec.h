@@ -53,7 +53,9 @@ constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max();
 bool as_integer(const Json& json, std::int64_t& value);
 
 Codec<std::int64_t> integer(std::int64_t low, std::int64_t high = kNoLimit);
-Codec<double> number(Range range);  // always finite
+// Always one that fp32 holds: 0, or of a size from the smallest to the largest normal number, and
+// within the range in fp32 as well (0.99999999 is not "below 1").
+Codec<double> number(Range range);
 Codec<bool> flag();
 Codec<std::string> text();
 Codec<std::string> path();                // "" stays "" (not given)

@@ -74,9 +74,9 @@ class Reader {
     read_document(json, [&](const std::string&) { return Place{where, 0}; }, {});
   }
 
-  RunConfig finish() {
+  RunConfig finish(bool recorded = false) {
     read_model();
-    if (mistakes_.empty()) {
+    if (mistakes_.empty() && !recorded) {
       for (const Contradiction& each : contradictions(config_)) {
         mistakes_.push_back({each.what, where_of(each.key), each.mend, 0});
       }
@@ -282,6 +282,13 @@ RunConfig parse_run_config(std::string_view text, const std::string& name,
   return read_config(reader, overrides);
 }
 
+RunConfig parse_recorded_config(std::string_view text, const std::string& name,
+                                const std::filesystem::path& folder) {
+  Reader reader(name);
+  reader.read(text, folder);
+  return reader.finish(/*recorded=*/true);
+}
+
 Json to_json(const RunConfig& config) {
   Json json = {{"model", to_hf_json(config.model)}};
   for (const ConfigSection& section : config_sections()) {
@@ -289,6 +296,11 @@ Json to_json(const RunConfig& config) {
     for (const auto& each : section.fields) target[each.key] = each.write(config);
   }
   return json;
+}
+
+std::int64_t DataConfig::validation_sequences() const {
+  if (validation_batches) return *validation_batches * kValidationBatch;
+  return (validation_tokens + sequence_length - 1) / sequence_length;
 }
 
 std::string_view name_of(OptimizerState state) {

@@ -19,12 +19,20 @@ namespace ingot {
 
 enum class Device { cpu, cuda };
 
+inline constexpr std::int64_t kDefaultValidationTokens = 65536;
+inline constexpr std::int64_t kValidationBatch = 8;  // sequences
+
 struct DataConfig {
   std::vector<std::string> train;       // shard files, patterns with * and ?
   std::vector<std::string> validation;  // may be empty
   std::string tokenizer;                // "": tokenizer.json beside the first training shard
   std::int64_t sequence_length = 512;
-  std::int64_t validation_batches = 16;  // micro-batches; 0 = all of the shards
+  std::int64_t validation_tokens = kDefaultValidationTokens;  // 0 = all of the shards
+  // What older configs have instead: batches of kValidationBatch sequences; 0 = all of the shards.
+  std::optional<std::int64_t> validation_batches;
+
+  // Sequences of one validation, at least one; 0 = all of the shards. No plan changes it.
+  std::int64_t validation_sequences() const;
 };
 
 struct BatchConfig {
@@ -139,6 +147,7 @@ struct LossConfig {
 struct SpikeConfig {
   double z_score = 0;  // an update is skipped when loss or norm is this far above its mean; 0 = off
   std::int64_t window = 200;  // steps the mean and deviation are taken over
+  std::int64_t limit = 100;   // spikes in a row before exit 5
 };
 
 struct CheckpointConfig {
@@ -188,6 +197,10 @@ RunConfig parse_run_config(std::string_view text, const std::string& name,
                            const std::filesystem::path& folder,
                            const std::vector<std::string>& overrides = {});
 
+// The same of a config that a run was begun with: what its fields say together is not judged again.
+RunConfig parse_recorded_config(std::string_view text, const std::string& name,
+                                const std::filesystem::path& folder);
+
 // Every key with its value, the model inline, paths absolute: parse_run_config gives `config` back
 // wherever the text lies.
 nlohmann::json to_json(const RunConfig& config);
@@ -196,6 +209,10 @@ std::string_view name_of(OptimizerState state);
 
 // The dtype that activations and matrices are stored in.
 DType storage_dtype(ComputeType compute);
+
+// Settings that are not as they would be by default, but that the others keep from having any
+// effect: a line for each, which says why. Of a model without experts and the like as well.
+std::vector<std::string> settings_without_effect(const RunConfig& config);
 
 // docs/config.md, whole.
 std::string config_reference();

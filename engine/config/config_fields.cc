@@ -10,7 +10,6 @@ namespace {
 constexpr std::int64_t kMaxSequence = std::int64_t{1} << 24;
 constexpr std::int64_t kMaxBatch = std::int64_t{1} << 20;
 constexpr std::int64_t kMaxTokensPerStep = std::int64_t{1} << 40;
-constexpr std::int64_t kMaxTokens = std::int64_t{1} << 60;  // of a whole run
 constexpr std::int64_t kMaxSteps = 1'000'000'000'000;
 constexpr const char* kLater = "not available in this version";
 
@@ -55,8 +54,13 @@ ConfigSection data_section() {
              "The tokenizer.json of the shards; empty: the one beside the first training shard."),
        field("sequence_length", &DataConfig::sequence_length, integer(2, kMaxSequence),
              "Tokens of one training sequence."),
-       field("validation_batches", &DataConfig::validation_batches, integer(0, kMaxSteps),
-             "Micro-batches of one validation; 0: all of the shards.")});
+       field("validation_tokens", &DataConfig::validation_tokens, integer(0, kMaxRunTokens),
+             "Tokens of one validation, the first of the shards, up to the end of a sequence: the "
+             "same ones whatever the plan; 0: all of the shards."),
+       field("validation_batches", &DataConfig::validation_batches,
+             optional_of(integer(0, kMaxSteps), Json(nullptr)),
+             "What older configs have instead of validation_tokens: batches of " +
+                 std::to_string(kValidationBatch) + " sequences; 0: all of the shards.")});
 }
 
 ConfigSection batch_section() {
@@ -120,8 +124,10 @@ ConfigSection schedule_section() {
        field("warmup_steps", &ScheduleConfig::warmup_steps, integer(0, kMaxSteps),
              "The learning rate rises linearly over these first steps."),
        field("steps", &ScheduleConfig::steps, integer(1, kMaxSteps), "Updates of the whole run."),
-       field("final_ratio", &ScheduleConfig::final_ratio, number(range(0, 1)),
-             "`linear`, `cosine`, `wsd`: the last learning rate over the peak."),
+       field(
+           "final_ratio", &ScheduleConfig::final_ratio, number(range(0, 1)),
+           "`linear`, `cosine`, `wsd`: what the learning rate over the peak falls to; it would be "
+           "there at step `steps`, one behind the last."),
        field("decay_fraction", &ScheduleConfig::decay_fraction, number(range(0, 1)),
              "`wsd`: the last part of the steps, in which the learning rate falls."),
        field("decay_steps", &ScheduleConfig::decay_steps, integer(0, kMaxSteps),
@@ -129,8 +135,8 @@ ConfigSection schedule_section() {
        field("decay_shape", &ScheduleConfig::decay_shape, shape, "`wsd`: how it falls."),
        field("milestones", &ScheduleConfig::milestones,
              list_of(number({0, static_cast<double>(kMaxSteps), true})),
-             "`multi_step`: where the learning rate changes; below 1 a fraction of the steps, "
-             "else a step."),
+             "`multi_step`: where the learning rate changes, not within the warm-up; below 1 a "
+             "fraction of the steps, else a step."),
        field("factors", &ScheduleConfig::factors, list_of(number(range(0, 1))),
              "`multi_step`: from each milestone on, the learning rate over the peak.")});
 }
@@ -263,7 +269,10 @@ ConfigSection spike_section() {
              "An update is skipped when loss or gradient norm lies this many standard deviations "
              "above its recent mean; 0 turns it off."),
        field("window", &SpikeConfig::window, integer(10, 1'000'000),
-             "Steps the mean and deviation are taken over.")});
+             "Steps the mean and deviation are taken over, skipped ones too, so that a run gets "
+             "used to a new level. Nothing is a spike before there are half as many, 20 at least."),
+       field("limit", &SpikeConfig::limit, integer(1, 1'000'000),
+             "So many spikes in a row end the run, saved, with exit code 5.")});
 }
 
 ConfigSection checkpoint_section() {
@@ -293,134 +302,6 @@ ConfigSection log_section() {
              "Event files for TensorBoard too, beside metrics.jsonl.")});
 }
 
-// Collects what is said about keys.
-struct Complaints {
-  std::vector<Contradiction> list;
-
-  template <class Value>
-  void add(const std::string& key, const Value& value, std::string mend) {
-    list.push_back({key, "\"" + key + "\" is " + shown(Json(value)), std::move(mend)});
-  }
-};
-
-void check_batch(const RunConfig& config, Complaints& complaints) {
-  const std::int64_t sequence = config.data.sequence_length;
-  const std::int64_t tokens = config.batch.tokens_per_step;
-  const std::int64_t micro_batch = config.batch.micro_batch.value_or(1);
-  constexpr std::int64_t kMaxMicroTokens = std::int64_t{1} << 28;
-  if (micro_batch * sequence > kMaxMicroTokens) {
-    complaints.add("batch.micro_batch", micro_batch,
-                   "micro_batch * sequence_length is at most " + std::to_string(kMaxMicroTokens));
-  } else if (const std::int64_t ranks = config.parallel.data_ranks();
-             tokens % (micro_batch * sequence * ranks) != 0) {
-    complaints.add("batch.tokens_per_step", tokens,
-                   "a multiple of " + std::string(ranks > 1 ? "parallel.data * " : "") +
-                       std::string(config.batch.micro_batch ? "micro_batch * " : "") +
-                       "sequence_length (" + std::to_string(ranks * micro_batch * sequence) + ")");
-  }
-  if (config.schedule.steps > kMaxTokens / tokens) {
-    complaints.add("schedule.steps", config.schedule.steps,
-                   "with these \"tokens_per_step\" at most " + std::to_string(kMaxTokens / tokens));
-  }
-  const ModelConfig& model = config.model;
-  if (sequence > model.max_position_embeddings) {
-    complaints.add("data.sequence_length", sequence,
-                   "at most the model's \"max_position_embeddings\" (" +
-                       std::to_string(model.max_position_embeddings) + ")");
-  }
-  if (sequence <= model.num_nextn_predict_layers + 1) {
-    complaints.add("data.sequence_length", sequence, "longer than the MTP modules look ahead");
-  }
-}
-
-void check_precision(const RunConfig& config, Complaints& complaints) {
-  const MasterType master = config.precision.master;
-  const bool in_bf16 = master == MasterType::bf16 || master == MasterType::bf16_residual;
-  const ComputeType compute = config.precision.compute;
-  if (in_bf16 && (compute == ComputeType::fp32 || compute == ComputeType::fp16)) {
-    complaints.add("precision.master", master == MasterType::bf16 ? "bf16" : "bf16_residual",
-                   "for weights that are bf16 in computation, see \"precision.compute\"");
-  }
-}
-
-void check_muon(const OptimizerConfig& optimizer, Complaints& complaints) {
-  if (optimizer.type != OptimizerType::muon || optimizer.learning_rate > 0) return;
-  complaints.add("optimizer.learning_rate", optimizer.learning_rate,
-                 "above 0 with muon, whose own rate follows it through the schedule");
-}
-
-void check_update_in_backward(const RunConfig& config, Complaints& complaints) {
-  if (!config.optimizer.update_in_backward) return;
-  const std::int64_t micro_batch = config.batch.micro_batch.value_or(1);
-  if (config.batch.micro_batch &&
-      micro_batch * config.data.sequence_length != config.batch.tokens_per_step) {
-    complaints.add("optimizer.update_in_backward", true,
-                   "only where batch.micro_batch * data.sequence_length is batch.tokens_per_step: "
-                   "gradients of several micro-batches must be summed first");
-  }
-  if (config.spike.z_score > 0) {
-    complaints.add("optimizer.update_in_backward", true,
-                   "only with \"spike.z_score\" 0: weights are updated before the loss is judged");
-  }
-}
-
-void check_schedule(const ScheduleConfig& schedule, Complaints& complaints) {
-  const auto steps = static_cast<double>(schedule.steps);
-  if (schedule.warmup_steps > schedule.steps) {
-    complaints.add("schedule.warmup_steps", schedule.warmup_steps,
-                   "at most \"schedule.steps\" (" + std::to_string(schedule.steps) + ")");
-  }
-  if (schedule.type == ScheduleType::wsd &&
-      schedule.decay_steps > schedule.steps - schedule.warmup_steps &&
-      schedule.warmup_steps <= schedule.steps) {
-    complaints.add("schedule.decay_steps", schedule.decay_steps,
-                   "at most the steps after the warm-up (" +
-                       std::to_string(schedule.steps - schedule.warmup_steps) + ")");
-  }
-  if (schedule.type != ScheduleType::multi_step) return;
-  if (schedule.milestones.size() != schedule.factors.size()) {
-    complaints.add(
-        "schedule.factors", schedule.factors,
-        "one for each of the " + std::to_string(schedule.milestones.size()) + " milestones");
-  }
-  double last = 0;
-  for (const double milestone : schedule.milestones) {
-    const double step = milestone < 1 ? milestone * steps : milestone;
-    if (step <= last || step > steps) {
-      complaints.add("schedule.milestones", schedule.milestones,
-                     "rising, and none past \"schedule.steps\"");
-      return;
-    }
-    last = step;
-  }
-}
-
-// What ranks that split the batch cannot do yet.
-void check_data_ranks(const RunConfig& config, Complaints& complaints) {
-  const ParallelConfig& parallel = config.parallel;
-  if (parallel.data_ranks() == 1) return;
-  if (parallel.zero.value_or(0) > 0) {
-    complaints.add("parallel.zero", *parallel.zero, std::string(kLater) + "; use 0");
-  }
-  if (config.optimizer.update_in_backward) {
-    complaints.add("optimizer.update_in_backward", true,
-                   "only with \"parallel.data\" 1: gradients are summed over ranks first");
-  }
-  if (config.precision.gradient == GradientType::bf16_residual) {
-    complaints.add("precision.gradient", "bf16_residual",
-                   "with \"parallel.data\" above 1 \"fp32\" or \"bf16\"");
-  }
-}
-
-void check_available(const ParallelConfig& parallel, Complaints& complaints) {
-  const std::pair<const char*, std::int64_t> sizes[] = {{"parallel.tensor", parallel.tensor},
-                                                        {"parallel.pipeline", parallel.pipeline},
-                                                        {"parallel.expert", parallel.expert}};
-  for (const auto& [key, size] : sizes) {
-    if (size > 1) complaints.add(key, size, std::string(kLater) + "; use 1");
-  }
-}
-
 }  // namespace
 
 const std::vector<ConfigSection>& config_sections() {
@@ -429,18 +310,6 @@ const std::vector<ConfigSection>& config_sections() {
       schedule_section(), precision_section(), memory_section(),     parallel_section(),
       loss_section(),     spike_section(),     checkpoint_section(), log_section()};
   return sections;
-}
-
-std::vector<Contradiction> contradictions(const RunConfig& config) {
-  Complaints complaints;
-  check_batch(config, complaints);
-  check_precision(config, complaints);
-  check_muon(config.optimizer, complaints);
-  check_update_in_backward(config, complaints);
-  check_schedule(config.schedule, complaints);
-  check_data_ranks(config, complaints);
-  check_available(config.parallel, complaints);
-  return complaints.list;
 }
 
 }  // namespace ingot

@@ -2,6 +2,7 @@
 // printing and docs/config.md all walk it. Internal to the config files.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,8 @@
 #include "engine/config/config.h"
 
 namespace ingot {
+
+constexpr std::int64_t kMaxRunTokens = std::int64_t{1} << 60;  // of a whole run
 
 struct ConfigSection {
   std::string name;  // "" = the keys at the top

@@ -16,6 +16,9 @@ Generated from the tables in `engine/config/config_fields.cc` and `engine/model/
 A run config is one JSON object, given to `ingot train`, `plan` and `bench step`. Every key but `model` may
 be left out. Relative paths start at the folder of the file that names them.
 
+A number that fp32 cannot hold (1e-50, 1e40) is a mistake. A setting that others keep from having an effect
+(`schedule.decay_steps` without `"type": "wsd"`) is named by `plan` and `train`.
+
 `--set KEY=VALUE` (any number of times) sets a key after the file was read: `--set schedule.steps=100`,
 `--set model.num_hidden_layers=4`. The value is JSON, and text if it does not read as JSON. A relative path
 in it starts at the current folder.

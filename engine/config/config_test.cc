@@ -146,6 +146,38 @@ TEST(RunConfig, RefusesValuesOfTheWrongTypeOrRange) {
   }
 }
 
+// Settings end in fp32: what it holds as 0, as infinity or as the bound itself is not what was
+// said.
+TEST(RunConfig, RefusesNumbersThatFp32CannotHold) {
+  const Lines settings = {"optimizer.learning_rate=1e-50",
+                          "optimizer.muon_learning_rate=1e-39",
+                          "optimizer.betas=[0.9,0.999999999]",
+                          "optimizer.betas=[1e-45,0.9]",
+                          "optimizer.epsilon=1e-60",
+                          "optimizer.weight_decay=1e-41",
+                          "optimizer.clip_norm=1e40",
+                          "optimizer.clip_norm=1e-40",
+                          "schedule.final_ratio=1e-50",
+                          "schedule.factors=[0.5,1e-50]",
+                          "precision.loss_scale=1e-40",
+                          "loss.mtp_weight=1e-40",
+                          "loss.mtp_weight=[[0,0.3],[5,1e-50]]",
+                          "loss.balance_weight=1e-44",
+                          "loss.bias_update_rate=1e-100",
+                          "spike.z_score=1e-300",
+                          "model.rms_norm_eps=1e-50",
+                          "model.initializer_range=1e-50"};
+  for (const std::string& setting : settings) {
+    const Lines found = mistakes("", {setting});
+    ASSERT_EQ(found.size(), 1u) << setting;
+    EXPECT_NE(found[0].find("fp32"), std::string::npos) << found[0];
+  }
+  for (const char* const good : {"optimizer.learning_rate=0", "optimizer.learning_rate=1e-37",
+                                 "optimizer.clip_norm=1e38", "optimizer.betas=[0,0.9999999]"}) {
+    EXPECT_EQ(mistakes("", {good}), Lines()) << good;
+  }
+}
+
 TEST(RunConfig, RefusesWhatContradictsItself) {
   EXPECT_EQ(mistakes(R"("batch": {"tokens_per_step": 1000})"),
             Lines{"run.json:2: \"batch.tokens_per_step\" is 1000: a multiple of sequence_length "
@@ -160,6 +192,16 @@ TEST(RunConfig, RefusesWhatContradictsItself) {
                   "\"max_position_embeddings\" (2048)"});
   EXPECT_EQ(mistakes(R"("schedule": {"type": "wsd", "decay_steps": 1950})").size(), 1u);
   EXPECT_EQ(mistakes(R"("schedule": {"type": "wsd", "decay_steps": 1900})").size(), 0u);
+  EXPECT_EQ(mistakes(R"("schedule": {"type": "wsd", "decay_fraction": 0.96})"),
+            Lines{"run.json:2: \"schedule.decay_fraction\" is 0.96: at most 0.95, the steps after "
+                  "the warm-up (1900) of 2000"});
+  EXPECT_EQ(mistakes(R"("schedule": {"type": "wsd", "decay_fraction": 0.95})").size(), 0u);
+  EXPECT_EQ(mistakes(R"("schedule": {"decay_fraction": 0.96})").size(), 0u);  // cosine
+  EXPECT_EQ(mistakes(R"("schedule": {"type": "multi_step", "milestones": [0.04, 0.9]})").size(),
+            1u);  // within the warm-up, in both spellings
+  EXPECT_EQ(mistakes(R"("schedule": {"type": "multi_step", "milestones": [99, 0.9]})").size(), 1u);
+  EXPECT_EQ(mistakes(R"("schedule": {"type": "multi_step", "milestones": [100, 0.9]})").size(), 0u);
+  EXPECT_EQ(mistakes(R"("data": {"validation_tokens": 0, "validation_batches": 4})").size(), 1u);
   EXPECT_EQ(mistakes(R"("schedule": {"type": "multi_step", "factors": [0.5]})").size(), 1u);
   EXPECT_EQ(mistakes(R"("schedule": {"type": "multi_step", "milestones": [0.9, 0.8]})").size(), 1u);
   EXPECT_EQ(mistakes(R"("schedule": {"type": "multi_step", "milestones": [0.9, 2001]})").size(),
@@ -168,6 +210,47 @@ TEST(RunConfig, RefusesWhatContradictsItself) {
   EXPECT_EQ(mistakes(R"("batch": {"tokens_per_step": 1073741824}, "schedule": {"steps": 1e12})"),
             Lines{"run.json:2: \"schedule.steps\" is 1000000000000: with these \"tokens_per_step\" "
                   "at most 1073741824"});
+}
+
+TEST(RunConfig, ValidationIsCountedInTokensAndInOlderConfigsInBatches) {
+  EXPECT_EQ(parsed("").data.validation_sequences(), 65536 / 512);
+  EXPECT_EQ(parsed("", {"data.validation_tokens=0"}).data.validation_sequences(), 0);
+  EXPECT_EQ(parsed("", {"data.validation_tokens=1"}).data.validation_sequences(), 1);
+  EXPECT_EQ(parsed("", {"data.validation_tokens=1025"}).data.validation_sequences(), 3);
+  EXPECT_EQ(parsed("", {"data.validation_batches=16"}).data.validation_sequences(), 128);
+  EXPECT_EQ(parsed("", {"data.validation_batches=0"}).data.validation_sequences(), 0);
+}
+
+TEST(RunConfig, NamesSettingsThatOthersKeepFromHavingAnEffect) {
+  const auto lines = [](const std::vector<std::string>& overrides) {
+    return settings_without_effect(parsed("", overrides));
+  };
+  EXPECT_EQ(lines({}), Lines());
+  EXPECT_EQ(lines({"schedule.decay_steps=5", "optimizer.muon_learning_rate=0.1"}),
+            (Lines{"optimizer.muon_learning_rate has no effect without optimizer.type \"muon\"",
+                   "schedule.decay_steps has no effect without schedule.type \"wsd\""}));
+  EXPECT_EQ(lines({"schedule.type=wsd", "schedule.decay_steps=5"}), Lines());
+  EXPECT_EQ(lines({"schedule.type=wsd", "schedule.decay_steps=5", "schedule.decay_fraction=0.5"}),
+            Lines{"schedule.decay_fraction has no effect with schedule.decay_steps"});
+  for (const char* const alone :
+       {"schedule.milestones=[0.5,0.6]", "schedule.factors=[0.5,0.1]", "precision.head=int8",
+        "precision.loss_scale=512", "precision.int8_scales=1x128", "parallel.zero=2",
+        "data.validation_tokens=0", "data.validation_batches=3", "log.validate_every=7",
+        "log.sample_prompt=x", "log.sample_tokens=3", "spike.window=50", "spike.limit=3",
+        "loss.mtp_weight=0.1", "loss.balance_weight=0.1", "loss.balance_type=batch",
+        "loss.bias_update_rate=0.1", "loss.bias_update_until=9"}) {
+    EXPECT_EQ(lines({alone}).size(), 1u) << alone;
+  }
+  EXPECT_EQ(lines({"memory.offload=none", "memory.offload_directory=/x"}).size(), 1u);
+  EXPECT_EQ(lines({"memory.offload_directory=/x"}), Lines());
+  EXPECT_EQ(lines({"spike.z_score=3", "spike.window=50"}), Lines());
+  EXPECT_EQ(lines({"log.validate_every=0", "loss.balance_weight=0"}), Lines());  // there is none
+}
+
+TEST(RunConfig, OfACheckpointIsNotJudgedAgain) {
+  const std::string text = with(R"("schedule": {"type": "wsd", "decay_fraction": 0.99})");
+  EXPECT_EQ(mistakes_in(text).size(), 1u);
+  EXPECT_EQ(parse_recorded_config(text, "manifest.json", "").schedule.decay_fraction, 0.99);
 }
 
 TEST(RunConfig, ModelIsAPathBesideTheFileOrAnObject) {

@@ -73,17 +73,20 @@ Codec<StepValues> step_values(Range range) {
       [=](const Json& json, const ReadContext& context, StepValues& value) {
         StepValues read;
         double single = 0;
-        if (element.read(json, context, single).empty()) {
+        if (json.is_number()) {
+          const std::string wrong = element.read(json, context, single);
+          if (!wrong.empty()) return wrong;
           read.points = {{0, single}};
         } else if (!json.is_array() || json.empty()) {
           return expects;
         } else {
           for (const Json& point : json) {
             std::pair<std::int64_t, double> next;
-            const bool good = point.is_array() && point.size() == 2 &&
-                              as_integer(point[0], next.first) &&
-                              element.read(point[1], context, next.second).empty();
+            const bool good =
+                point.is_array() && point.size() == 2 && as_integer(point[0], next.first);
             if (!good) return expects;
+            const std::string wrong = element.read(point[1], context, next.second);
+            if (!wrong.empty()) return "[[step, value], ...], each value " + wrong;
             if (read.points.empty() ? next.first != 0 : next.first <= read.points.back().first) {
               return expects;
             }

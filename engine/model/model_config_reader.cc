@@ -106,8 +106,10 @@ class Reader {
       const Json* given = nullptr;
       std::string key;
       for (const std::string& spelling : spellings(each.field.key)) {
-        if (given) break;
-        given = find(spelling);
+        const Json* const found = find(spelling);
+        if (!found) continue;
+        if (given && *given != *found) two_spellings(key, *given, spelling, *found);
+        given = found;
         key = spelling;
       }
       if (!given) {
@@ -132,12 +134,21 @@ class Reader {
     }
   }
 
+  // One setting under two names: what both say must be the same.
+  void two_spellings(const std::string& one, const Json& says, const std::string& other,
+                     const Json& wants) {
+    complaints_.wrong(other, wants, "the same as \"" + one + "\" (" + shown(says) + ")");
+  }
+
   void read_dtype() {
     const Codec<DType> codec = one_of<DType>(
         {{"bfloat16", DType::bf16}, {"float16", DType::f16}, {"float32", DType::f32}});
+    const Json* first = nullptr;
     for (const char* const key : {"torch_dtype", "dtype"}) {
       const Json* const given = find(key);
       if (!given || given->is_null()) continue;
+      if (first && *first != *given) two_spellings("torch_dtype", *first, key, *given);
+      first = given;
       if (std::string expected = codec.read(*given, {}, config().dtype); !expected.empty()) {
         complaints_.wrong(key, *given, std::move(expected));
       }

@@ -513,5 +513,16 @@ TEST(TrainingFlops, MtpAddsItsLayerProjectionAndHead) {
               6 * weights + attention_of_a_layer, 1e3);  // doubles of 2.5e11: 3e-5 apart
 }
 
+TEST(ModelConfig, TwoNamesOfOneSettingSayTheSame) {
+  EXPECT_EQ(mistake(tiny_llama({{"torch_dtype", "float32"}, {"dtype", "float32"}})), "");
+  EXPECT_NE(mistake(tiny_llama({{"torch_dtype", "float32"}, {"dtype", "bfloat16"}}))
+                .find("the same as \"torch_dtype\" (\"float32\")"),
+            std::string::npos);
+  EXPECT_EQ(mistake(tiny_v3({{"num_nextn_predict_layers", 1}, {"num_mtp_layers", 1}})), "");
+  EXPECT_NE(mistake(tiny_v3({{"num_nextn_predict_layers", 1}, {"num_mtp_layers", 2}}))
+                .find("the same as \"num_nextn_predict_layers\" (1)"),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace ingot

@@ -25,10 +25,10 @@ void check(bool good, const char* what) {
 void check_cache(const Program& program, Tensor cache, const AttentionHeads& heads,
                  const AttentionOptions& options) {
   const TensorInfo& info = program.info(cache);
-  check(info.shape.rank() == 4 && info.shape[0] == options.batch &&
+  check(info.shape.rank() == 4 && info.shape[0] >= options.batch &&
             info.shape[1] == options.key_value_heads && info.shape[3] == heads.size &&
             program.is_whole(cache) && info.dtype == program.dtype(heads.tensor),
-        "a cache must be [batch, key_value_heads, capacity, size] in the operands' dtype");
+        "a cache must be [batch or more, key_value_heads, capacity, size] in the operands' dtype");
 }
 
 void check_heads(const Program& program, const AttentionHeads& heads, std::int64_t count,

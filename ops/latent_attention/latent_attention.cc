@@ -43,9 +43,9 @@ Tensor latent_attention(Program& program, Tensor query, Tensor latent, Tensor ke
   check(kv_b.columns == rank && program.rows(kv_b) == heads * (options.nope + options.value),
         "kv_b must be [heads * (nope + value), rank]");
   const TensorInfo& cached = program.info(cache);
-  check(cached.shape.rank() == 3 && cached.shape[0] == attention.batch &&
+  check(cached.shape.rank() == 3 && cached.shape[0] >= attention.batch &&
             cached.shape[2] == rank + options.rotary && program.is_whole(cache),
-        "the cache must be [batch, capacity, rank + rotary]");
+        "the cache must be [batch or more, capacity, rank + rotary]");
   const DType dtype = program.dtype(query);
   check(is_float(dtype), "operands must be floats");
   for (const Tensor t : {latent, key_rope, kv_b, cache}) {

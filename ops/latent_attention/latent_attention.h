@@ -19,8 +19,9 @@ struct LatentAttentionOptions {
 //   query [tokens, h * (nope + rotary)], rotary part rotated
 //   latent [tokens, r], normed;  key_rope [tokens, rotary], rotated
 //   kv_b [h * (nope + value), r]: of each head W_UK [nope, r], then W_UV [value, r]
-//   cache [batch, capacity, r + rotary]: gets (latent, key_rope) at the new tokens' positions
-//   positions [tokens] i32 in [0, capacity), different within a sequence: a caller must see to it
+//   cache [batch or more, capacity, r + rotary]: gets (latent, key_rope) at the new tokens'
+//   positions positions [tokens] i32 in [0, capacity), different within a sequence: a caller must
+//   see to it
 // All float operands have one dtype. A new token attends to the cache rows 0 .. its position:
 //   score = (W_UK^T q_nope) latent + q_rope key_rope,  u = sum of softmax(scale score) latent
 // Returns o [tokens, h * value] with W_UV u of each head. The same as attention() of the heads

@@ -160,7 +160,10 @@ void append_evaluation(Compilation& work) {
 
 void append_samples(Compilation& work) {
   if (work.config.log.sample_every == 0) return;
-  const std::int64_t wanted = work.config.log.sample_tokens + kPrefillChunk;
+  // A prompt has no more tokens than bytes.
+  const std::int64_t prompt =
+      std::max(kPrefillChunk, std::ssize(work.config.log.sample_prompt) + 1);
+  const std::int64_t wanted = work.config.log.sample_tokens + prompt;
   const std::int64_t capacity =
       std::max(work.config.data.sequence_length, wanted) + kPrefillChunk - 1;
   work.result.generation = append_generation(work.program, work.config.model,

@@ -76,7 +76,7 @@ class Parity {
     };
     set("data.train=[\"" + (data_ / "train-*.bin").string() + "\"]");
     set("data.validation=[\"" + (data_ / "validation-*.bin").string() + "\"]");
-    set("data.validation_batches=32");
+    set("data.validation_tokens=" + std::to_string(32 * 512 * sequences_));
     set("batch.micro_batch=" + std::to_string(sequences_));
     set("batch.tokens_per_step=" + std::to_string(512 * sequences_));
     set("optimizer.learning_rate=0.001");

@@ -57,6 +57,7 @@ void add_plan(CLI::App& app, Command& command) {
         std::puts(to_json(config).dump(2).c_str());
         return 0;
       }
+      warn_of_settings(config);
       const int threads = thread_count(config.threads);
       const auto ranks = planned_ranks(static_cast<int>(config.parallel.data_ranks()));
       const auto backend = make_backend(config.device, threads, ranks.get());

@@ -124,6 +124,24 @@ std::vector<std::string> compare_models(const CheckpointReader& reader, const Ru
   return lines;
 }
 
+std::vector<std::string> changed_settings(const RunConfig& then, const RunConfig& now) {
+  const json was = to_json(then), is = to_json(now);
+  std::vector<std::string> lines;
+  for (const char* const section :
+       {"batch", "optimizer", "schedule", "precision", "loss", "spike"}) {
+    for (const auto& [key, value] : is.at(section).items()) {
+      const json& before = was.at(section).at(key);
+      if (value == before || key == "micro_batch") continue;
+      const std::string name = std::string(section) + "." + key;
+      lines.push_back(name + " is " + value.dump() + " from here on; it was " + before.dump());
+    }
+  }
+  if (then.optimizer.type != now.optimizer.type) {
+    lines.emplace_back("the averages of the other optimizer.type are not used: they begin anew");
+  }
+  return lines;
+}
+
 void compare_tokenizers(const CheckpointReader& reader, const std::optional<DataRecord>& then,
                         const DataRecord& now) {
   if (then) {

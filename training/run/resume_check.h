@@ -42,6 +42,11 @@ std::optional<DataRecord> load_data_record(const CheckpointReader& reader);
 // cannot: the weights are of the checkpoint's model.
 std::vector<std::string> compare_models(const CheckpointReader& reader, const RunConfig& config);
 
+// What else of a run's config makes other updates than before: "optimizer.learning_rate is 0.001
+// from here on; it was 0.0003", a line for each key of optimizer, schedule, precision, batch, loss
+// and spike.
+std::vector<std::string> changed_settings(const RunConfig& then, const RunConfig& now);
+
 // Throws Error(data) naming both when the data were made with another tokenizer, or begin or end
 // documents with other tokens, than the checkpoint's: those of its run (`then`), or its
 // tokenizer.json.

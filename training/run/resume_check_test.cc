@@ -60,6 +60,26 @@ TEST(ResumedPosition, BeginsOtherShardsWithTheirFirstSample) {
   EXPECT_EQ(resumed_position(record(), kPosition, fewer).position, DataPosition{});
 }
 
+TEST(ChangedSettings, AreNamedWithBothValues) {
+  RunConfig then, now;
+  EXPECT_TRUE(changed_settings(then, now).empty());
+  now.memory.budget.bytes = 5;  // how, not what
+  now.batch.micro_batch = 4;
+  EXPECT_TRUE(changed_settings(then, now).empty());
+  now.optimizer.learning_rate = 0.5;
+  now.optimizer.state = OptimizerState::int8;
+  now.schedule.steps = 9;
+  EXPECT_EQ(changed_settings(then, now),
+            (std::vector<std::string>{"optimizer.learning_rate is 0.5 from here on; it was 0.0003",
+                                      "optimizer.state is \"int8\" from here on; it was \"fp32\"",
+                                      "schedule.steps is 9 from here on; it was 2000"}));
+  now = then;
+  now.optimizer.type = OptimizerType::muon;
+  const std::vector<std::string> lines = changed_settings(then, now);
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines[0], "optimizer.type is \"muon\" from here on; it was \"adamw\"");
+}
+
 TEST(ResumedPosition, SaysThatAnotherSeedIsAnotherOrder) {
   DataRecord now = record();
   now.seed = 2;

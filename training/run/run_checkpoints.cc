@@ -16,11 +16,11 @@ constexpr std::chrono::minutes kFirstRetry{1}, kLastRetry{32};
 
 }  // namespace
 
-RunCheckpoints::RunCheckpoints(const RunConfig& config, const RunLog& log)
+RunCheckpoints::RunCheckpoints(const RunConfig& config, std::int64_t last_step, const RunLog& log)
     : directory_(config.checkpoint.directory),
       every_(config.checkpoint.every),
       keep_(config.checkpoint.keep),
-      steps_(config.schedule.steps),
+      steps_(last_step),
       log_(log) {}
 
 RunCheckpoints::~RunCheckpoints() {

@@ -23,7 +23,8 @@ namespace ingot {
 class RunCheckpoints {
  public:
   // log must outlive this.
-  RunCheckpoints(const RunConfig& config, const RunLog& log);
+  // last_step: at which the run ends.
+  RunCheckpoints(const RunConfig& config, std::int64_t last_step, const RunLog& log);
   ~RunCheckpoints();  // after the save that is under way, and says how it ended
 
   // Keeps other runs out of the directory as long as this lives, from the first call at which it is

@@ -1,6 +1,7 @@
 #include "training/run/run_tokenizer.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 #include <vector>
 
@@ -62,12 +63,32 @@ RunTokenizer::RunTokenizer(const RunConfig& config, const CheckpointReader* foun
   }
 }
 
-std::string RunTokenizer::sample(TrainingEngine& engine, const RunConfig& config,
-                                 std::int64_t step) const {
+std::vector<std::int32_t> RunTokenizer::prompt(const RunConfig& config) const {
   const std::vector<std::uint32_t> prompt = tokenizer_->encode_prompt(config.log.sample_prompt);
   std::vector<std::int32_t> ids(prompt.begin(), prompt.end());
   const auto& ends = config.model.eos_token_ids;
   if (ids.empty()) ids.push_back(ends.empty() ? 0 : static_cast<std::int32_t>(ends.front()));
+  return ids;
+}
+
+std::string RunTokenizer::check_sample(const RunConfig& config, std::int64_t capacity) const {
+  const std::int64_t tokens = std::ssize(prompt(config));
+  if (tokens >= capacity) {
+    throw Error(ErrorCode::usage,
+                "log.sample_prompt has " + std::to_string(tokens) + " tokens, it may have " +
+                    std::to_string(capacity - 1),
+                "log.sample_prompt", "shorten it");
+  }
+  const std::int64_t longest = std::min(tokens + config.log.sample_tokens, capacity);
+  if (longest <= config.model.max_position_embeddings) return "";
+  return "warning: samples get up to " + std::to_string(longest) +
+         " tokens with their prompt, the model has max_position_embeddings " +
+         std::to_string(config.model.max_position_embeddings);
+}
+
+std::string RunTokenizer::sample(TrainingEngine& engine, const RunConfig& config,
+                                 std::int64_t step) const {
+  const std::vector<std::int32_t> ids = prompt(config);
   Generator generator(engine.executor(), *engine.compiled().generation, config.model.vocab_size);
   const SamplingOptions sampling{
       .temperature = 0.8, .top_p = 0.95, .seed = static_cast<std::uint64_t>(config.seed + step)};

@@ -28,11 +28,17 @@ class RunTokenizer {
   // nullptr: there is none.
   const Tokenizer* tokenizer() const { return tokenizer_ ? &*tokenizer_ : nullptr; }
 
+  // Throws Error(usage) when the config's prompt does not leave room for a token in a cache of
+  // `capacity`. Returns a warning when samples go beyond the positions of the model, else "".
+  std::string check_sample(const RunConfig& config, std::int64_t capacity) const;
+
   // What the model of that step makes of the config's prompt, the prompt included. It begins and
   // ends as `ingot generate` would.
   std::string sample(TrainingEngine& engine, const RunConfig& config, std::int64_t step) const;
 
  private:
+  std::vector<std::int32_t> prompt(const RunConfig& config) const;
+
   CompanionFiles files_;
   std::filesystem::path where_;  // of the tokenizer
   std::optional<Tokenizer> tokenizer_;

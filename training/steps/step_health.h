@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "engine/config/config.h"
 #include "optim/loss_scale.h"
@@ -25,8 +26,13 @@ class StepHealth {
   const char* judge(const StepReport& report);
 
   // In a row, none of which a smaller loss scale could mend.
-  std::int64_t nonfinite_steps() const { return nonfinite_steps_; }
-  bool diverged() const { return nonfinite_steps_ >= nonfinite_limit_; }
+  std::int64_t nonfinite_steps() const { return skips_.nonfinite_in_a_row; }
+  bool diverged() const { return skips_.nonfinite_in_a_row >= nonfinite_limit_; }
+  // Likewise: no update was applied in between.
+  std::int64_t spikes() const { return skips_.spikes_in_a_row; }
+  bool too_many_spikes() const { return skips_.spikes_in_a_row >= spike_limit_; }
+  // Of the whole run: "3 of 100 updates were skipped: 2 spikes, 1 not finite"; "" when none was.
+  std::string skips_of(std::int64_t steps) const;
 
   // Its part of a checkpoint.
   void save_to(TrainerState& state) const;
@@ -34,10 +40,10 @@ class StepHealth {
 
  private:
   double z_limit_;  // 0: nothing is a spike
-  std::int64_t nonfinite_limit_;
+  std::int64_t nonfinite_limit_, spike_limit_;
   LossScale loss_scale_;
   RecentValues losses_, norms_;
-  std::int64_t nonfinite_steps_ = 0;
+  SkippedSteps skips_;
 };
 
 }  // namespace ingot

@@ -16,7 +16,12 @@ nlohmann::json to_json(const TrainerState& state) {
           {"loss_scale_good_steps", state.loss_scale.good_steps},
           {"recent_losses", state.recent_losses},
           {"recent_norms", state.recent_norms},
-          {"previous_norm", static_cast<float>(state.previous_norm)}};
+          {"previous_norm", static_cast<float>(state.previous_norm)},
+          {"skipped",
+           {{"spikes", state.skips.spikes},
+            {"nonfinite", state.skips.nonfinite},
+            {"spikes_in_a_row", state.skips.spikes_in_a_row},
+            {"nonfinite_in_a_row", state.skips.nonfinite_in_a_row}}}};
 }
 
 std::optional<TrainerState> load_trainer_state(const CheckpointReader& reader) {
@@ -25,6 +30,7 @@ std::optional<TrainerState> load_trainer_state(const CheckpointReader& reader) {
   if (section == manifest.end()) return std::nullopt;
   try {
     const nlohmann::json& from = *section;
+    const nlohmann::json skipped = from.value("skipped", nlohmann::json::object());
     return TrainerState{
         .step = from.at("step").get<std::int64_t>(),
         .updates = from.at("updates").get<std::int64_t>(),
@@ -35,7 +41,11 @@ std::optional<TrainerState> load_trainer_state(const CheckpointReader& reader) {
                        .good_steps = from.at("loss_scale_good_steps").get<std::int64_t>()},
         .recent_losses = from.at("recent_losses").get<std::vector<double>>(),
         .recent_norms = from.at("recent_norms").get<std::vector<double>>(),
-        .previous_norm = from.value("previous_norm", 0.0)};
+        .previous_norm = from.value("previous_norm", 0.0),
+        .skips = {.spikes = skipped.value("spikes", std::int64_t{0}),
+                  .nonfinite = skipped.value("nonfinite", std::int64_t{0}),
+                  .spikes_in_a_row = skipped.value("spikes_in_a_row", std::int64_t{0}),
+                  .nonfinite_in_a_row = skipped.value("nonfinite_in_a_row", std::int64_t{0})}};
   } catch (const nlohmann::json::exception&) {
     throw Error(ErrorCode::data, "the trainer's state is missing or malformed",
                 manifest_path(reader), "use another checkpoint");

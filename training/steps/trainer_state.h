@@ -12,6 +12,12 @@
 
 namespace ingot {
 
+// Updates that were not applied: of the run so far, and those in a row that it stands behind.
+struct SkippedSteps {
+  std::int64_t spikes = 0, nonfinite = 0;
+  std::int64_t spikes_in_a_row = 0, nonfinite_in_a_row = 0;
+};
+
 struct TrainerState {
   std::int64_t step = 0;     // of the schedule, done
   std::int64_t updates = 0;  // of these, applied
@@ -20,6 +26,7 @@ struct TrainerState {
   LossScale::State loss_scale;
   std::vector<double> recent_losses, recent_norms;
   double previous_norm = 0;  // of the last finite update
+  SkippedSteps skips;
 };
 
 // The section "trainer".
