@@ -237,27 +237,48 @@ class Planner {
   }
 
   void search() {
-    std::int64_t arena = room(plan_.budget_bytes);
     PlanSearchResult found;
-    for (int i = 0; i < kPackingTries; ++i) {
-      found = look_through(everything(arena));
-      if (found.fitting.empty()) break;
-      const PlanOption& fastest = found.fitting.front();
-      if (take(fastest.choices)) return list(found);
-      if (plan_.short_of() == MemoryKind::disk) break;
-      const std::int64_t excess = plan_.predicted_peak_bytes() - plan_.budget_bytes;
-      arena = std::min(arena - excess, fastest.arena_bytes - 1);
-    }
-    for (const PlanOption& option : found.fitting) {
-      if (take(option.choices)) return;
-    }
+    if (take_fitting(found)) return list(found);
     take_smallest();
     if (!plan_.fits()) refuse();
   }
 
-  // The plan that packs into the least memory, whatever the budget; of those whose file has room
-  // on the disk, if there are any.
+  // The fastest that packs into the budget: `found` is the search that it comes from.
+  bool take_fitting(PlanSearchResult& found) {
+    std::int64_t arena = room(plan_.budget_bytes);
+    for (int i = 0; i < kPackingTries; ++i) {
+      found = look_through(everything(arena));
+      if (found.fitting.empty()) return false;
+      const PlanOption& fastest = found.fitting.front();
+      if (take(fastest.choices)) return true;
+      if (plan_.short_of() == MemoryKind::disk) break;
+      const std::int64_t excess = plan_.predicted_peak_bytes() - plan_.budget_bytes;
+      arena = std::min(arena - excess, fastest.arena_bytes - 1);
+    }
+    return std::ranges::any_of(found.fitting,
+                               [this](const PlanOption& option) { return take(option.choices); });
+  }
+
+  // The plan that packs into the least memory, whatever the budget: no search for a byte less finds
+  // one, so that the smallest budget that is named is one.
   void take_smallest() {
+    take_smallest_bound();
+    const std::int64_t budget = plan_.budget_bytes;
+    while (plan_.memory.offload_bytes() <= plan_.disk_bytes) {
+      const PlanChoices smallest = plan_.choices;
+      plan_.budget_bytes = plan_.predicted_peak_bytes() - 1;
+      PlanSearchResult found;
+      if (take_fitting(found)) continue;
+      plan_.budget_bytes = budget;
+      take(smallest);
+      return;
+    }
+    plan_.budget_bytes = budget;
+  }
+
+  // Of those with the smallest lower bounds the one that packs best; of those whose file has room
+  // on the disk, if there are any.
+  void take_smallest_bound() {
     std::vector<PlanOption> options = look_through(everything(0)).rejected;
     const auto has_no_disk = [this](const PlanOption& option) {
       return option.offload_bytes > plan_.disk_bytes;

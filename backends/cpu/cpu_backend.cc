@@ -41,9 +41,8 @@ std::span<std::byte> bytes_of(const Range& range) {
   return {range.memory->address() + range.offset, static_cast<std::size_t>(range.bytes)};
 }
 
-// What is offloaded is to stay on the disk: pages that a copy touched are let go.
-void let_go(const Range& range) {
-  if (dynamic_cast<const FileMemory*>(range.memory) != nullptr) release_pages(bytes_of(range));
+bool is_offloaded(const Range& range) {
+  return dynamic_cast<const FileMemory*>(range.memory) != nullptr;
 }
 
 }  // namespace
@@ -120,14 +119,14 @@ std::unique_ptr<Memory> CpuBackend::allocate(Place place, std::int64_t bytes,
 
 void CpuBackend::write(Range to, std::span<const std::byte> host) {
   const Range written = to.subrange(0, static_cast<std::int64_t>(host.size()));
+  if (is_offloaded(to)) return write_offloaded(bytes_of(written).data(), host);
   std::memcpy(bytes_of(written).data(), host.data(), host.size());
-  let_go(written);
 }
 
 void CpuBackend::read(std::span<std::byte> host, Range from) {
   const Range read = from.subrange(0, static_cast<std::int64_t>(host.size()));
+  if (is_offloaded(from)) return read_offloaded(bytes_of(read).data(), host);
   std::memcpy(host.data(), bytes_of(read).data(), host.size());
-  let_go(read);
 }
 
 }  // namespace ingot::cpu

@@ -7,8 +7,12 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "engine/base/align.h"
 #include "engine/base/error.h"
@@ -50,11 +54,50 @@ Pages pages_of(std::span<const std::byte> bytes) {
   return {reinterpret_cast<void*>(first), last - first};
 }
 
+// Where the file arenas of this process lie.
+struct Mapped {
+  std::byte* data;
+  std::int64_t size;
+  int file;
+};
+struct Register {
+  std::mutex mutex;
+  std::vector<Mapped> all;
+};
+Register& arenas() {
+  static Register all;
+  return all;
+}
+
+std::optional<Mapped> arena_of(const std::byte* address) {
+  Register& known = arenas();
+  const std::lock_guard lock(known.mutex);
+  for (const Mapped& arena : known.all) {
+    if (address >= arena.data && address < arena.data + arena.size) return arena;
+  }
+  return std::nullopt;
+}
+
+// transfer(done, count, offset): as pread and pwrite.
+template <class Transfer>
+void transfer_all(std::int64_t bytes, std::int64_t offset, const Transfer& transfer) {
+  for (std::int64_t done = 0; done < bytes;) {
+    const ssize_t count = transfer(done, static_cast<std::size_t>(bytes - done), offset + done);
+    if (count > 0) {
+      done += count;
+    } else if (count == 0 || errno != EINTR) {
+      throw Error(ErrorCode::device,
+                  "the file of what is offloaded: " + describe_errno(count == 0 ? EIO : errno),
+                  "memory.offload_directory", "check the disk");
+    }
+  }
+}
+
 }  // namespace
 
 FileArena::FileArena(std::int64_t bytes, const std::filesystem::path& folder) {
   if (bytes == 0) return;
-  const FileDescriptor file = open_nameless(folder);
+  FileDescriptor file = open_nameless(folder);
   struct statfs disk;
   if (fstatfs(file.number(), &disk) == 0 && disk.f_type == TMPFS_MAGIC) {
     refuse("to memory (tmpfs), which would free none", folder);
@@ -70,24 +113,54 @@ FileArena::FileArena(std::int64_t bytes, const std::filesystem::path& folder) {
   }
   data_ = static_cast<std::byte*>(mapped);
   size_ = size;
+  file_ = std::move(file);
+  const std::lock_guard lock(arenas().mutex);
+  arenas().all.push_back({data_, size_, file_.number()});
 }
 
 FileArena::FileArena(FileArena&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      file_(std::move(other.file_)) {}
 
 FileArena& FileArena::operator=(FileArena&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(file_, other.file_);
   return *this;
 }
 
 FileArena::~FileArena() {
-  if (data_ != nullptr) munmap(data_, static_cast<std::size_t>(size_));
+  if (data_ == nullptr) return;
+  {
+    const std::lock_guard lock(arenas().mutex);
+    std::erase_if(arenas().all, [this](const Mapped& arena) { return arena.data == data_; });
+  }
+  munmap(data_, static_cast<std::size_t>(size_));
 }
 
-void release_pages(std::span<const std::byte> bytes) {
-  const Pages pages = pages_of(bytes);
-  madvise(pages.first, pages.bytes, MADV_DONTNEED);
+void read_offloaded(const std::byte* from, std::span<std::byte> to) {
+  const std::optional<Mapped> arena = arena_of(from);
+  if (!arena) {
+    std::memcpy(to.data(), from, to.size());
+    return;
+  }
+  transfer_all(std::ssize(to), from - arena->data,
+               [&](std::int64_t done, std::size_t count, std::int64_t offset) {
+                 return pread(arena->file, to.data() + done, count, offset);
+               });
+}
+
+void write_offloaded(std::byte* to, std::span<const std::byte> from) {
+  const std::optional<Mapped> arena = arena_of(to);
+  if (!arena) {
+    std::memcpy(to, from.data(), from.size());
+    return;
+  }
+  transfer_all(std::ssize(from), to - arena->data,
+               [&](std::int64_t done, std::size_t count, std::int64_t offset) {
+                 return pwrite(arena->file, from.data() + done, count, offset);
+               });
 }
 
 void read_ahead(std::span<const std::byte> bytes) {

@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <span>
 
+#include "io/file_descriptor.h"
+
 namespace ingot {
 
 class FileArena {
@@ -29,10 +31,15 @@ class FileArena {
  private:
   std::byte* data_ = nullptr;
   std::int64_t size_ = 0;
+  FileDescriptor file_;
 };
 
-// Lets go of the pages of a file arena that these bytes touch: their contents stay in the file.
-void release_pages(std::span<const std::byte> bytes);
+// Bytes at an address of a live file arena, by the file and not by the address: pages of a mapping
+// that are touched stay resident, and with them what the kernel maps around them (64 KiB, or a
+// whole large folio), so that a run would take more than was planned. From any thread. Of other
+// memory: plain copies. Throw Error(device) when the disk fails.
+void read_offloaded(const std::byte* from, std::span<std::byte> to);
+void write_offloaded(std::byte* to, std::span<const std::byte> from);
 // Has them read while other work goes on.
 void read_ahead(std::span<const std::byte> bytes);
 

@@ -1,14 +1,13 @@
 #include "ops/transfer/transfer_cpu.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "backends/host/file_arena.h"
 
 namespace ingot::cpu {
 namespace {
 
-// Copied at a time: few enough bytes that the pages of the file held at once do not matter.
+// Copied at a time.
 constexpr std::int64_t kSlice = 1 << 20;
 
 class Fetch final : public Kernel {
@@ -18,9 +17,8 @@ class Fetch final : public Kernel {
   void run(const KernelArguments& arguments, const Turn&) override {
     pool_.parallel_for((bytes_ + kSlice - 1) / kSlice, [&](std::int64_t slice, int) {
       const std::int64_t first = slice * kSlice, count = std::min(kSlice, bytes_ - first);
-      std::byte* const from = arguments.inputs[0] + first;
-      std::memcpy(arguments.outputs[0] + first, from, count);
-      release_pages({from, static_cast<std::size_t>(count)});
+      read_offloaded(arguments.inputs[0] + first,
+                     {arguments.outputs[0] + first, static_cast<std::size_t>(count)});
     });
   }
   void prepare(const KernelArguments& arguments) override {
@@ -42,9 +40,8 @@ std::unique_ptr<Kernel> make_store(const Program& program, const Op& op, const C
   return make_kernel(0, [=, &pool](const KernelArguments& arguments, const Turn&) {
     pool.parallel_for((bytes + kSlice - 1) / kSlice, [&](std::int64_t slice, int) {
       const std::int64_t first = slice * kSlice, count = std::min(kSlice, bytes - first);
-      std::byte* const to = arguments.outputs[0] + first;
-      std::memcpy(to, arguments.inputs[0] + first, count);
-      release_pages({to, static_cast<std::size_t>(count)});
+      write_offloaded(arguments.outputs[0] + first,
+                      {arguments.inputs[0] + first, static_cast<std::size_t>(count)});
     });
   });
 }
