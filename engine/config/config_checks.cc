@@ -34,8 +34,9 @@ void check_batch(const RunConfig& config, Complaints& complaints) {
                        "sequence_length (" + std::to_string(ranks * micro_batch * sequence) + ")");
   }
   if (config.schedule.steps > kMaxRunTokens / tokens) {
-    complaints.add("schedule.steps", config.schedule.steps,
-                   "with these \"tokens_per_step\" at most " + std::to_string(kMaxRunTokens / tokens));
+    complaints.add(
+        "schedule.steps", config.schedule.steps,
+        "with these \"tokens_per_step\" at most " + std::to_string(kMaxRunTokens / tokens));
   }
   const ModelConfig& model = config.model;
   if (sequence > model.max_position_embeddings) {
@@ -142,7 +143,8 @@ void check_data_ranks(const RunConfig& config, Complaints& complaints) {
   const ParallelConfig& parallel = config.parallel;
   if (parallel.data_ranks() == 1) return;
   if (parallel.zero.value_or(0) > 0) {
-    complaints.add("parallel.zero", *parallel.zero, std::string("not available in this version; use 0"));
+    complaints.add("parallel.zero", *parallel.zero,
+                   std::string("not available in this version; use 0"));
   }
   if (config.optimizer.update_in_backward) {
     complaints.add("optimizer.update_in_backward", true,
