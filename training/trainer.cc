@@ -335,6 +335,7 @@ void Trainer::diverged() {
 // The weights are good, they are from before the first of these steps: what is lost is their data.
 void Trainer::end_at_spikes() {
   if (ranks_.leads()) checkpoints_.save(state_to_save());
+  ranks_.most(0);  // nobody ends the others before the save is there
   log_.say(health_.skips_of(state_.step));
   throw Error(ErrorCode::diverged,
               "loss or gradient norm a spike for " + std::to_string(health_.spikes()) +
