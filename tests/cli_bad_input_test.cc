@@ -50,7 +50,8 @@ TEST_F(BadInput, OfTheCommandLine) {
     expect_failure(run_ingot({"train", run_.config_file(), "--steps", steps}), 2,
                    {std::string("'") + steps + "' is not an integer from 1"});
   }
-  expect_failure(run_ingot({"plan", run_.config_file(), "--world", "2"}), 2, {"--world"});
+  expect_failure(run_ingot({"plan", run_.config_file(), "--world", "3"}), 2,
+                 {"batch.tokens_per_step", "parallel.data * "});
   expect_failure(run_ingot({"plan", run_.config_file(), "--budget", "many"}), 2, {"many", "12GiB"});
   for (const char* flag : {"--budget", "--svg"}) {
     expect_failure(run_ingot({"plan", run_.config_file(), flag, ""}), 2, {flag, "is empty"});

@@ -36,7 +36,8 @@ TEST(Plan, JsonHasTheKeysOfTheContract) {
   EXPECT_EQ(keys_of(plan),
             (std::set<std::string>{"parameters", "arena_bytes", "lower_bound_bytes", "breakdown",
                                    "predicted_peak_rss_bytes", "predicted_step_seconds", "choices",
-                                   "rejected", "peak", "budget_bytes", "fits", "snapshot_bytes"}));
+                                   "rejected", "peak", "budget_bytes", "fits", "snapshot_bytes",
+                                   "build", "kernels"}));
   EXPECT_EQ(plan["fits"], true);
   EXPECT_EQ(keys_of(plan["parameters"]), (std::set<std::string>{"total", "active"}));
   EXPECT_EQ(keys_of(plan["choices"]),

@@ -30,11 +30,6 @@ int evaluate(const Flags& flags) {
   const ModelSource source = find_model(flags.checkpoint, warn);
   const std::int64_t sequence =
       flags.sequence > 0 ? flags.sequence : source.config.data.sequence_length;
-  const std::int64_t positions = source.config.model.max_position_embeddings;
-  if (sequence > positions) {
-    warn("--sequence is " + std::to_string(sequence) + ", the model was made for " +
-         std::to_string(positions) + " tokens (max_position_embeddings)");
-  }
   const Dataset dataset(
       {.patterns = flags.data,
        .sequence_length = sequence,
@@ -44,6 +39,11 @@ int evaluate(const Flags& flags) {
     throw Error(ErrorCode::data, "the data were made with another tokenizer than the model's",
                 flags.data.front(),
                 "prepare them with " + (source.folder / "tokenizer.json").string());
+  }
+  const std::int64_t positions = source.config.model.max_position_embeddings;
+  if (sequence > positions) {
+    warn("--sequence is " + std::to_string(sequence) + ", the model was made for " +
+         std::to_string(positions) + " tokens (max_position_embeddings)");
   }
   const auto backend = make_backend(flags.device.value_or(source.config.device), thread_count(0));
   InferenceModel model(source, {.batch = flags.batch, .sequence = sequence}, *backend);

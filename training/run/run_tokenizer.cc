@@ -51,10 +51,11 @@ RunTokenizer::RunTokenizer(const RunConfig& config, const CheckpointReader* foun
     }
   }
   if (files_.contains(kTokenizerFile)) {
-    tokenizer_ = Tokenizer::of(files_, where_);
+    const bool has_other_name = is_given && path.filename() != kTokenizerFile;
+    tokenizer_ = has_other_name ? Tokenizer::load(path) : Tokenizer::of(files_, where_);
     if (tokenizer_->hash() != data_hash) {
       throw Error(ErrorCode::data, "the tokenizer is not the one that made the training data",
-                  (where_ / kTokenizerFile).string(),
+                  (has_other_name ? path : where_ / kTokenizerFile).string(),
                   "set data.tokenizer, or prepare the data again");
     }
   } else if (config.log.sample_every > 0) {
