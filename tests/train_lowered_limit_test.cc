@@ -47,6 +47,12 @@ class LoweredLimit : public testing::Test {
       for (int i = 0; i < 1000 && CheckpointReader::list(run_.directory("run")).empty(); ++i) {
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
       }
+      // So that the run is stopped by steps of the plan it has then, not on the way to it.
+      const auto steps = [&] { return metric(run_.directory("run"), "loss").size(); };
+      const std::size_t seen = steps();
+      for (int i = 0; i < 1000 && steps() < seen + 10; ++i) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      }
       ::raise(SIGTERM);
     });
     testing::internal::CaptureStdout();
